@@ -1,0 +1,2 @@
+//! doorcode.
+fn main() {}
