@@ -1,1 +1,9 @@
-//! Actors.
+//! Who acts: doorcode's supervised actors, their storage and their mail.
+
+mod error;
+mod observe;
+mod service;
+
+pub use error::{Refusal, RefreshError, VerifyError};
+pub use observe::{KindSnapshot, TreeSnapshot};
+pub use service::{Caller, Login, LoginService};

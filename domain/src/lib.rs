@@ -1,1 +1,34 @@
-//! Words.
+//! doorcode's words.
+//!
+//! Pure types, parsed once at the door: no async, no I/O, no clock reads. Time and randomness are parameters.
+//!
+//! | word | what it is |
+//! |---|---|
+//! | [`TenantSlug`], [`TenantId`] | what a caller typed for a portal; the portal it turned out to be |
+//! | [`Email`](email::Email), [`AddressKey`] | an address as typed and normalised; its keyed form, the only one in the login tables |
+//! | [`ChallengeId`], [`LoginCode`], [`TypedCode`], [`CodeMac`] | a random id; the code derived from it; what somebody typed; the keyed form kept in Postgres |
+//! | [`RefreshToken`], [`SessionKey`] | the opaque token; the keyed form under which its session is stored |
+//! | [`AccessClaims`] | what an access token says |
+//! | [`MacKey`] | one purpose's HMAC key: plain words become keyed words only through it |
+//! | [`Clock`] | the database's time, or a test's |
+
+#![forbid(unsafe_code)]
+
+mod access;
+mod address;
+mod clock;
+mod code;
+mod customer;
+pub mod email;
+mod keys;
+mod refresh;
+mod tenant;
+
+pub use access::{ACCESS_LIFE_S, AccessClaims};
+pub use address::AddressKey;
+pub use clock::{Clock, ManualClock, Micros};
+pub use code::{Alphabet, ChallengeId, CodeMac, LoginCode, TypedCode};
+pub use customer::CustomerId;
+pub use keys::{KeyLengthError, MacKey};
+pub use refresh::{Branch, Generation, RefreshToken, RefreshTokenError, SessionKey, SessionSecret, TokenPosition};
+pub use tenant::{SlugError, TenantId, TenantSlug};
