@@ -2,8 +2,9 @@
 
 mod error;
 mod observe;
+mod runtime;
 mod service;
 
 pub use error::{Refusal, RefreshError, VerifyError};
-pub use observe::{KindSnapshot, TreeSnapshot};
+pub use observe::{HistogramSnapshot, KindSnapshot, TreeSnapshot};
 pub use service::{Caller, Login, LoginService};

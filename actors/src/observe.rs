@@ -30,4 +30,19 @@ pub struct KindSnapshot {
     pub expired: u64,
     /// Restarts by reason: `panic_or_error`, `killed`, `start_failed`, `stopped`.
     pub restarts: Vec<(&'static str, u64)>,
+    /// Time from being sent to being read.
+    pub wait: HistogramSnapshot,
+    /// Time in the handler.
+    pub busy: HistogramSnapshot,
+}
+
+/// Durations in fixed buckets.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct HistogramSnapshot {
+    /// (upper bound in seconds, how many at or below it): cumulative, as Prometheus has it.
+    pub buckets: Vec<(f64, u64)>,
+    /// How many in all.
+    pub count: u64,
+    /// Their sum in seconds.
+    pub sum_s: f64,
 }

@@ -1,0 +1,175 @@
+//! How an actor is reached: a swappable reference behind admission permits.
+//!
+//! ractor's mailboxes are unbounded, so what may enter one is bounded here. A message carries its permit, its place in
+//! the depth gauge and its deadline; all three are released when it is answered, dropped unread with a dead actor's
+//! mailbox, or found to be late.
+
+use super::meter::Meter;
+use super::role::{Fault, Parcel};
+use crate::error::Refusal;
+use arc_swap::ArcSwapOption;
+use ractor::ActorRef;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+/// Where an answer goes. It travels with the message, also from actor to actor.
+pub(crate) type Reply<T> = oneshot::Sender<T>;
+
+/// What a message carries besides its words.
+pub(crate) struct Ticket {
+    meter: Arc<Meter>,
+    permit: Option<OwnedSemaphorePermit>,
+    pub(crate) deadline: Instant,
+    pub(super) sent: Instant,
+}
+
+impl Ticket {
+    fn new(meter: &Arc<Meter>, permit: Option<OwnedSemaphorePermit>, deadline: Instant) -> Self {
+        meter.enqueued();
+        Self { meter: meter.clone(), permit, deadline, sent: Instant::now() }
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(crate) fn is_late(&self) -> bool {
+        self.deadline <= Instant::now()
+    }
+
+    /// Counts the message as lost to its deadline.
+    pub(crate) fn expire(self) {
+        self.meter.expired();
+    }
+
+    /// The same message in the next actor's mailbox: it keeps its permit, so the first door bounds the whole way.
+    fn pass_to(mut self, meter: &Arc<Meter>) -> Self {
+        Ticket::new(meter, self.permit.take(), self.deadline)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.meter.dequeued();
+    }
+}
+
+/// The way to one actor, alive or between two lives.
+pub(crate) struct Handle<M: Send + 'static> {
+    target: Arc<ArcSwapOption<ActorRef<Parcel<M>>>>,
+    pub(crate) meter: Arc<Meter>,
+}
+
+impl<M: Send + 'static> Clone for Handle<M> {
+    fn clone(&self) -> Self {
+        Self { target: self.target.clone(), meter: self.meter.clone() }
+    }
+}
+
+impl<M: Send + 'static> Handle<M> {
+    pub(crate) fn new(meter: Arc<Meter>) -> Self {
+        Self { target: Arc::default(), meter }
+    }
+
+    pub(super) fn set(&self, target: Option<ActorRef<Parcel<M>>>) {
+        self.target.store(target.map(Arc::new));
+    }
+
+    /// Points at an actor that nobody restarts (issuers are found anew instead).
+    pub(crate) fn to(meter: Arc<Meter>, target: ActorRef<Parcel<M>>) -> Self {
+        let handle = Self::new(meter);
+        handle.set(Some(target));
+        handle
+    }
+
+    /// A permit of this kind, or an immediate refusal.
+    pub(crate) fn admit(&self, deadline: Instant) -> Result<Ticket, Refusal> {
+        let permit = match self.meter.semaphore() {
+            None => None,
+            Some(semaphore) => Some(semaphore.clone().try_acquire_owned().map_err(|_| {
+                self.meter.shed();
+                Refusal::Overloaded
+            })?),
+        };
+        Ok(Ticket::new(&self.meter, permit, deadline))
+    }
+
+    /// Hands over a message with a ticket of another actor's.
+    pub(crate) fn forward(&self, message: M, ticket: Ticket) -> Result<(), Refusal> {
+        self.deliver(Parcel::Work(message, ticket.pass_to(&self.meter))).map_err(|_| Refusal::Unavailable)
+    }
+
+    /// Tells the actor something nobody waits for. Not limited: for messages between actors only.
+    pub(crate) fn tell(&self, message: M) -> Result<(), M> {
+        match self.deliver(Parcel::Note(message)) {
+            Ok(()) => Ok(()),
+            Err(Some(Parcel::Note(message))) => Err(message),
+            // unreachable in practice: what comes back is what was sent
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Sends a message and awaits its answer until the deadline.
+    pub(crate) async fn call<R>(&self, deadline: Instant, build: impl FnOnce(Reply<R>) -> M) -> Result<R, Refusal> {
+        let ticket = self.admit(deadline)?;
+        let (reply, answer) = oneshot::channel();
+        self.deliver(Parcel::Work(build(reply), ticket)).map_err(|_| Refusal::Unavailable)?;
+        until(deadline, answer).await
+    }
+
+    /// Makes the actor fail as told, and returns once it has read the message. For `dev` and tests.
+    pub(crate) async fn inject(&self, fault: Fault, deadline: Instant) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.deliver(Parcel::Fault(fault, reply)).map_err(|_| Refusal::Unavailable)?;
+        until(deadline, answer).await
+    }
+
+    /// Whether the actor reads its mailbox: asked, not guessed.
+    pub(crate) async fn ping(&self, deadline: Instant) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.deliver(Parcel::Ping(reply)).map_err(|_| Refusal::Unavailable)?;
+        until(deadline, answer).await
+    }
+
+    fn deliver(&self, parcel: Parcel<M>) -> Result<(), Option<Parcel<M>>> {
+        let Some(target) = self.target.load_full() else { return Err(Some(parcel)) };
+        target.cast(parcel).map_err(|error| match error {
+            ractor::MessagingErr::SendErr(parcel) => Some(parcel),
+            _ => None,
+        })
+    }
+}
+
+/// Awaits an answer: a dropped port is a dead actor, a passed deadline is late.
+pub(crate) async fn until<R>(deadline: Instant, answer: oneshot::Receiver<R>) -> Result<R, Refusal> {
+    match timeout_at(deadline, answer).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(_)) if Instant::now() >= deadline => Err(Refusal::Late),
+        Ok(Err(_)) => Err(Refusal::Unavailable),
+        Err(_) => Err(Refusal::Late),
+    }
+}
+
+/// Several actors of one kind, asked in turn.
+pub(crate) struct Pool<M: Send + 'static> {
+    pub(crate) members: Arc<[Handle<M>]>,
+    next: Arc<AtomicUsize>,
+}
+
+impl<M: Send + 'static> Clone for Pool<M> {
+    fn clone(&self) -> Self {
+        Self { members: self.members.clone(), next: self.next.clone() }
+    }
+}
+
+impl<M: Send + 'static> Pool<M> {
+    pub(crate) fn new(meter: &Arc<Meter>, size: usize) -> Self {
+        let members = (0..size.max(1)).map(|_| Handle::new(meter.clone())).collect();
+        Self { members, next: Arc::default() }
+    }
+
+    /// The next member whose turn it is; one that is between two lives is passed over by asking again.
+    pub(crate) fn next(&self) -> &Handle<M> {
+        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.members.len();
+        &self.members[at]
+    }
+}

@@ -1,0 +1,134 @@
+//! What is counted of one kind of actor. Meters live outside the actors, so a restart loses no count.
+
+use crate::observe::{HistogramSnapshot, KindSnapshot};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Why an actor was started again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RestartReason {
+    Failed,
+    Killed,
+    StartFailed,
+    Stopped,
+}
+
+const REASONS: [&str; 4] = ["panic_or_error", "killed", "start_failed", "stopped"];
+
+/// Upper bounds in seconds: from well inside a mailbox hop to past a request's whole deadline.
+const BOUNDS: [f64; 12] = [1e-5, 1e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.5, 2.0];
+
+/// A fixed-bucket histogram of durations.
+#[derive(Default)]
+pub(crate) struct Histogram {
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    micros: AtomicU64,
+}
+
+impl Histogram {
+    pub(crate) fn record(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let at = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
+        self.buckets[at].fetch_add(1, Relaxed);
+        self.micros.fetch_add(took.as_micros() as u64, Relaxed);
+    }
+
+    fn snapshot(&self) -> HistogramSnapshot {
+        let mut count = 0;
+        let mut buckets = Vec::with_capacity(BOUNDS.len());
+        for (bound, bucket) in BOUNDS.iter().zip(&self.buckets) {
+            count += bucket.load(Relaxed);
+            buckets.push((*bound, count));
+        }
+        count += self.buckets[BOUNDS.len()].load(Relaxed);
+        HistogramSnapshot { buckets, count, sum_s: self.micros.load(Relaxed) as f64 / 1e6 }
+    }
+}
+
+/// Counters and gauges of one kind.
+pub(crate) struct Meter {
+    pub(crate) kind: &'static str,
+    alive: AtomicI64,
+    depth: AtomicI64,
+    shed: AtomicU64,
+    handled: AtomicU64,
+    expired: AtomicU64,
+    restarts: [AtomicU64; 4],
+    wait: Histogram,
+    busy: Histogram,
+    permits: Option<(usize, Arc<Semaphore>)>,
+}
+
+impl Meter {
+    /// `permits`: how many messages may be accepted and not yet answered; `None` for kinds that only get messages from
+    /// actors which are limited themselves.
+    pub(crate) fn new(kind: &'static str, permits: Option<usize>) -> Arc<Self> {
+        Arc::new(Self {
+            kind,
+            alive: AtomicI64::new(0),
+            depth: AtomicI64::new(0),
+            shed: AtomicU64::new(0),
+            handled: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
+            restarts: Default::default(),
+            wait: Histogram::default(),
+            busy: Histogram::default(),
+            permits: permits.map(|n| (n, Arc::new(Semaphore::new(n)))),
+        })
+    }
+
+    pub(super) fn semaphore(&self) -> Option<&Arc<Semaphore>> {
+        self.permits.as_ref().map(|(_, semaphore)| semaphore)
+    }
+
+    pub(super) fn started(&self) {
+        self.alive.fetch_add(1, Relaxed);
+    }
+    pub(super) fn ended(&self) {
+        self.alive.fetch_sub(1, Relaxed);
+    }
+    pub(super) fn enqueued(&self) {
+        self.depth.fetch_add(1, Relaxed);
+    }
+    pub(super) fn dequeued(&self) {
+        self.depth.fetch_sub(1, Relaxed);
+    }
+    pub(crate) fn shed(&self) {
+        self.shed.fetch_add(1, Relaxed);
+    }
+    pub(crate) fn expired(&self) {
+        self.expired.fetch_add(1, Relaxed);
+    }
+    pub(super) fn waited(&self, took: Duration) {
+        self.wait.record(took);
+    }
+    pub(super) fn handled(&self, took: Duration) {
+        self.handled.fetch_add(1, Relaxed);
+        self.busy.record(took);
+    }
+    pub(crate) fn restarted(&self, reason: RestartReason) {
+        self.restarts[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self) -> KindSnapshot {
+        let (permits, free) = match &self.permits {
+            Some((all, semaphore)) => (*all as u64, semaphore.available_permits() as u64),
+            None => (0, 0),
+        };
+        KindSnapshot {
+            kind: self.kind,
+            alive: self.alive.load(Relaxed).max(0) as u64,
+            depth: self.depth.load(Relaxed).max(0) as u64,
+            permits_in_use: permits.saturating_sub(free),
+            permits,
+            shed: self.shed.load(Relaxed),
+            handled: self.handled.load(Relaxed),
+            expired: self.expired.load(Relaxed),
+            restarts: REASONS.iter().zip(&self.restarts).map(|(name, n)| (*name, n.load(Relaxed))).collect(),
+            wait: self.wait.snapshot(),
+            busy: self.busy.snapshot(),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The root: starts its children in order, restarts each that ends with backoff and jitter, gives up when that does not
+//! help, and on a stop drains them in reverse.
+//!
+//! Ours because the ready-made one dies with a caller that goes away (notes in docs/adr/0001).
+
+use super::handle::Handle;
+use super::meter::{Meter, RestartReason};
+use super::role::{Role, Shell};
+use futures_util::future::BoxFuture;
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// When to restart, and when to give up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tolerance {
+    /// First wait; doubles with each failure in a row. Default 20 ms.
+    pub(crate) backoff: Duration,
+    /// Longest wait. Default 2 s.
+    pub(crate) backoff_max: Duration,
+    /// A child up for that long has recovered: its next failure starts the backoff anew. Default 10 s.
+    pub(crate) healthy_after: Duration,
+    /// More restarts than this within `window` over all children: the root gives up. Default 60.
+    pub(crate) max_restarts: usize,
+    /// Default 60 s.
+    pub(crate) window: Duration,
+    /// How long a child may take to drain before it is killed. Default 5 s.
+    pub(crate) drain: Duration,
+}
+
+impl Default for Tolerance {
+    fn default() -> Self {
+        Self {
+            backoff: Duration::from_millis(20),
+            backoff_max: Duration::from_secs(2),
+            healthy_after: Duration::from_secs(10),
+            max_restarts: 60,
+            window: Duration::from_secs(60),
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Starts a child linked to the given parent.
+type Spawn = Box<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> + Send + Sync>;
+/// Ends a child in good order; for children that need more than a drain.
+type Drain = Box<dyn Fn(ActorCell) -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// How to start one child, and what to do while it is down.
+pub(crate) struct ChildSpec {
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) spawn: Spawn,
+    pub(crate) on_down: Box<dyn Fn() + Send + Sync>,
+    /// `None`: ractor's drain.
+    pub(crate) drain: Option<Drain>,
+}
+
+/// A child that plays a role; `handle` points at it while it lives.
+pub(crate) fn child<R: Role>(handle: &Handle<R::Message>, make: impl Fn() -> R + Send + Sync + 'static) -> ChildSpec {
+    let (up, down) = (handle.clone(), handle.clone());
+    ChildSpec {
+        meter: handle.meter.clone(),
+        spawn: Box::new(move |parent| {
+            let (shell, up) = (Shell::new(make(), up.meter.clone()), up.clone());
+            Box::pin(async move {
+                let (actor, _) = ractor::ActorRuntime::spawn_linked(None, shell, (), parent).await?;
+                let cell = actor.get_cell();
+                up.set(Some(actor));
+                Ok(cell)
+            })
+        }),
+        on_down: Box::new(move || down.set(None)),
+        drain: None,
+    }
+}
+
+/// What the root hears.
+pub(crate) enum SupervisorMessage {
+    Restart(usize),
+}
+
+struct Child {
+    spec: ChildSpec,
+    cell: Option<ActorCell>,
+    failures: u32,
+    up_since: Instant,
+}
+
+pub(crate) struct SupervisorState {
+    children: Vec<Child>,
+    restarts: Vec<Instant>,
+}
+
+/// Why the root ended, for the process's exit code.
+#[derive(Clone, Default)]
+pub(crate) struct SupervisorExit(Arc<AtomicBool>);
+
+impl SupervisorExit {
+    /// Restart intensity was exceeded.
+    pub(crate) fn gave_up(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// The root supervisor.
+pub(crate) struct Supervisor {
+    pub(crate) tolerance: Tolerance,
+    pub(crate) exit: SupervisorExit,
+}
+
+impl Supervisor {
+    async fn start(
+        &self,
+        me: &ActorRef<SupervisorMessage>,
+        state: &mut SupervisorState,
+        at: usize,
+    ) -> Result<(), ActorProcessingErr> {
+        match (state.children[at].spec.spawn)(me.get_cell()).await {
+            Ok(cell) => {
+                state.children[at].cell = Some(cell);
+                state.children[at].up_since = Instant::now();
+                Ok(())
+            }
+            // a failed start is no event of ractor's: it arrives here
+            Err(error) => self.restart_later(me, state, at, RestartReason::StartFailed, &error.to_string()),
+        }
+    }
+
+    fn restart_later(
+        &self,
+        me: &ActorRef<SupervisorMessage>,
+        state: &mut SupervisorState,
+        at: usize,
+        reason: RestartReason,
+        why: &str,
+    ) -> Result<(), ActorProcessingErr> {
+        let (now, child) = (Instant::now(), &mut state.children[at]);
+        (child.spec.on_down)();
+        child.cell = None;
+        child.spec.meter.restarted(reason);
+        if now.saturating_duration_since(child.up_since) > self.tolerance.healthy_after {
+            child.failures = 0;
+        }
+        let wait = backoff(self.tolerance, child.failures);
+        child.failures += 1;
+        tracing::warn!(actor = child.spec.meter.kind, ?reason, why, wait_ms = wait.as_millis() as u64, "actor ended; restarting");
+        state.restarts.retain(|then| now.saturating_duration_since(*then) < self.tolerance.window);
+        state.restarts.push(now);
+        if state.restarts.len() > self.tolerance.max_restarts {
+            self.exit.0.store(true, Ordering::SeqCst);
+            tracing::error!(restarts = state.restarts.len(), "restart intensity exceeded; giving up");
+            return Err("restart intensity exceeded".into());
+        }
+        me.send_after(wait, move || SupervisorMessage::Restart(at));
+        Ok(())
+    }
+}
+
+/// Doubles from the first wait to the longest, and spreads over half of it, so that replicas do not restart in step.
+fn backoff(tolerance: Tolerance, failures: u32) -> Duration {
+    let full = tolerance.backoff.saturating_mul(2u32.saturating_pow(failures)).min(tolerance.backoff_max);
+    let mut byte = [0u8; 1];
+    // without randomness: no jitter, which only costs evenness
+    let _ = getrandom::fill(&mut byte);
+    full.mul_f64(0.5 + f64::from(byte[0]) / 510.0)
+}
+
+fn find(state: &SupervisorState, id: ActorId) -> Option<usize> {
+    state.children.iter().position(|child| child.cell.as_ref().is_some_and(|cell| cell.get_id() == id))
+}
+
+impl Actor for Supervisor {
+    type Msg = SupervisorMessage;
+    type State = SupervisorState;
+    type Arguments = Vec<ChildSpec>;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<Self::Msg>,
+        specs: Vec<ChildSpec>,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let now = Instant::now();
+        let children: Vec<Child> =
+            specs.into_iter().map(|spec| Child { spec, cell: None, failures: 0, up_since: now }).collect();
+        let mut state = SupervisorState { children, restarts: Vec::new() };
+        for at in 0..state.children.len() {
+            self.start(&me, &mut state, at).await?;
+        }
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<Self::Msg>,
+        SupervisorMessage::Restart(at): Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        self.start(&me, state, at).await
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        me: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        // by id, never by name: a late event of an older life must not restart the newer one
+        match event {
+            SupervisionEvent::ActorFailed(cell, why) => match find(state, cell.get_id()) {
+                Some(at) => self.restart_later(&me, state, at, RestartReason::Failed, &why.to_string()),
+                None => Ok(()),
+            },
+            SupervisionEvent::ActorTerminated(cell, _, why) => match find(state, cell.get_id()) {
+                Some(at) => {
+                    let reason =
+                        if why.as_deref() == Some("killed") { RestartReason::Killed } else { RestartReason::Stopped };
+                    self.restart_later(&me, state, at, reason, why.as_deref().unwrap_or("no reason given"))
+                }
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        for child in state.children.iter_mut().rev() {
+            (child.spec.on_down)();
+            let Some(cell) = child.cell.take() else { continue };
+            let drained = match &child.spec.drain {
+                Some(drain) => drain(cell.clone()).await,
+                None => cell.drain_and_wait(Some(self.tolerance.drain)).await.is_ok(),
+            };
+            if !drained {
+                tracing::warn!(actor = child.spec.meter.kind, "did not drain in time; killed");
+                let _ = cell.kill_and_wait(Some(Duration::from_secs(1))).await;
+            }
+        }
+        Ok(())
+    }
+}

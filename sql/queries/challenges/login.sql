@@ -1,0 +1,56 @@
+-- Commits one login per address: at most one mail each, one code alive at a time, every budget advanced. Never reads customers.
+--
+-- $1 now in µs, or NULL for the database's clock. $2 to $9 one array per column, rows unique by (tenant, address).
+-- $10 life of a code, $11 cool-down, $12 and $13 the mail budget's burst and period; $14 lease of a due mail. All in µs.
+WITH clock AS MATERIALIZED (
+    SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
+),
+asked AS (
+    SELECT i.*, clock.now_us, i.device_us > 0 AS known
+    FROM clock, unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::bigint[], $8::bigint[], $9::smallint[])
+        AS i (tenant_id, address_key, challenge_id, digit_mac, base32_mac, device_us, client_tag, step_up)
+),
+written AS (
+    INSERT INTO challenges AS c (
+        tenant_id, address_key, challenge_id, digit_mac, base32_mac, expires_us,
+        s_mail_tat, s_quiet_us, k_mail_tat, k_quiet_us,
+        touched_us, device_us, client_tag, step_up, alphabet, s_guesses, k_guesses, known_asked, mail_now)
+    SELECT
+        tenant_id, address_key, challenge_id, digit_mac, base32_mac, now_us + $10::bigint,
+        CASE WHEN known THEN 0 ELSE now_us + $13::bigint END, CASE WHEN known THEN 0 ELSE now_us + $11::bigint END,
+        CASE WHEN known THEN now_us + $13::bigint ELSE 0 END, CASE WHEN known THEN now_us + $11::bigint ELSE 0 END,
+        now_us, device_us, client_tag, step_up, CASE WHEN step_up = 3 AND NOT known THEN 1 ELSE 0 END, 5, 5, known, true
+    FROM asked
+    -- one lock order for all replicas
+    ORDER BY tenant_id, address_key
+    ON CONFLICT (tenant_id, address_key) DO UPDATE SET
+        challenge_id = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) >= 2 THEN excluded.challenge_id ELSE c.challenge_id END,
+        digit_mac = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) >= 2 THEN excluded.digit_mac ELSE c.digit_mac END,
+        base32_mac = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) >= 2 THEN excluded.base32_mac ELSE c.base32_mac END,
+        expires_us = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) >= 2 THEN excluded.expires_us ELSE c.expires_us END,
+        alphabet = CASE login_verdict(c, excluded, $12::int, $13::bigint) WHEN 2 THEN 0 WHEN 3 THEN 1 ELSE c.alphabet END,
+        s_guesses = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) >= 2 THEN 5 ELSE c.s_guesses END,
+        k_guesses = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) >= 2 THEN 5 ELSE c.k_guesses END,
+        known_asked = CASE login_verdict(c, excluded, $12::int, $13::bigint) WHEN 0 THEN c.known_asked WHEN 1 THEN c.known_asked OR is_known(c, excluded) ELSE is_known(c, excluded) END,
+        s_mail_tat = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) > 0 AND NOT is_known(c, excluded) THEN gcra_next(c.s_mail_tat, excluded.touched_us, $13::bigint) ELSE c.s_mail_tat END,
+        s_quiet_us = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) > 0 AND NOT is_known(c, excluded) THEN excluded.touched_us + $11::bigint ELSE c.s_quiet_us END,
+        k_mail_tat = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) > 0 AND is_known(c, excluded) THEN gcra_next(c.k_mail_tat, excluded.touched_us, $13::bigint) ELSE c.k_mail_tat END,
+        k_quiet_us = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) > 0 AND is_known(c, excluded) THEN excluded.touched_us + $11::bigint ELSE c.k_quiet_us END,
+        touched_us = greatest(c.touched_us, excluded.touched_us),
+        device_us = excluded.device_us,
+        client_tag = excluded.client_tag,
+        step_up = excluded.step_up,
+        mail_now = login_verdict(c, excluded, $12::int, $13::bigint) > 0
+    RETURNING c.tenant_id, c.address_key, c.challenge_id, c.alphabet, c.expires_us, c.mail_now
+),
+due AS (
+    INSERT INTO mail_due AS d (tenant_id, address_key, challenge_id, alphabet, expires_us, asked_us, leased_us)
+    SELECT w.tenant_id, w.address_key, w.challenge_id, w.alphabet, w.expires_us, clock.now_us, clock.now_us + $14::bigint
+    FROM written w, clock WHERE w.mail_now
+    ORDER BY w.tenant_id, w.address_key
+    ON CONFLICT (tenant_id, address_key) DO UPDATE SET
+        challenge_id = excluded.challenge_id, alphabet = excluded.alphabet, expires_us = excluded.expires_us,
+        asked_us = excluded.asked_us, leased_us = excluded.leased_us, attempts = 0
+)
+SELECT w.tenant_id, w.address_key, w.challenge_id, w.alphabet, w.expires_us, w.mail_now, clock.now_us AS asked_us
+FROM written w, clock

@@ -1,0 +1,91 @@
+-- Evaluates at most the guesses each lane has left and consumes at most one live code, in the statement that makes its session.
+--
+-- Every row makes one durable write: to its challenge, or to a decoy where there is none.
+-- $1 now in µs, or NULL for the database's clock. $2 to $10 one array per column, rows unique by (tenant, address):
+-- digit_mac and base32_mac are NULL where the typed code cannot be read that way; session_key is chosen beforehand;
+-- ended_key is the session to end if this one begins (NULL: none); decoy is a slot.
+-- $11 idle and $12 absolute life of a session in µs.
+WITH clock AS MATERIALIZED (
+    SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
+),
+asked AS (
+    SELECT i.*, clock.now_us
+    FROM clock, unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[], $8::uuid[], $9::uuid[], $10::int[])
+        AS i (tenant_id, address_key, typed_digit_mac, typed_base32_mac, at_device_us, at_client_tag, session_key, ended_key, decoy)
+),
+held AS MATERIALIZED (
+    SELECT a.*, c AS row, is_known(c, a.at_device_us, a.at_client_tag, a.now_us) AS known
+    FROM asked a JOIN challenges c USING (tenant_id, address_key)
+    -- one lock order for all replicas
+    ORDER BY tenant_id, address_key
+    FOR UPDATE OF c
+),
+weighed AS MATERIALIZED (
+    SELECT h.*,
+        (h.row).expires_us > now_us
+            AND CASE WHEN known THEN (h.row).k_guesses ELSE (h.row).s_guesses END > 0
+            AND may_guess(h.row, known, (h.row).alphabet, now_us) AS evaluated,
+        coalesce(CASE WHEN (h.row).alphabet = 0 THEN (h.row).digit_mac = typed_digit_mac
+                      ELSE (h.row).base32_mac = typed_base32_mac END, false) AS same
+    FROM held h
+),
+judged AS MATERIALIZED (
+    SELECT w.*, evaluated AND same AS hit, evaluated AND NOT same AS missed,
+        CASE WHEN evaluated AND same THEN (
+            SELECT k.customer_id FROM customers k JOIN tenants t USING (tenant_id)
+            WHERE k.tenant_id = w.tenant_id AND k.address_key = w.address_key AND NOT k.disabled AND NOT t.disabled
+        ) END AS customer_id
+    FROM weighed w
+),
+written AS (
+    UPDATE challenges c SET
+        expires_us = CASE WHEN j.hit THEN 0 ELSE c.expires_us END,
+        s_guesses = c.s_guesses - CASE WHEN j.evaluated AND NOT j.known THEN 1 ELSE 0 END,
+        k_guesses = c.k_guesses - CASE WHEN j.evaluated AND j.known THEN 1 ELSE 0 END,
+        -- a miss is charged to its lane by the live code's alphabet; a success refills nothing
+        s_digit_tat = CASE WHEN j.missed AND NOT j.known AND c.alphabet = 0
+            THEN gcra_next(c.s_digit_tat, j.now_us, guess_period_us(false, 0::smallint)) ELSE c.s_digit_tat END,
+        s_base32_tat = CASE WHEN j.missed AND NOT j.known AND c.alphabet = 1
+            THEN gcra_next(c.s_base32_tat, j.now_us, guess_period_us(false, 1::smallint)) ELSE c.s_base32_tat END,
+        k_digit_tat = CASE WHEN j.missed AND j.known AND c.alphabet = 0
+            THEN gcra_next(c.k_digit_tat, j.now_us, guess_period_us(true, 0::smallint)) ELSE c.k_digit_tat END,
+        k_base32_tat = CASE WHEN j.missed AND j.known AND c.alphabet = 1
+            THEN gcra_next(c.k_base32_tat, j.now_us, guess_period_us(true, 1::smallint)) ELSE c.k_base32_tat END,
+        -- the cool-down does not apply after a code was used or burned
+        s_quiet_us = CASE WHEN j.hit OR (j.missed AND NOT j.known AND c.s_guesses = 1) THEN 0 ELSE c.s_quiet_us END,
+        k_quiet_us = CASE WHEN j.hit OR (j.missed AND j.known AND c.k_guesses = 1) THEN 0 ELSE c.k_quiet_us END,
+        touched_us = greatest(c.touched_us, j.now_us),
+        -- a success makes its network prefix known: newest first, at most 8
+        known_tags = CASE WHEN j.customer_id IS NULL THEN c.known_tags
+            ELSE (j.at_client_tag || array_remove(c.known_tags, j.at_client_tag))[1:8] END,
+        known_days = CASE WHEN j.customer_id IS NULL THEN c.known_days
+            ELSE ((j.now_us / 86400000000)::int || CASE
+                WHEN array_position(c.known_tags, j.at_client_tag) IS NULL THEN c.known_days
+                ELSE c.known_days[1:array_position(c.known_tags, j.at_client_tag) - 1]
+                    || c.known_days[array_position(c.known_tags, j.at_client_tag) + 1:] END)[1:8] END
+    FROM judged j
+    WHERE c.tenant_id = j.tenant_id AND c.address_key = j.address_key
+),
+begun AS (
+    INSERT INTO sessions (tenant_id, session_key, customer_id, created_us, rotated_us, idle_until_us, expires_us)
+    SELECT tenant_id, session_key, customer_id, now_us, now_us, now_us + $11::bigint, now_us + $12::bigint
+    FROM judged WHERE customer_id IS NOT NULL
+    ORDER BY tenant_id, session_key
+),
+ended AS (
+    DELETE FROM sessions s USING judged j
+    WHERE j.customer_id IS NOT NULL AND s.tenant_id = j.tenant_id AND s.session_key = j.ended_key
+),
+decoy AS (
+    SELECT slot FROM decoys
+    WHERE slot IN (SELECT a.decoy FROM asked a LEFT JOIN held h USING (tenant_id, address_key) WHERE h.session_key IS NULL)
+    ORDER BY slot
+    FOR UPDATE
+),
+fooled AS (
+    UPDATE decoys SET touched_us = clock.now_us FROM decoy, clock WHERE decoys.slot = decoy.slot
+)
+SELECT a.tenant_id, a.address_key, a.now_us, j.customer_id,
+    coalesce(j.evaluated, false) AS evaluated, coalesce(j.missed, false) AS missed, coalesce(j.known, false) AS known,
+    coalesce((j.row).alphabet, 0::smallint) AS alphabet
+FROM asked a LEFT JOIN judged j USING (tenant_id, address_key)

@@ -1,0 +1,3 @@
+-- Finds the sessions whose ids were chosen before an answer was lost: whether the write happened after all.
+SELECT s.tenant_id, s.session_key, s.customer_id, s.created_us
+FROM sessions s JOIN unnest($1::uuid[], $2::uuid[]) AS i (tenant_id, session_key) USING (tenant_id, session_key)
