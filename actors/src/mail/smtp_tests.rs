@@ -119,14 +119,9 @@ async fn lost_connections_are_made_anew() {
     // The server hung up while the connection lay idle: noticed at MAIL FROM, not held against the mail.
     for goodbye in [Act::Drop, Act::Reply("421 4.4.2 idle too long")] {
         let before = sink.connections();
-        sink.at(Point::Mail, goodbye);
-        let (outcome, ()) = tokio::join!(courier.send(&letter("grace@example.com")), async {
-            while sink.connections() == before {
-                tokio::task::yield_now().await;
-            }
-            sink.heal();
-        });
-        outcome.unwrap();
+        sink.once(Point::Mail, goodbye);
+        courier.send(&letter("grace@example.com")).await.unwrap();
+        assert_eq!(sink.connections(), before + 1);
     }
     // Lost in the middle of a mail: an error of the connection, and the next mail goes out.
     for (point, stage) in
@@ -335,9 +330,6 @@ async fn send_cost() {
             courier.send(&letter).await.unwrap();
         }
         println!("{mode:?}: first mail {first:?}, then {:?} a mail", started.elapsed() / count);
-        if let Ok(folder) = std::env::var("DOORCODE_MAIL_SAMPLES") {
-            std::fs::write(format!("{folder}/{mode:?}.eml"), &sink.received()[0].raw).unwrap();
-        }
     }
     let sender = Sender::new("login@doorcode.example", None).unwrap();
     let (count, letter, started) = (2_000, letter("ada@example.com"), Instant::now());

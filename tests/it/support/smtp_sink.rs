@@ -64,7 +64,7 @@ pub enum Point {
     Body,
 }
 
-/// What the sink does at a point, each time, until told otherwise.
+/// What the sink does at a point instead of going on.
 #[derive(Clone, Debug)]
 pub enum Act {
     /// Answers this line instead ("451 4.3.0 later"); a mail so answered is not kept.
@@ -122,7 +122,8 @@ pub struct SmtpSink {
 
 struct Shared {
     traits: Traits,
-    acts: Mutex<HashMap<Point, Act>>,
+    /// What to do where, and whether it is to be done once only.
+    acts: Mutex<HashMap<Point, (Act, bool)>>,
     refused: Mutex<HashMap<String, &'static str>>,
     received: Mutex<Vec<Received>>,
     commands: Mutex<Vec<String>>,
@@ -164,7 +165,12 @@ impl SmtpSink {
 
     /// From now on, at `point`, do `act`.
     pub fn at(&self, point: Point, act: Act) {
-        lock(&self.shared.acts).insert(point, act);
+        lock(&self.shared.acts).insert(point, (act, false));
+    }
+
+    /// At `point`, do `act` the next time only.
+    pub fn once(&self, point: Point, act: Act) {
+        lock(&self.shared.acts).insert(point, (act, true));
     }
 
     /// From now on, answer RCPT TO this address by this line.
@@ -357,8 +363,9 @@ impl Session {
                 return Ok(Next::Continue);
             }
         };
-        let refused = matches!(self.act(Point::StartTls), Some(Act::Reply(_)));
-        match self.answer(Point::StartTls, offer).await? {
+        let act = self.take_act(Point::StartTls);
+        let refused = matches!(act, Some(Act::Reply(_)));
+        match self.perform(act, offer).await? {
             true if refused => Ok(Next::Continue),
             true => Ok(Next::StartTls),
             false => Ok(Next::Close),
@@ -393,10 +400,11 @@ impl Session {
         if self.from.is_none() {
             return self.say("503 5.5.1 MAIL first").await;
         }
-        if !matches!(self.act(Point::Rcpt), Some(Act::Reply(_))) {
+        let act = self.take_act(Point::Rcpt);
+        if !matches!(act, Some(Act::Reply(_))) {
             self.to.push(address);
         }
-        self.answer(Point::Rcpt, "250 2.1.5 ok").await
+        self.perform(act, "250 2.1.5 ok").await
     }
 
     async fn data(&mut self) -> io::Result<Next> {
@@ -404,27 +412,26 @@ impl Session {
         if self.to.is_empty() {
             return Ok(close_unless(self.say("503 5.5.1 RCPT first").await?));
         }
-        let refused = matches!(self.act(Point::Data), Some(Act::Reply(_)));
-        if !self.answer(Point::Data, "354 go on").await? {
+        let act = self.take_act(Point::Data);
+        let refused = matches!(act, Some(Act::Reply(_)));
+        if !self.perform(act, "354 go on").await? {
             return Ok(Next::Close);
         }
         if refused {
             return Ok(Next::Continue);
         }
         let Some(raw) = self.read_message().await? else { return Ok(Next::Close) };
-        let act = self.act(Point::Body);
-        if !matches!(act, Some(Act::Reply(_) | Act::Drop | Act::Silence)) {
-            if let Some(Act::Delay(time)) = act {
+        let act = self.take_act(Point::Body);
+        match act {
+            None | Some(Act::KeepAndDrop) => self.keep(raw),
+            Some(Act::Delay(time)) => {
                 tokio::time::sleep(time).await;
+                self.keep(raw);
+                return Ok(close_unless(self.say("250 2.0.0 kept").await?));
             }
-            self.keep(raw);
-            if matches!(act, Some(Act::KeepAndDrop)) {
-                return Ok(Next::Close);
-            }
-            return Ok(close_unless(self.say("250 2.0.0 kept").await?));
+            Some(Act::Reply(_) | Act::Silence | Act::Drop) => self.reset(),
         }
-        self.reset();
-        Ok(close_unless(self.answer(Point::Body, "250 2.0.0 kept").await?))
+        Ok(close_unless(self.perform(act, "250 2.0.0 kept").await?))
     }
 
     fn keep(&mut self, raw: Vec<u8>) {
@@ -446,13 +453,23 @@ impl Session {
         self.smtputf8 = false;
     }
 
-    fn act(&self, point: Point) -> Option<Act> {
-        lock(&self.shared.acts).get(&point).cloned()
+    fn take_act(&self, point: Point) -> Option<Act> {
+        let mut acts = lock(&self.shared.acts);
+        let (act, once) = acts.get(&point).cloned()?;
+        if once {
+            acts.remove(&point);
+        }
+        Some(act)
     }
 
-    /// Answers, or does what the test wants here instead. False when the connection is over.
     async fn answer(&mut self, point: Point, reply: &str) -> io::Result<bool> {
-        match self.act(point) {
+        let act = self.take_act(point);
+        self.perform(act, reply).await
+    }
+
+    /// Answers, or does what the test wants instead. False when the connection is over.
+    async fn perform(&mut self, act: Option<Act>, reply: &str) -> io::Result<bool> {
+        match act {
             None => self.say(reply).await,
             Some(Act::Reply(other)) => self.say(other).await,
             Some(Act::Delay(time)) => {
