@@ -1,10 +1,39 @@
 //! Who acts: doorcode's supervised actors, their storage and their mail.
+//!
+//! ```text
+//! root supervisor
+//! ├─ keyring            key snapshot, published key set
+//! ├─ ledger.login       group commit of challenges
+//! ├─ ledger.verify      … of guesses
+//! ├─ ledger.refresh     … of refreshes
+//! ├─ ledger.logout      … of logouts
+//! ├─ minter (pool)      signs access tokens
+//! ├─ tenants            starts issuers on demand, retires idle ones
+//! │  └─ issuer …        one per active tenant: decides, never waits
+//! ├─ mailers (factory)  one SMTP connection each
+//! ├─ postmaster         resolves, dispatches and strikes off mail; finds what a crash left
+//! └─ janitor            deletes what has ended
+//! ```
+//!
+//! The edge sees [`LoginService`] and starts all of it with [`System`]. `store` and `mail` are private: nobody above
+//! can name a statement or a mail server.
 
 mod error;
+mod keys;
+mod mail;
 mod observe;
 mod runtime;
 mod service;
+mod settings;
+mod store;
 
 pub use error::{Refusal, RefreshError, VerifyError};
+pub use keys::{KeyError, SigningKeyError, WrapError};
+pub use mail::{Mailbox, Secret, SetupError, SmtpSettings, StoredMail, TlsMode, Transport};
 pub use observe::{HistogramSnapshot, KindSnapshot, TreeSnapshot};
 pub use service::{Caller, Login, LoginService};
+pub use settings::{
+    AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, JanitorSettings, LimitSettings, MailSettings,
+    Settings, TokenSettings,
+};
+pub use store::{DatabaseUrlError, MigrateError, check_migrated, migrate};

@@ -1,0 +1,125 @@
+//! Why a mail did not go out, and what that means for the next try.
+
+use std::fmt;
+
+use super::message::Unsendable;
+
+/// How far the talk with the mail server came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Name lookup and TCP.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// Greeting and EHLO.
+    Hello,
+    /// AUTH.
+    Login,
+    /// MAIL FROM.
+    Sender,
+    /// RCPT TO.
+    Recipient,
+    /// DATA, up to the final answer.
+    Content,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "on connecting",
+            Self::Tls => "in the TLS handshake",
+            Self::Hello => "at the greeting",
+            Self::Login => "at the login",
+            Self::Sender => "at MAIL FROM",
+            Self::Recipient => "at RCPT TO",
+            Self::Content => "at DATA",
+        })
+    }
+}
+
+/// Why a mail did not go out. Server replies appear by their numbers only: their text may quote an address or
+/// a subject with its code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// No usable connection: refused, closed, garbled or too slow. Says nothing about the letter. At
+    /// [`Stage::Content`] the mail may have been delivered all the same.
+    #[error("no working connection to the mail server {stage}: {what}")]
+    Unreachable {
+        /// Where it broke.
+        stage: Stage,
+        /// What happened.
+        what: String,
+    },
+    /// TLS is required and cannot be had; nothing was sent (STANDARDS H18). Somebody may be in between.
+    #[error("TLS is required, but {what}; no mail goes out until the mail server's TLS works")]
+    TlsRefused {
+        /// What happened.
+        what: String,
+    },
+    /// The server refuses doorcode itself: its login or its sender address.
+    #[error(
+        "the mail server refuses doorcode {stage} ({reply}); check user, password and sender of the mail settings"
+    )]
+    SenderRefused {
+        /// At the login or at MAIL FROM.
+        stage: Stage,
+        /// The reply's numbers.
+        reply: String,
+    },
+    /// "Not now" (4xx).
+    #[error("the mail server defers the mail {stage} ({reply})")]
+    Transient {
+        /// Where it said so.
+        stage: Stage,
+        /// The reply's numbers.
+        reply: String,
+    },
+    /// "Never" (5xx), about this recipient or this mail.
+    #[error("the mail server refuses the mail {stage} ({reply})")]
+    Permanent {
+        /// Where it said so.
+        stage: Stage,
+        /// The reply's numbers.
+        reply: String,
+    },
+    /// The letter cannot be put on this wire at all.
+    #[error(transparent)]
+    Unsendable(#[from] Unsendable),
+}
+
+impl SendError {
+    /// Whether another try is pointless.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, Self::Permanent { .. } | Self::Unsendable(_))
+    }
+
+    /// Whether the provider is at fault rather than the letter: what a breaker counts and a failover acts on.
+    /// What strangers can bring about by the choice of an address must stay out of it.
+    pub fn blames_provider(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TlsRefused { .. } | Self::SenderRefused { .. } => true,
+            Self::Transient { stage, .. } => !matches!(stage, Stage::Recipient | Stage::Content),
+            Self::Permanent { .. } | Self::Unsendable(_) => false,
+        }
+    }
+
+    /// Whether an operator must act before mail flows again.
+    pub fn needs_operator(&self) -> bool {
+        matches!(
+            self,
+            Self::TlsRefused { .. } | Self::SenderRefused { .. } | Self::Unsendable(Unsendable::BadSender)
+        )
+    }
+
+    /// A short fixed name, for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::TlsRefused { .. } => "tls_refused",
+            Self::SenderRefused { .. } => "sender_refused",
+            Self::Transient { .. } => "transient",
+            Self::Permanent { .. } => "permanent",
+            Self::Unsendable(_) => "unsendable",
+        }
+    }
+}

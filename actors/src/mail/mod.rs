@@ -1,0 +1,94 @@
+//! Mail: what a login-code mail says, and the ways it leaves. No actors here: each mailer owns a [`Courier`].
+
+mod display_name;
+mod error;
+pub mod memory;
+mod message;
+mod secret;
+mod smtp;
+mod wire;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+#[allow(unused_imports)] // until the mailer takes them up
+pub use error::{SendError, Stage};
+pub use memory::{Mailbox, StoredMail};
+#[allow(unused_imports)] // until the mailer takes them up
+pub use message::{Alphabet, Letter, Rendered, Sender, Unsendable, render};
+pub use secret::Secret;
+pub use smtp::{Relay, SetupError, SmtpSettings, TlsMode};
+
+/// Where mail goes. One for the whole process; cheap to clone.
+#[derive(Clone)]
+pub enum Transport {
+    /// To a mail server.
+    Smtp(Arc<Relay>),
+    /// Into memory: `doorcode dev` and tests.
+    Memory(Mailbox),
+}
+
+impl Transport {
+    /// Mail over SMTP. Checks the settings without connecting.
+    pub fn smtp(settings: SmtpSettings) -> Result<Self, SetupError> {
+        Ok(Self::Smtp(Arc::new(Relay::new(settings)?)))
+    }
+
+    /// A courier of its own for one mailer.
+    pub fn courier(&self, sender: Sender) -> Courier {
+        let route = match self {
+            Self::Smtp(relay) => Route::Smtp(smtp::Line::new(relay.clone())),
+            Self::Memory(mailbox) => Route::Memory(mailbox.clone()),
+        };
+        Courier { sender, route }
+    }
+}
+
+/// Carries letters, one at a time. Several providers with a breaker fit in here: a list of routes, walked while
+/// [`SendError::blames_provider`].
+pub struct Courier {
+    sender: Sender,
+    route: Route,
+}
+
+enum Route {
+    Smtp(smtp::Line),
+    Memory(Mailbox),
+}
+
+impl Courier {
+    /// Delivers a letter, or says why not. Safe to cancel. After an error the letter may still have been
+    /// delivered; sending it again is right unless [`SendError::is_permanent`].
+    pub async fn send(&mut self, letter: &Letter) -> Result<(), SendError> {
+        match &mut self.route {
+            Route::Smtp(line) => line.send(&message::compose(letter, &self.sender)?).await,
+            Route::Memory(mailbox) => {
+                mailbox.push(stored(letter)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Closes what is open, politely. For the end of a mailer's life.
+    pub async fn close(&mut self) {
+        if let Route::Smtp(line) = &mut self.route {
+            line.close().await;
+        }
+    }
+}
+
+fn stored(letter: &Letter) -> Result<StoredMail, Unsendable> {
+    // As strict as SMTP, so that `dev` does not deliver what `serve` cannot.
+    message::parse_address(&letter.to)?;
+    let Rendered { subject, text, html } = render(letter)?;
+    Ok(StoredMail {
+        id: letter.message_id.to_string(),
+        at: Timestamp::now().to_string(),
+        tenant: letter.tenant_slug.clone(),
+        to: letter.to.clone(),
+        subject,
+        text,
+        html,
+    })
+}

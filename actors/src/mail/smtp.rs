@@ -1,0 +1,310 @@
+//! Delivery over SMTP: the settings of a server, and one connection to it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lettre::Message;
+use lettre::address::Envelope;
+use lettre::transport::smtp;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use tokio::time::{Instant, timeout};
+
+use super::error::{SendError, Stage};
+use super::message::Unsendable;
+use super::secret::Secret;
+use super::wire::{self, Tls};
+
+/// "Service not available, closing": the connection's end, whatever was asked.
+const CLOSING: &str = "421";
+
+/// How the connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Not at all: for a relay on the same machine or in a private network.
+    None,
+    /// STARTTLS, required: without it nothing is sent. Port 587.
+    StartTls,
+    /// TLS from the first byte. Port 465.
+    Implicit,
+}
+
+/// How to reach a mail server.
+#[derive(Clone, Debug)]
+pub struct SmtpSettings {
+    /// Host name or address; under TLS also the name that its certificate must show.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Protection of the connection.
+    pub tls: TlsMode,
+    /// Certificates to trust besides the machine's own, in PEM.
+    pub extra_roots: Option<String>,
+    /// User and password.
+    pub login: Option<(String, Secret)>,
+    /// The name doorcode gives in EHLO: its own fully qualified host name.
+    pub hello_name: String,
+    /// The longest that one send may take, connecting included. Shorter than the lease on the mail.
+    pub timeout: Duration,
+    /// After this long unused, a connection is opened anew rather than tried: servers close idle ones.
+    pub max_idle: Duration,
+}
+
+/// What is wrong with the settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// A password would be readable on the way.
+    #[error(
+        "a mail login without TLS would send the password in the clear: set tls to \"starttls\" or \"implicit\""
+    )]
+    LoginInTheClear,
+    /// EHLO cannot carry the name.
+    #[error("the mail hello name must be a host name such as login.example.com")]
+    HelloName,
+    /// No certificate can show this name.
+    #[error("the mail host must be a host name or an address for TLS to verify it")]
+    Host,
+    /// The extra root certificates cannot be used.
+    #[error("the mail server's extra root certificates: {0}")]
+    Roots(String),
+}
+
+/// A mail server that can be connected to: checked settings, and the TLS configuration they lead to. Shared by
+/// all connections.
+pub struct Relay {
+    settings: SmtpSettings,
+    tls: Option<Tls>,
+}
+
+impl Relay {
+    /// Checks the settings and reads the root certificates. Connects to nothing.
+    pub fn new(settings: SmtpSettings) -> Result<Self, SetupError> {
+        let hello_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '[' | ']' | ':');
+        if settings.hello_name.is_empty() || !settings.hello_name.chars().all(hello_char) {
+            return Err(SetupError::HelloName);
+        }
+        let tls = match settings.tls {
+            TlsMode::None if settings.login.is_some() && !is_loopback(&settings.host) => {
+                return Err(SetupError::LoginInTheClear);
+            }
+            TlsMode::None => None,
+            TlsMode::StartTls | TlsMode::Implicit => Some(Tls {
+                config: Arc::new(client_config(settings.extra_roots.as_deref())?),
+                server: ServerName::try_from(settings.host.clone()).map_err(|_| SetupError::Host)?,
+            }),
+        };
+        Ok(Self { settings, tls })
+    }
+
+    /// Connects, protects and introduces itself.
+    async fn open(&self) -> Result<AsyncSmtpConnection, SendError> {
+        let tcp = wire::connect(&self.settings.host, self.settings.port).await?;
+        let stream: Box<dyn AsyncTokioStream> = match (&self.tls, self.settings.tls) {
+            (None, _) => Box::new(tcp),
+            (Some(tls), TlsMode::Implicit) => Box::new(wire::implicit_tls(tcp, tls).await?),
+            (Some(tls), _) => Box::new(wire::start_tls(tcp, &self.settings.hello_name, tls).await?),
+        };
+        let hello = ClientId::Domain(self.settings.hello_name.clone());
+        let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &hello)
+            .await
+            .map_err(|e| SendError::Unreachable { stage: Stage::Hello, what: numbers_or_kind(&e) })?;
+        if let Some((user, password)) = &self.settings.login {
+            let credentials = Credentials::new(user.clone(), password.expose().to_owned());
+            let answer = connection.auth(DEFAULT_MECHANISMS, &credentials).await;
+            answer.map_err(|e| failure(Stage::Login, &e))?;
+        }
+        Ok(connection)
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn client_config(extra_roots: Option<&str>) -> Result<rustls::ClientConfig, SetupError> {
+    let mut roots = rustls::RootCertStore::empty();
+    // Unreadable system certificates are left out: a server they vouch for is refused, and the error says so.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(pem) = extra_roots {
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            let certificate = certificate.map_err(|e| SetupError::Roots(e.to_string()))?;
+            roots.add(certificate).map_err(|e| SetupError::Roots(e.to_string()))?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| SetupError::Roots(e.to_string()))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// One connection to a relay: opened when a mail needs it, kept warm, reopened when it went bad. It is taken
+/// out while in use, so a send that fails or is cancelled half way leaves no half-spoken connection behind.
+pub(super) struct Line {
+    relay: Arc<Relay>,
+    warm: Option<Warm>,
+}
+
+struct Warm {
+    connection: AsyncSmtpConnection,
+    last_used: Instant,
+}
+
+impl Line {
+    pub(super) fn new(relay: Arc<Relay>) -> Self {
+        Self { relay, warm: None }
+    }
+
+    /// Sends within the relay's timeout, connecting first if need be.
+    pub(super) async fn send(&mut self, message: &Message) -> Result<(), SendError> {
+        let limit = self.relay.settings.timeout;
+        let mut stage = Stage::Connect;
+        match timeout(limit, self.try_send(message, &mut stage)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(SendError::Unreachable { stage, what: format!("no answer within {limit:?}") }),
+        }
+    }
+
+    /// Takes leave. Without it the server only sees the connection drop.
+    pub(super) async fn close(&mut self) {
+        if let Some(mut warm) = self.warm.take() {
+            // The server's answer changes nothing.
+            let _ = timeout(Duration::from_secs(1), warm.connection.quit()).await;
+        }
+    }
+
+    async fn try_send(&mut self, message: &Message, stage: &mut Stage) -> Result<(), SendError> {
+        let raw = message.formatted();
+        if let Some(connection) = self.take_warm() {
+            let outcome = self.transact(connection, message.envelope(), &raw, stage).await;
+            // The server had hung up in the meantime: that is not this mail's failure.
+            let hung_up = *stage == Stage::Sender
+                && match &outcome {
+                    Err(SendError::Unreachable { .. }) => true,
+                    Err(SendError::Transient { reply, .. }) => reply.starts_with(CLOSING),
+                    _ => false,
+                };
+            if !hung_up {
+                return outcome;
+            }
+        }
+        *stage = Stage::Connect;
+        let connection = self.relay.open().await?;
+        self.transact(connection, message.envelope(), &raw, stage).await
+    }
+
+    fn take_warm(&mut self) -> Option<AsyncSmtpConnection> {
+        let warm = self.warm.take()?;
+        (warm.last_used.elapsed() < self.relay.settings.max_idle).then_some(warm.connection)
+    }
+
+    /// One mail on an open connection, which is kept if it is still in step afterwards.
+    async fn transact(
+        &mut self,
+        mut connection: AsyncSmtpConnection,
+        envelope: &Envelope,
+        raw: &[u8],
+        stage: &mut Stage,
+    ) -> Result<(), SendError> {
+        let outcome = speak(&mut connection, envelope, raw, stage).await;
+        let in_step = match &outcome {
+            Ok(()) | Err(SendError::Unsendable(_)) => true,
+            Err(SendError::Transient { reply, .. }) if reply.starts_with(CLOSING) => false,
+            Err(
+                SendError::Transient { .. } | SendError::Permanent { .. } | SendError::SenderRefused { .. },
+            ) => {
+                // A refusal is an answer like any other; a new connection per refusal would be dear under TLS.
+                connection.command(Rset).await.is_ok()
+            }
+            Err(_) => false,
+        };
+        if in_step {
+            self.warm = Some(Warm { connection, last_used: Instant::now() });
+        }
+        outcome
+    }
+}
+
+/// The transaction itself. lettre's own `send` hangs up after any refusal and does not tell where it came.
+async fn speak(
+    connection: &mut AsyncSmtpConnection,
+    envelope: &Envelope,
+    raw: &[u8],
+    stage: &mut Stage,
+) -> Result<(), SendError> {
+    *stage = Stage::Sender;
+    let mut parameters = Vec::new();
+    if !raw.is_ascii() {
+        // Only an address can make it so: text is encoded, and domains are in their ASCII form. Never send such
+        // an address to a server that would mangle it (STANDARDS H7).
+        let offers = |extension| connection.server_info().supports_feature(extension);
+        if !offers(Extension::SmtpUtfEight) || !offers(Extension::EightBitMime) {
+            return Err(Unsendable::NeedsSmtpUtf8.into());
+        }
+        parameters = vec![MailParameter::SmtpUtfEight, MailParameter::Body(MailBodyParameter::EightBitMime)];
+    }
+    let international = !parameters.is_empty();
+    connection.command(Mail::new(envelope.from().cloned(), parameters)).await.map_err(|e| {
+        match failure(*stage, &e) {
+            // Servers may refuse the parameter here: then it is this address's fault, not the sender's.
+            SendError::SenderRefused { stage, reply } if international => {
+                SendError::Permanent { stage, reply }
+            }
+            other => other,
+        }
+    })?;
+    *stage = Stage::Recipient;
+    for recipient in envelope.to() {
+        connection
+            .command(Rcpt::new(recipient.clone(), Vec::new()))
+            .await
+            .map_err(|e| failure(*stage, &e))?;
+    }
+    *stage = Stage::Content;
+    connection.command(Data).await.map_err(|e| failure(*stage, &e))?;
+    connection.message(raw).await.map_err(|e| failure(*stage, &e))?;
+    Ok(())
+}
+
+/// What a failed command says, and about whom.
+fn failure(stage: Stage, error: &smtp::Error) -> SendError {
+    let reply = numbers_or_kind(error);
+    if error.is_transient() {
+        SendError::Transient { stage, reply }
+    } else if error.is_permanent() {
+        match stage {
+            Stage::Recipient | Stage::Content => SendError::Permanent { stage, reply },
+            _ => SendError::SenderRefused { stage, reply },
+        }
+    } else if stage == Stage::Login && error.is_client() {
+        SendError::SenderRefused { stage, reply: "it offers neither PLAIN nor LOGIN".to_owned() }
+    } else {
+        SendError::Unreachable { stage, what: reply }
+    }
+}
+
+/// A reply's code and enhanced code, such as "550 5.1.1", or the kind of the failed read or write.
+fn numbers_or_kind(error: &smtp::Error) -> String {
+    let text = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    if let Some(code) = error.status() {
+        let first = text.split_whitespace().next().unwrap_or_default();
+        let is_enhanced = first.len() <= 9
+            && first.split('.').count() == 3
+            && first.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+        return if is_enhanced { format!("{code} {first}") } else { code.to_string() };
+    }
+    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    match io {
+        Some(io) => io.kind().to_string(),
+        None if error.is_response() => "the server closed or does not speak SMTP".to_owned(),
+        None => "the connection failed".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "smtp_tests.rs"]
+mod tests;

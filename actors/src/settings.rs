@@ -1,0 +1,137 @@
+//! What the actors are told at start. Plain values; where they come from (file, environment, tests) is the edge's matter.
+
+use crate::mail::Transport;
+use doorcode_domain::Clock;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// Everything.
+#[derive(Clone)]
+pub struct Settings {
+    /// `iss` of access tokens.
+    pub public_url: String,
+    /// Where the data is.
+    pub database: DatabaseSettings,
+    /// 32 bytes that wrap every other key.
+    pub master_key: Zeroizing<Vec<u8>>,
+    /// Codes.
+    pub codes: CodeSettings,
+    /// Limits that may be turned off; guess budgets may not.
+    pub limits: LimitSettings,
+    /// Sessions and tokens.
+    pub tokens: TokenSettings,
+    /// How much may be in flight.
+    pub admission: AdmissionSettings,
+    /// Mail.
+    pub mail: MailSettings,
+    /// Cleaning.
+    pub janitor: JanitorSettings,
+    /// Whose clock counts.
+    pub clock: Clock,
+    /// Whether actors obey injected faults: `dev` and tests only.
+    pub faults: bool,
+}
+
+/// Postgres.
+#[derive(Clone)]
+pub struct DatabaseSettings {
+    /// `postgres://…` or `key=value` form; a secret.
+    pub url: Zeroizing<String>,
+    /// Connections of this replica. Default 16.
+    pub pool_size: usize,
+    /// Longest statement on the server. Default 2 s.
+    pub statement_timeout: Duration,
+    /// Longest wait for a row another replica holds. Default 1 s.
+    pub lock_timeout: Duration,
+    /// Longest connect, handshake included. Default 1 s.
+    pub create_timeout: Duration,
+    /// Longest wait for a free connection. Default 1 s.
+    pub wait_timeout: Duration,
+    /// Flushes of one ledger in flight. Default 4: more makes batches smaller, fewer leaves the disk idle.
+    pub flights: usize,
+    /// Rows in a statement at most. Default 512.
+    pub batch_max: usize,
+}
+
+/// Codes.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeSettings {
+    /// Life of a code; at most 600 s (NIST SP 800-63B-4 section 3.1.3.2). Default 600 s.
+    pub life: Duration,
+}
+
+/// Limits.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitSettings {
+    /// Requests a second and burst per tenant slug; `None`: off. Default 1,000 and 10,000.
+    pub tenant: Option<(u32, u32)>,
+    /// Mails per address and lane: burst, period and cool-down; `None`: off. Default 5, 4.8 h, 60 s.
+    pub mails: Option<(u32, Duration, Duration)>,
+}
+
+/// Sessions and tokens.
+#[derive(Clone, Debug)]
+pub struct TokenSettings {
+    /// `ES256`, `EdDSA` or `RS256`.
+    pub algorithm: Algorithm,
+    /// A session not refreshed for that long ends. Default 7 days.
+    pub idle: Duration,
+    /// A session ends after that, refreshed or not. Default 30 days.
+    pub absolute: Duration,
+    /// A repeated refresh within that gets the first answer again. Default 30 s.
+    pub retry_window: Duration,
+}
+
+/// How access tokens are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// ECDSA on P-256: the default, understood everywhere.
+    Es256,
+    /// Ed25519: smallest and fastest.
+    EdDsa,
+    /// RSA 3072 with PKCS#1 v1.5: for verifiers that know nothing else.
+    Rs256,
+}
+
+/// How much may be in flight. What does not fit is refused at once with 503.
+#[derive(Clone, Copy, Debug)]
+pub struct AdmissionSettings {
+    /// Logins and verifies over all tenants. Default 4,096.
+    pub issuers: usize,
+    /// Refreshes and logouts. Default 4,096.
+    pub sessions: usize,
+    /// Tenants with a live issuer at most. Default 10,000.
+    pub max_issuers: usize,
+    /// An issuer without work for that long retires. Default 60 s.
+    pub issuer_idle: Duration,
+    /// Minters. Default: one per core.
+    pub minters: usize,
+}
+
+/// Mail.
+#[derive(Clone)]
+pub struct MailSettings {
+    /// How mail leaves.
+    pub transport: Transport,
+    /// `Name <address>` it comes from.
+    pub from: String,
+    /// Mailers, each with one connection. Default 4.
+    pub workers: usize,
+    /// Mails in memory, waiting for a mailer. Default 10,000; the rest waits in Postgres.
+    pub queue: usize,
+    /// How long a replica may take to send what it claimed. Default 20 s.
+    pub lease: Duration,
+    /// Longest try at one mail; shorter than the lease. Default 10 s.
+    pub deadline: Duration,
+    /// How often to look for mail whose lease has passed. Default 1 s.
+    pub sweep: Duration,
+}
+
+/// Cleaning.
+#[derive(Clone, Copy, Debug)]
+pub struct JanitorSettings {
+    /// Pause between two pages. Default 1 s.
+    pub interval: Duration,
+    /// Rows looked at per page. Default 1,000.
+    pub page: i64,
+}

@@ -1,0 +1,166 @@
+//! Logins and verifies, many in a statement.
+
+use super::{Store, StoreError, sql};
+use doorcode_domain::{AddressKey, Alphabet, ChallengeId, CodeMac, CustomerId, Micros, SessionKey, TenantId};
+use uuid::Uuid;
+
+/// Whose row.
+pub(crate) type Address = (TenantId, AddressKey);
+
+/// What `/login` proposes for an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LoginRow {
+    pub(crate) address: Address,
+    pub(crate) challenge: ChallengeId,
+    pub(crate) digit_mac: CodeMac,
+    pub(crate) base32_mac: CodeMac,
+    /// Issue time of a valid device cookie; 0 without one.
+    pub(crate) device_us: Micros,
+    /// Keyed tag of the caller's network prefix.
+    pub(crate) client_tag: i64,
+    /// See `challenges.step_up` in the schema.
+    pub(crate) step_up: i16,
+}
+
+/// A mail that was promised.
+#[derive(Clone, Debug)]
+pub(crate) struct DueMail {
+    pub(crate) address: Address,
+    pub(crate) challenge: ChallengeId,
+    pub(crate) alphabet: Alphabet,
+    pub(crate) expires_us: Micros,
+    pub(crate) asked_us: Micros,
+    pub(crate) attempts: i16,
+}
+
+/// Budgets of a login statement, µs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoginPolicy {
+    pub(crate) life_us: i64,
+    pub(crate) cooldown_us: i64,
+    pub(crate) mail_burst: i32,
+    pub(crate) mail_period_us: i64,
+    pub(crate) lease_us: i64,
+}
+
+/// What `/verify` asks of an address.
+#[derive(Clone, Debug)]
+pub(crate) struct VerifyRow {
+    pub(crate) address: Address,
+    /// The typed code read as digits and as base32; `None` where it cannot be read so.
+    pub(crate) digit_mac: Option<CodeMac>,
+    pub(crate) base32_mac: Option<CodeMac>,
+    pub(crate) device_us: Micros,
+    pub(crate) client_tag: i64,
+    /// Chosen beforehand, so that a lost answer can be looked up.
+    pub(crate) session: SessionKey,
+    /// The session to end if this one begins.
+    pub(crate) ended: Option<SessionKey>,
+    /// Which decoy is written where the address has no row.
+    pub(crate) decoy: i32,
+}
+
+/// What a verify came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Set when the code was right and the session begun.
+    pub(crate) customer: Option<CustomerId>,
+    /// The guess was compared with a live code.
+    pub(crate) evaluated: bool,
+    /// ... and was wrong.
+    pub(crate) missed: bool,
+    /// In the known clients' lane.
+    pub(crate) known: bool,
+    /// The live code's alphabet.
+    pub(crate) alphabet: Alphabet,
+    /// The statement's time.
+    pub(crate) now_us: Micros,
+}
+
+impl Store {
+    /// Commits logins; returns the mails that are now due. Rows must be unique by address.
+    pub(crate) async fn login(
+        &self,
+        now: Option<Micros>,
+        rows: &[LoginRow],
+        policy: LoginPolicy,
+    ) -> Result<Vec<DueMail>, StoreError> {
+        let tenants: Vec<Uuid> = rows.iter().map(|r| r.address.0.0).collect();
+        let addresses: Vec<Uuid> = rows.iter().map(|r| r.address.1.0).collect();
+        let challenges: Vec<Uuid> = rows.iter().map(|r| r.challenge.0).collect();
+        let digit_macs: Vec<Uuid> = rows.iter().map(|r| r.digit_mac.0).collect();
+        let base32_macs: Vec<Uuid> = rows.iter().map(|r| r.base32_mac.0).collect();
+        let devices: Vec<i64> = rows.iter().map(|r| r.device_us).collect();
+        let clients: Vec<i64> = rows.iter().map(|r| r.client_tag).collect();
+        let step_ups: Vec<i16> = rows.iter().map(|r| r.step_up).collect();
+        let LoginPolicy { life_us, cooldown_us, mail_burst, mail_period_us, lease_us } = policy;
+        let written = self
+            .query(
+                sql::LOGIN,
+                &[
+                    &now, &tenants, &addresses, &challenges, &digit_macs, &base32_macs, &devices, &clients, &step_ups,
+                    &life_us, &cooldown_us, &mail_burst, &mail_period_us, &lease_us,
+                ],
+            )
+            .await?;
+        let due = written.iter().filter(|row| row.get::<_, bool>("mail_now"));
+        Ok(due.map(|row| due_mail(row, 0)).collect())
+    }
+
+    /// Evaluates guesses; rows must be unique by address. The answer is in no particular order.
+    pub(crate) async fn verify(
+        &self,
+        now: Option<Micros>,
+        rows: &[VerifyRow],
+        idle_us: i64,
+        absolute_us: i64,
+    ) -> Result<Vec<(Address, Verdict)>, StoreError> {
+        let tenants: Vec<Uuid> = rows.iter().map(|r| r.address.0.0).collect();
+        let addresses: Vec<Uuid> = rows.iter().map(|r| r.address.1.0).collect();
+        let digit_macs: Vec<Option<Uuid>> = rows.iter().map(|r| r.digit_mac.map(|m| m.0)).collect();
+        let base32_macs: Vec<Option<Uuid>> = rows.iter().map(|r| r.base32_mac.map(|m| m.0)).collect();
+        let devices: Vec<i64> = rows.iter().map(|r| r.device_us).collect();
+        let clients: Vec<i64> = rows.iter().map(|r| r.client_tag).collect();
+        let sessions: Vec<Uuid> = rows.iter().map(|r| r.session.0).collect();
+        let ended: Vec<Option<Uuid>> = rows.iter().map(|r| r.ended.map(|k| k.0)).collect();
+        let decoys: Vec<i32> = rows.iter().map(|r| r.decoy).collect();
+        let written = self
+            .query(
+                sql::VERIFY,
+                &[
+                    &now, &tenants, &addresses, &digit_macs, &base32_macs, &devices, &clients, &sessions, &ended,
+                    &decoys, &idle_us, &absolute_us,
+                ],
+            )
+            .await?;
+        Ok(written
+            .iter()
+            .map(|row| {
+                let verdict = Verdict {
+                    customer: row.get::<_, Option<Uuid>>("customer_id").map(CustomerId),
+                    evaluated: row.get("evaluated"),
+                    missed: row.get("missed"),
+                    known: row.get("known"),
+                    alphabet: Alphabet::from_sql(row.get("alphabet")),
+                    now_us: row.get("now_us"),
+                };
+                (address(row), verdict)
+            })
+            .collect())
+    }
+}
+
+pub(super) fn address(row: &tokio_postgres::Row) -> Address {
+    (TenantId(row.get("tenant_id")), AddressKey(row.get("address_key")))
+}
+
+pub(super) fn due_mail(row: &tokio_postgres::Row, attempts: i16) -> DueMail {
+    DueMail {
+        address: address(row),
+        challenge: ChallengeId(row.get("challenge_id")),
+        alphabet: Alphabet::from_sql(row.get("alphabet")),
+        expires_us: row.get("expires_us"),
+        asked_us: row.get("asked_us"),
+        attempts,
+    }
+}

@@ -1,0 +1,24 @@
+//! What is remembered, and how: the only place that names SQL or a connection.
+
+pub(crate) mod challenges;
+mod error;
+pub(crate) mod keys;
+pub(crate) mod mails;
+mod migrate;
+mod pool;
+pub(crate) mod sessions;
+pub(crate) mod sql;
+pub(crate) mod sweep;
+pub(crate) mod tenants;
+mod tls;
+
+pub(crate) use error::{StoreError, describe};
+pub use migrate::{MigrateError, check_migrated, migrate};
+pub(crate) use migrate::connect;
+pub use pool::DatabaseUrlError;
+pub(crate) use pool::Store;
+
+/// A duration as the statements want it.
+pub(crate) fn micros(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,117 @@
+//! The pooled connection: timeouts on everything, statements prepared at birth, a connection that timed out thrown away.
+
+use super::error::StoreError;
+use super::{sql, tls};
+use crate::settings::DatabaseSettings;
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use std::time::Duration;
+use thiserror::Error;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Config, Row};
+
+/// A connection older than this is replaced, so that a failover or a rotated password is noticed.
+const MAX_AGE: Duration = Duration::from_secs(1_800);
+
+/// Why the database settings are unusable.
+#[derive(Debug, Error)]
+pub enum DatabaseUrlError {
+    /// The URL.
+    #[error("the database URL cannot be read: {0}; expected postgres://user:password@host/database")]
+    Url(String),
+    /// The pool.
+    #[error("the connection pool cannot be built: {0}")]
+    Pool(String),
+}
+
+/// Parses a database URL and adds what every connection of ours has.
+pub(crate) fn connection_config(settings: &DatabaseSettings) -> Result<Config, DatabaseUrlError> {
+    let mut config: Config = settings.url.parse().map_err(|e| DatabaseUrlError::Url(super::error::describe(&e)))?;
+    // set in the startup packet: no further round trip, and a recycled connection keeps them
+    let options = format!(
+        "{} -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout=5000 -c plan_cache_mode=force_generic_plan",
+        config.get_options().unwrap_or_default(),
+        settings.statement_timeout.as_millis(),
+        settings.lock_timeout.as_millis(),
+    );
+    config.options(options.trim()).application_name("doorcode");
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(settings.create_timeout);
+    }
+    Ok(config)
+}
+
+/// Connections of this replica.
+#[derive(Clone)]
+pub(crate) struct Store {
+    pool: Pool,
+    /// Longest wait for an answer: the server's own limit and a little for the way.
+    answer_timeout: Duration,
+}
+
+impl Store {
+    pub(crate) fn new(settings: &DatabaseSettings) -> Result<Self, DatabaseUrlError> {
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(connection_config(settings)?, tls::connector(), recycling);
+        let pool = Pool::builder(manager)
+            .max_size(settings.pool_size)
+            .runtime(Runtime::Tokio1)
+            .timeouts(Timeouts {
+                wait: Some(settings.wait_timeout),
+                create: Some(settings.create_timeout),
+                recycle: Some(settings.wait_timeout),
+            })
+            .pre_recycle(Hook::sync_fn(|_, metrics| {
+                if metrics.age() > MAX_AGE { Err(HookError::message("too old")) } else { Ok(()) }
+            }))
+            .post_create(Hook::async_fn(|client, _| {
+                Box::pin(async move {
+                    let hot = [sql::LOGIN, sql::VERIFY, sql::REFRESH, sql::RESOLVE_MAIL, sql::MAIL_DONE];
+                    futures_util::future::try_join_all(hot.map(|text| client.prepare_cached(text)))
+                        .await
+                        .map_err(HookError::Backend)?;
+                    Ok(())
+                })
+            }))
+            .build()
+            .map_err(|e| DatabaseUrlError::Pool(e.to_string()))?;
+        Ok(Self { pool, answer_timeout: settings.statement_timeout + Duration::from_millis(500) })
+    }
+
+    /// Runs one statement of ours and returns its rows.
+    pub(crate) async fn query(
+        &self,
+        text: &'static str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        let client = self.pool.get().await?;
+        let answer = tokio::time::timeout(self.answer_timeout, async {
+            let statement = client.prepare_cached(text).await?;
+            client.query(&statement, parameters).await
+        })
+        .await;
+        match answer {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(error)) => {
+                if client.is_closed() {
+                    drop(Object::take(client));
+                }
+                Err(error.into())
+            }
+            // its answer may still come: never give that connection to anybody else
+            Err(_) => {
+                drop(Object::take(client));
+                Err(StoreError::Ambiguous("no answer in time".to_owned()))
+            }
+        }
+    }
+
+    /// (connections, idle ones, requests waiting for one)
+    pub(crate) fn status(&self) -> (usize, usize, usize) {
+        let status = self.pool.status();
+        (status.size, status.available, status.waiting)
+    }
+
+    pub(crate) fn close(&self) {
+        self.pool.close();
+    }
+}

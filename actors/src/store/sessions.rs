@@ -1,0 +1,112 @@
+//! Refreshes and logouts, many in a statement.
+
+use super::{Store, StoreError, sql};
+use doorcode_domain::{CustomerId, Micros, SessionKey, TenantId, TokenPosition};
+use uuid::Uuid;
+
+/// Whose session.
+pub(crate) type SessionId = (TenantId, SessionKey);
+
+/// What a refresh came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefreshVerdict {
+    /// Unknown, expired, or of a disabled customer or tenant.
+    Gone,
+    /// A superseded token: the session was ended.
+    Theft,
+    /// The successor.
+    Moved(Successor),
+}
+
+/// Where the session stands after a refresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Successor {
+    pub(crate) customer: CustomerId,
+    pub(crate) position: TokenPosition,
+    /// When the code was typed.
+    pub(crate) created_us: Micros,
+    /// When this generation was first handed out.
+    pub(crate) rotated_us: Micros,
+    /// Until the session ends by itself.
+    pub(crate) left_us: i64,
+    pub(crate) how: Moved,
+}
+
+/// How a session moved on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// The current token was shown.
+    Rotated,
+    /// The one before, soon after: the same successor again.
+    Repeated,
+    /// The one before, later: a new branch, the undelivered one is dead.
+    Branched,
+    /// The token is ahead of the row: the database lost a write.
+    Ahead,
+}
+
+impl Store {
+    /// Advances sessions; rows must be unique by session. The answer is in no particular order.
+    pub(crate) async fn refresh(
+        &self,
+        now: Option<Micros>,
+        rows: &[(SessionId, TokenPosition)],
+        idle_us: i64,
+        retry_us: i64,
+    ) -> Result<Vec<(SessionId, RefreshVerdict)>, StoreError> {
+        let tenants: Vec<Uuid> = rows.iter().map(|r| r.0.0.0).collect();
+        let sessions: Vec<Uuid> = rows.iter().map(|r| r.0.1.0).collect();
+        let generations: Vec<i32> = rows.iter().map(|r| r.1.generation).collect();
+        let branches: Vec<i32> = rows.iter().map(|r| r.1.branch).collect();
+        let moved = self
+            .query(sql::REFRESH, &[&now, &tenants, &sessions, &generations, &branches, &idle_us, &retry_us])
+            .await?;
+        Ok(moved.iter().map(|row| (session_id(row), verdict(row))).collect())
+    }
+
+    /// Ends sessions.
+    pub(crate) async fn logout(&self, sessions: &[SessionId]) -> Result<usize, StoreError> {
+        let (tenants, keys) = columns(sessions);
+        Ok(self.query(sql::LOGOUT, &[&tenants, &keys]).await?.len())
+    }
+
+    /// Which of these sessions exist, with customer and time of login.
+    pub(crate) async fn find_sessions(
+        &self,
+        sessions: &[SessionId],
+    ) -> Result<Vec<(SessionId, CustomerId, Micros)>, StoreError> {
+        let (tenants, keys) = columns(sessions);
+        let found = self.query(sql::FIND_SESSIONS, &[&tenants, &keys]).await?;
+        Ok(found
+            .iter()
+            .map(|row| (session_id(row), CustomerId(row.get("customer_id")), row.get("created_us")))
+            .collect())
+    }
+}
+
+fn columns(sessions: &[SessionId]) -> (Vec<Uuid>, Vec<Uuid>) {
+    sessions.iter().map(|(tenant, key)| (tenant.0, key.0)).unzip()
+}
+
+fn session_id(row: &tokio_postgres::Row) -> SessionId {
+    (TenantId(row.get("tenant_id")), SessionKey(row.get("session_key")))
+}
+
+fn verdict(row: &tokio_postgres::Row) -> RefreshVerdict {
+    let how = match row.get::<_, i32>("verdict") {
+        1 => Moved::Rotated,
+        2 => Moved::Repeated,
+        3 => Moved::Branched,
+        5 => Moved::Ahead,
+        4 => return RefreshVerdict::Theft,
+        _ => return RefreshVerdict::Gone,
+    };
+    RefreshVerdict::Moved(Successor {
+        customer: CustomerId(row.get("customer_id")),
+        position: TokenPosition { generation: row.get("generation"), branch: row.get("branch") },
+        created_us: row.get("created_us"),
+        rotated_us: row.get("rotated_us"),
+        left_us: row.get("left_us"),
+        how,
+    })
+}
