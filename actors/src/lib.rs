@@ -20,8 +20,11 @@
 
 mod error;
 mod keys;
+mod ledger;
 mod mail;
+mod mailer;
 mod observe;
+mod postmaster;
 mod runtime;
 mod service;
 mod settings;

@@ -104,7 +104,7 @@ impl Meter {
     pub(super) fn waited(&self, took: Duration) {
         self.wait.record(took);
     }
-    pub(super) fn handled(&self, took: Duration) {
+    pub(crate) fn handled(&self, took: Duration) {
         self.handled.fetch_add(1, Relaxed);
         self.busy.record(took);
     }

@@ -1,0 +1,43 @@
+//! Logins. Requests for one address are one write: whoever asks at the same moment gets the same mail.
+
+use super::Batch;
+use crate::postmaster::PostmasterMessage;
+use crate::runtime::Handle;
+use crate::store::challenges::{Address, LoginPolicy, LoginRow};
+use crate::store::{Store, StoreError};
+use doorcode_domain::{Clock, TenantId};
+
+pub(crate) struct LoginBatch {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) policy: LoginPolicy,
+    pub(crate) postmaster: Handle<PostmasterMessage>,
+}
+
+impl Batch for LoginBatch {
+    type Row = LoginRow;
+    type Key = Address;
+    type Answer = ();
+
+    fn key(row: &LoginRow) -> Address {
+        row.address
+    }
+
+    fn tenant(row: &LoginRow) -> TenantId {
+        row.address.0
+    }
+
+    /// The same address in the same lane: the first one's candidate serves both.
+    fn same(waiting: &LoginRow, new: &LoginRow) -> bool {
+        waiting.device_us == new.device_us && waiting.client_tag == new.client_tag && waiting.step_up == new.step_up
+    }
+
+    async fn write(&self, rows: Vec<LoginRow>) -> Result<Vec<(Address, ())>, StoreError> {
+        let due = self.store.login(self.clock.sql_now(), &rows, self.policy).await?;
+        // committed: a postmaster that is down finds these when their lease has passed
+        if !due.is_empty() {
+            let _ = self.postmaster.tell(PostmasterMessage::Committed(due));
+        }
+        Ok(rows.into_iter().map(|row| (row.address, ())).collect())
+    }
+}

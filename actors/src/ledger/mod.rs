@@ -1,0 +1,262 @@
+//! The ledger: group commit. Whatever arrived while the previous statement was on its way goes into the next.
+//!
+//! One actor per kind of write, each with its own [`Batch`]. A row's key is written at most once per statement: what is
+//! the same request joins the row that waits, what is not queues behind it, at most [`KEY_QUEUE`] deep.
+
+mod login;
+mod logout;
+mod queue;
+mod refresh;
+mod verify;
+
+use crate::error::Refusal;
+use crate::runtime::{Failure, Me, Meter, Reply, Role, Ticket};
+use crate::store::StoreError;
+use doorcode_domain::TenantId;
+use queue::Queue;
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::task::JoinSet;
+
+pub(crate) use login::LoginBatch;
+pub(crate) use logout::LogoutBatch;
+pub(crate) use refresh::RefreshBatch;
+pub(crate) use verify::VerifyBatch;
+
+/// Different requests for one key that may wait behind each other; the next is refused.
+/// Five guesses a code, twice over two lanes, never need more.
+pub(crate) const KEY_QUEUE: usize = 8;
+
+/// One kind of write.
+pub(crate) trait Batch: Send + Sync + 'static {
+    type Row: Clone + Send + Sync + 'static;
+    type Key: Clone + Eq + Hash + Send + Sync + 'static;
+    type Answer: Clone + Send + 'static;
+
+    fn key(row: &Self::Row) -> Self::Key;
+    fn tenant(row: &Self::Row) -> TenantId;
+    /// Whether one write serves both.
+    fn same(waiting: &Self::Row, new: &Self::Row) -> bool;
+    /// Writes rows of distinct keys in one statement. A key without an answer is refused as unavailable.
+    fn write(&self, rows: Vec<Self::Row>)
+    -> impl Future<Output = Result<Vec<(Self::Key, Self::Answer)>, StoreError>> + Send;
+    /// After an answer was lost: what can be found out. `None` for a row of which nothing is known; then the caller is
+    /// told that the outcome is unknown.
+    fn look_up(&self, _rows: Vec<Self::Row>) -> impl Future<Output = Vec<(Self::Key, Self::Answer)>> + Send {
+        async { Vec::new() }
+    }
+}
+
+/// An answer, or a refusal of this one row.
+pub(crate) type Outcome<A> = Result<A, Refusal>;
+
+/// Somebody who waits for a row.
+pub(super) struct Waiter<A> {
+    pub(super) reply: Reply<Outcome<A>>,
+    pub(super) ticket: Ticket,
+}
+
+impl<A> Waiter<A> {
+    fn is_gone(&self) -> bool {
+        self.ticket.is_late() || self.reply.is_closed()
+    }
+}
+
+/// A row and all who wait for it.
+pub(super) struct Entry<B: Batch> {
+    pub(super) row: B::Row,
+    pub(super) waiters: Vec<Waiter<B::Answer>>,
+}
+
+pub(crate) enum LedgerMessage<B: Batch> {
+    Put(B::Row, Reply<Outcome<B::Answer>>),
+    /// Behind everything that was in the mailbox: the burst is complete, flush it.
+    Kick,
+    /// A flush ended, however it ended.
+    Flushed(Vec<B::Key>),
+}
+
+/// Sizes of a ledger.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LedgerSettings {
+    pub(crate) flights: usize,
+    pub(crate) batch_max: usize,
+}
+
+/// Counted per ledger: how well writes are grouped.
+#[derive(Default)]
+pub(crate) struct FlushCounts {
+    pub(crate) flushes: AtomicU64,
+    pub(crate) rows: AtomicU64,
+    pub(crate) failed: AtomicU64,
+}
+
+pub(crate) struct Ledger<B: Batch> {
+    pub(crate) batch: Arc<B>,
+    pub(crate) settings: LedgerSettings,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) counts: Arc<FlushCounts>,
+}
+
+pub(crate) struct LedgerState<B: Batch> {
+    queue: Queue<B>,
+    flights: usize,
+    kicked: bool,
+    tasks: JoinSet<()>,
+}
+
+impl<B: Batch> Ledger<B> {
+    /// Asks for a flush once everything that is already in the mailbox has been read.
+    fn kick(&self, me: &Me<LedgerMessage<B>>, state: &mut LedgerState<B>) {
+        if state.kicked || state.flights >= self.settings.flights || state.queue.is_empty() {
+            return;
+        }
+        if me.note(LedgerMessage::Kick) {
+            state.kicked = true;
+        } else {
+            // draining: no more notes, so flush now
+            self.flush(Some(me), state);
+        }
+    }
+
+    fn flush(&self, me: Option<&Me<LedgerMessage<B>>>, state: &mut LedgerState<B>) {
+        let entries = self.still_wanted(state);
+        if entries.is_empty() {
+            return;
+        }
+        state.flights += 1;
+        self.counts.flushes.fetch_add(1, Relaxed);
+        self.counts.rows.fetch_add(entries.len() as u64, Relaxed);
+        let keys = entries.iter().map(|entry| B::key(&entry.row)).collect();
+        let landing = Landing { me: me.cloned(), keys };
+        let (batch, counts) = (self.batch.clone(), self.counts.clone());
+        state.tasks.spawn(async move {
+            let _landing = landing;
+            commit(&*batch, &counts, entries).await;
+        });
+    }
+
+    /// Takes rows from the queue; those whose callers have all gone are dropped before they are written.
+    fn still_wanted(&self, state: &mut LedgerState<B>) -> Vec<Entry<B>> {
+        let mut entries = Vec::new();
+        while entries.len() < self.settings.batch_max {
+            let Some(mut entry) = state.queue.take() else { break };
+            let (gone, here): (Vec<_>, Vec<_>) = entry.waiters.into_iter().partition(Waiter::is_gone);
+            gone.iter().for_each(|_| self.meter.expired());
+            if here.is_empty() {
+                state.queue.release(&B::key(&entry.row));
+                continue;
+            }
+            entry.waiters = here;
+            entries.push(entry);
+        }
+        entries
+    }
+}
+
+/// Tells the ledger that a flush ended, also when its task panicked.
+struct Landing<B: Batch> {
+    me: Option<Me<LedgerMessage<B>>>,
+    keys: Vec<B::Key>,
+}
+
+impl<B: Batch> Drop for Landing<B> {
+    fn drop(&mut self) {
+        if let Some(me) = &self.me {
+            me.note(LedgerMessage::Flushed(std::mem::take(&mut self.keys)));
+        }
+    }
+}
+
+/// Writes entries and answers everybody who waits. A statement that wrote nothing is tried once more; one that the
+/// server refuses for its data is halved until the row to blame stands alone; a lost answer is looked up.
+async fn commit<B: Batch>(batch: &B, counts: &FlushCounts, entries: Vec<Entry<B>>) {
+    let mut parts = vec![entries];
+    while let Some(mut part) = parts.pop() {
+        let rows = || part.iter().map(|entry| entry.row.clone()).collect::<Vec<_>>();
+        let mut written = batch.write(rows()).await;
+        if written.as_ref().is_err_and(StoreError::wrote_nothing) {
+            written = batch.write(rows()).await;
+        }
+        match written {
+            Ok(answers) => answer(part, answers),
+            Err(StoreError::Data(why)) if part.len() > 1 => {
+                tracing::warn!(why, rows = part.len(), "a batch was refused; halving it");
+                let rest = part.split_off(part.len() / 2);
+                parts.push(part);
+                parts.push(rest);
+            }
+            Err(error) => {
+                counts.failed.fetch_add(1, Relaxed);
+                tracing::warn!(%error, rows = part.len(), "a batch failed");
+                let found = if error.wrote_nothing() { Vec::new() } else { batch.look_up(rows()).await };
+                answer(part, found);
+            }
+        }
+    }
+}
+
+fn answer<B: Batch>(entries: Vec<Entry<B>>, answers: Vec<(B::Key, B::Answer)>) {
+    let answers: HashMap<B::Key, B::Answer> = answers.into_iter().collect();
+    for entry in entries {
+        let outcome = answers.get(&B::key(&entry.row)).cloned().ok_or(Refusal::Unavailable);
+        for waiter in entry.waiters {
+            // a caller that has gone meanwhile needs no answer
+            let _ = waiter.reply.send(outcome.clone());
+        }
+    }
+}
+
+impl<B: Batch> Role for Ledger<B> {
+    type Message = LedgerMessage<B>;
+    type State = LedgerState<B>;
+
+    async fn start(&self, _: &Me<Self::Message>) -> Result<Self::State, Failure> {
+        Ok(LedgerState { queue: Queue::new(), flights: 0, kicked: false, tasks: JoinSet::new() })
+    }
+
+    async fn handle(
+        &self,
+        me: &Me<Self::Message>,
+        message: Self::Message,
+        ticket: Option<Ticket>,
+        state: &mut Self::State,
+    ) -> Result<(), Failure> {
+        match message {
+            LedgerMessage::Put(row, reply) => {
+                // only requests are put, and requests have tickets
+                let Some(ticket) = ticket else { return Ok(()) };
+                if let Err(waiter) = state.queue.put(row, Waiter { reply, ticket }) {
+                    self.meter.shed();
+                    let _ = waiter.reply.send(Err(Refusal::Overloaded));
+                }
+            }
+            LedgerMessage::Kick => {
+                state.kicked = false;
+                self.flush(Some(me), state);
+            }
+            LedgerMessage::Flushed(keys) => {
+                state.flights -= 1;
+                while state.tasks.try_join_next().is_some() {}
+                keys.iter().for_each(|key| state.queue.release(key));
+            }
+        }
+        self.kick(me, state);
+        Ok(())
+    }
+
+    /// A drain loses nothing: flush until nothing waits.
+    async fn finish(&self, state: &mut Self::State) {
+        loop {
+            while state.tasks.join_next().await.is_some() {}
+            state.queue.release_all();
+            if state.queue.is_empty() {
+                return;
+            }
+            self.flush(None, state);
+        }
+    }
+}

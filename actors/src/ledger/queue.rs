@@ -1,0 +1,106 @@
+//! What waits for a flush: per tenant in turn, per key in order.
+
+use super::{Batch, Entry, KEY_QUEUE, Waiter};
+use doorcode_domain::TenantId;
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+/// A key's line: its head is due or on its way, the others wait behind it.
+struct Line<B: Batch> {
+    /// `None` while a flush has it.
+    head: Option<Entry<B>>,
+    behind: VecDeque<Entry<B>>,
+}
+
+/// Fair over tenants: each gives one row in turn, so a burst of one does not delay the others' rows.
+pub(super) struct Queue<B: Batch> {
+    lines: HashMap<B::Key, Line<B>>,
+    due: HashMap<TenantId, VecDeque<B::Key>>,
+    turns: VecDeque<TenantId>,
+    flying: HashSet<B::Key>,
+}
+
+impl<B: Batch> Queue<B> {
+    pub(super) fn new() -> Self {
+        Self { lines: HashMap::new(), due: HashMap::new(), turns: VecDeque::new(), flying: HashSet::new() }
+    }
+
+    /// Nothing is due. Rows behind a flying head do not count: they become due when it lands.
+    pub(super) fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+
+    /// Adds a request: to the row that waits if one write serves both, else behind it. Full lines give it back.
+    pub(super) fn put(&mut self, row: B::Row, waiter: Waiter<B::Answer>) -> Result<(), Waiter<B::Answer>> {
+        let (key, tenant) = (B::key(&row), B::tenant(&row));
+        match self.lines.entry(key.clone()) {
+            Slot::Vacant(slot) => {
+                slot.insert(Line { head: Some(Entry { row, waiters: vec![waiter] }), behind: VecDeque::new() });
+                self.make_due(tenant, key);
+            }
+            Slot::Occupied(mut slot) => {
+                let line = slot.get_mut();
+                let last = match line.behind.back_mut() {
+                    Some(last) => Some(last),
+                    None => line.head.as_mut(),
+                };
+                match last {
+                    Some(last) if B::same(&last.row, &row) => last.waiters.push(waiter),
+                    _ if line.behind.len() >= KEY_QUEUE => return Err(waiter),
+                    _ => line.behind.push_back(Entry { row, waiters: vec![waiter] }),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next row, whose key is then flying until [`release`](Self::release).
+    pub(super) fn take(&mut self) -> Option<Entry<B>> {
+        loop {
+            let tenant = self.turns.pop_front()?;
+            let keys = self.due.get_mut(&tenant)?;
+            let key = keys.pop_front();
+            if keys.is_empty() {
+                self.due.remove(&tenant);
+            } else {
+                self.turns.push_back(tenant);
+            }
+            let Some(key) = key else { continue };
+            if let Some(entry) = self.lines.get_mut(&key).and_then(|line| line.head.take()) {
+                self.flying.insert(key);
+                return Some(entry);
+            }
+        }
+    }
+
+    /// A key landed: the next in its line is due.
+    pub(super) fn release(&mut self, key: &B::Key) {
+        self.flying.remove(key);
+        let Some(line) = self.lines.get_mut(key) else { return };
+        match line.behind.pop_front() {
+            Some(next) => {
+                let tenant = B::tenant(&next.row);
+                line.head = Some(next);
+                self.make_due(tenant, key.clone());
+            }
+            None => {
+                self.lines.remove(key);
+            }
+        }
+    }
+
+    /// Every key landed.
+    pub(super) fn release_all(&mut self) {
+        for key in std::mem::take(&mut self.flying) {
+            self.release(&key);
+        }
+    }
+
+    fn make_due(&mut self, tenant: TenantId, key: B::Key) {
+        let keys = self.due.entry(tenant).or_default();
+        if keys.is_empty() {
+            self.turns.push_back(tenant);
+        }
+        keys.push_back(key);
+    }
+}

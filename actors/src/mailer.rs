@@ -1,0 +1,243 @@
+//! Mailers: a factory's workers, each with a connection of its own.
+//!
+//! A worker never fails on a mail: panics and timeouts are caught, and every mail ends at the postmaster as finished or
+//! failed. The factory restarts workers without backoff and loses the job of a dying one, so neither is left to it.
+
+use crate::keys::Keys;
+use crate::mail::{self, Courier, Letter, Secret, Sender, Transport};
+use crate::postmaster::{MailCounts, PostmasterMessage};
+use crate::runtime::{ChildSpec, Handle, Meter};
+use crate::store::challenges::DueMail;
+use crate::store::mails::Recipient;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use doorcode_domain::{Alphabet, LoginCode};
+use futures_util::FutureExt;
+use ractor::factory::{
+    DiscardMode, DiscardSettings, Factory, FactoryArguments, FactoryMessage, Job, Worker, WorkerBuilder, WorkerId,
+    queues::DefaultQueue, routing::QueuerRouting,
+};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A mail on its way out.
+pub(crate) struct Outgoing {
+    pub(crate) due: DueMail,
+    pub(crate) recipient: Recipient,
+    /// Begun later than this, it could overlap with the try of whoever claims it next.
+    pub(crate) start_by: Instant,
+}
+
+/// What a mailer works with.
+#[derive(Clone)]
+pub(crate) struct MailerKit {
+    pub(crate) transport: Transport,
+    pub(crate) sender: Sender,
+    pub(crate) keys: Arc<ArcSwap<Keys>>,
+    pub(crate) deadline: Duration,
+    pub(crate) life: Duration,
+    pub(crate) counts: Arc<MailCounts>,
+    pub(crate) postmaster: Handle<PostmasterMessage>,
+    pub(crate) meter: Arc<Meter>,
+    queued: Arc<AtomicUsize>,
+}
+
+impl MailerKit {
+    #[allow(clippy::too_many_arguments, reason = "a kit is its parts")]
+    pub(crate) fn new(
+        transport: Transport,
+        sender: Sender,
+        keys: Arc<ArcSwap<Keys>>,
+        deadline: Duration,
+        life: Duration,
+        counts: Arc<MailCounts>,
+        postmaster: Handle<PostmasterMessage>,
+        meter: Arc<Meter>,
+    ) -> Self {
+        Self { transport, sender, keys, deadline, life, counts, postmaster, meter, queued: Arc::default() }
+    }
+
+    /// Derives the code, which exists only from here to the mail server.
+    fn letter(&self, mail: &Outgoing) -> Letter {
+        let code = LoginCode::derive(&self.keys.load().code_derivation, mail.due.challenge, mail.due.alphabet);
+        Letter {
+            to: mail.recipient.email.clone(),
+            tenant_name: mail.recipient.tenant_name.clone(),
+            tenant_slug: mail.recipient.tenant_slug.clone(),
+            code: Secret::new(code.reveal().to_string()),
+            alphabet: match mail.due.alphabet {
+                Alphabet::Digits => mail::Alphabet::Digits,
+                Alphabet::Base32 => mail::Alphabet::Base32,
+            },
+            minutes: u32::try_from(self.life.as_secs() / 60).unwrap_or(10),
+            requested_at: mail.due.asked_us,
+            portal_host: mail.recipient.portal_host.clone(),
+            message_id: message_id(&mail.due),
+        }
+    }
+}
+
+/// The same for every try at one mail, and nothing of the challenge in it.
+fn message_id(due: &DueMail) -> uuid::Uuid {
+    let digest = aws_lc_rs::digest::digest(
+        &aws_lc_rs::digest::SHA256,
+        &[due.challenge.0.as_bytes().as_slice(), &due.asked_us.to_be_bytes()].concat(),
+    );
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.as_ref()[..16]);
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}
+
+type MailerFactory = Factory<u64, Outgoing, (), Mailer, Routing, DefaultQueue<u64, Outgoing>>;
+type Routing = QueuerRouting<u64, Outgoing>;
+
+/// The way to the mailers.
+#[derive(Clone)]
+pub(crate) struct MailerPool {
+    target: Arc<ArcSwapOption<ActorRef<FactoryMessage<u64, Outgoing>>>>,
+    queued: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+impl MailerPool {
+    /// How many more mails fit into memory.
+    pub(crate) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.queued.load(Relaxed))
+    }
+
+    /// `false`: full, or between two lives; the mail stays due in Postgres.
+    pub(crate) fn dispatch(&self, mail: Outgoing) -> bool {
+        let Some(target) = self.target.load_full() else { return false };
+        if self.room() == 0 {
+            return false;
+        }
+        self.queued.fetch_add(1, Relaxed);
+        let sent = target.cast(FactoryMessage::Dispatch(Job::new(0, mail))).is_ok();
+        if !sent {
+            self.queued.fetch_sub(1, Relaxed);
+        }
+        sent
+    }
+}
+
+/// The factory as a child of the root.
+pub(crate) fn mailers(kit: MailerKit, workers: usize, limit: usize) -> (MailerPool, ChildSpec) {
+    let pool = MailerPool { target: Arc::default(), queued: kit.queued.clone(), limit };
+    let (up, down, meter) = (pool.clone(), pool.clone(), kit.meter.clone());
+    let spec = ChildSpec {
+        meter,
+        spawn: Box::new(move |parent| {
+            let (kit, up) = (kit.clone(), up.clone());
+            Box::pin(async move {
+                // a new life begins with an empty queue; what the last one held is due again after its lease
+                up.queued.store(0, Relaxed);
+                let arguments = FactoryArguments::builder()
+                    .worker_builder(Box::new(Builder(kit)) as Box<dyn WorkerBuilder<Mailer, ()>>)
+                    .num_initial_workers(workers)
+                    .router(Routing::default())
+                    .queue(DefaultQueue::default())
+                    .discard_settings(DiscardSettings::Static { limit: limit + workers, mode: DiscardMode::Newest })
+                    .build();
+                let (factory, _) =
+                    ractor::ActorRuntime::spawn_linked(None, MailerFactory::default(), arguments, parent).await?;
+                let cell = factory.get_cell();
+                up.target.store(Some(Arc::new(factory)));
+                Ok(cell)
+            })
+        }),
+        on_down: Box::new(move || down.target.store(None)),
+        // ractor's drain is wrong for a factory; what is queued stays due in Postgres, what is being sent may finish
+        drain: Some(Box::new(|cell| {
+            Box::pin(async move { cell.stop_and_wait(None, Some(Duration::from_secs(5))).await.is_ok() })
+        })),
+    };
+    (pool, spec)
+}
+
+struct Builder(MailerKit);
+
+impl WorkerBuilder<Mailer, ()> for Builder {
+    fn build(&mut self, _: WorkerId) -> (Mailer, ()) {
+        (Mailer { kit: self.0.clone() }, ())
+    }
+}
+
+pub(crate) struct Mailer {
+    kit: MailerKit,
+}
+
+impl Mailer {
+    async fn carry(&self, courier: &mut Courier, mail: Outgoing) {
+        if mail.start_by <= Instant::now() {
+            self.kit.counts.deferred.fetch_add(1, Relaxed);
+            return;
+        }
+        let letter = self.kit.letter(&mail);
+        let tried = AssertUnwindSafe(tokio::time::timeout(self.kit.deadline, courier.send(&letter))).catch_unwind();
+        let report = match tried.await {
+            Ok(Ok(Ok(()))) => {
+                self.kit.counts.sent.fetch_add(1, Relaxed);
+                PostmasterMessage::Finished(mail.due)
+            }
+            Ok(Ok(Err(error))) if error.is_permanent() => {
+                self.kit.counts.refused.fetch_add(1, Relaxed);
+                tracing::warn!(%error, tenant = mail.recipient.tenant_slug, "mail refused for good");
+                PostmasterMessage::Finished(mail.due)
+            }
+            Ok(Ok(Err(error))) => self.try_later(mail, &error.to_string()),
+            Ok(Err(_)) => self.try_later(mail, "no answer in time"),
+            Err(_) => self.try_later(mail, "panic"),
+        };
+        // a postmaster between two lives: the mail is due again after its lease, and goes out twice at worst
+        let _ = self.kit.postmaster.tell(report);
+    }
+
+    fn try_later(&self, mail: Outgoing, why: &str) -> PostmasterMessage {
+        self.kit.counts.retried.fetch_add(1, Relaxed);
+        tracing::warn!(why, tenant = mail.recipient.tenant_slug, attempts = mail.due.attempts, "mail not sent; trying later");
+        PostmasterMessage::Failed(mail.due)
+    }
+}
+
+impl Worker for Mailer {
+    type Key = u64;
+    type Message = Outgoing;
+    type Arguments = ();
+    type State = Courier;
+
+    async fn pre_start(
+        &self,
+        _: WorkerId,
+        _: &ActorRef<FactoryMessage<u64, Outgoing>>,
+        (): (),
+    ) -> Result<Courier, ActorProcessingErr> {
+        Ok(self.kit.transport.courier(self.kit.sender.clone()))
+    }
+
+    async fn handle(
+        &self,
+        _: WorkerId,
+        _: &ActorRef<FactoryMessage<u64, Outgoing>>,
+        job: Job<u64, Outgoing>,
+        courier: &mut Courier,
+    ) -> Result<u64, ActorProcessingErr> {
+        self.kit.queued.fetch_sub(1, Relaxed);
+        let begun = Instant::now();
+        self.carry(courier, job.msg).await;
+        self.kit.meter.handled(begun.elapsed());
+        Ok(job.key)
+    }
+
+    async fn post_stop(
+        &self,
+        _: WorkerId,
+        _: &ActorRef<FactoryMessage<u64, Outgoing>>,
+        courier: &mut Courier,
+    ) -> Result<(), ActorProcessingErr> {
+        courier.close().await;
+        Ok(())
+    }
+}
