@@ -154,6 +154,7 @@ fn h8_an_address_cannot_carry_a_command() {
         "ada@example.com> SIZE=1",
         "\"a\r\nb\"@example.com",
         "\"q q\"@example.com",
+        "\"q,q\"@example.com",
         "ada\u{2028}@example.com",
         "ada\0@example.com",
         "ada lovelace@example.com",
@@ -205,6 +206,12 @@ fn h11_the_message_is_well_formed_and_the_same_for_every_try() {
     assert!(raw.is_ascii());
     assert!(raw.split("\r\n").all(|line| line.len() <= 998 && !line.contains(['\r', '\n'])));
     assert_eq!(raw, self::raw(&letter), "a retry is the same mail");
+    let plain_name = self::raw(&self::letter());
+    assert_eq!(
+        plain_name.matches("Content-Transfer-Encoding: 7bit").count(),
+        2,
+        "nothing to encode, nothing encoded"
+    );
 }
 
 #[test]

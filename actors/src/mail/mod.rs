@@ -38,7 +38,7 @@ impl Transport {
     /// A courier of its own for one mailer.
     pub fn courier(&self, sender: Sender) -> Courier {
         let route = match self {
-            Self::Smtp(relay) => Route::Smtp(smtp::Line::new(relay.clone())),
+            Self::Smtp(relay) => Route::Smtp(Box::new(smtp::Line::new(relay.clone()))),
             Self::Memory(mailbox) => Route::Memory(mailbox.clone()),
         };
         Courier { sender, route }
@@ -53,7 +53,7 @@ pub struct Courier {
 }
 
 enum Route {
-    Smtp(smtp::Line),
+    Smtp(Box<smtp::Line>),
     Memory(Mailbox),
 }
 

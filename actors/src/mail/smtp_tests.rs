@@ -141,6 +141,17 @@ async fn lost_connections_are_made_anew() {
 }
 
 #[tokio::test]
+async fn a_connection_out_of_step_is_not_used_again() {
+    let sink = SmtpSink::start().await;
+    let mut courier = courier(settings(&sink));
+    sink.once(Point::Rcpt, Act::Reply("what?"));
+    let error = courier.send(&letter("ada@example.com")).await.unwrap_err();
+    assert!(matches!(error, SendError::Unreachable { stage: Stage::Recipient, .. }), "{error}");
+    courier.send(&letter("ada@example.com")).await.unwrap();
+    assert_eq!((sink.connections(), sink.count()), (2, 1));
+}
+
+#[tokio::test]
 async fn a_retry_after_a_lost_answer_carries_the_same_message_id() {
     let sink = SmtpSink::start().await;
     let mut courier = courier(settings(&sink));
