@@ -19,16 +19,22 @@
 //! can name a statement or a mail server.
 
 mod error;
+mod issuer;
+mod janitor;
+mod keyring;
 mod keys;
 mod ledger;
 mod mail;
 mod mailer;
+mod minter;
 mod observe;
 mod postmaster;
+mod rng;
 mod runtime;
 mod service;
 mod settings;
 mod store;
+mod tenants;
 
 pub use error::{Refusal, RefreshError, VerifyError};
 pub use keys::{KeyError, SigningKeyError, WrapError};

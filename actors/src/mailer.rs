@@ -67,7 +67,7 @@ impl MailerKit {
             to: mail.recipient.email.clone(),
             tenant_name: mail.recipient.tenant_name.clone(),
             tenant_slug: mail.recipient.tenant_slug.clone(),
-            code: Secret::new(code.reveal().to_string()),
+            code: Secret::from(code.reveal().as_str()),
             alphabet: match mail.due.alphabet {
                 Alphabet::Digits => mail::Alphabet::Digits,
                 Alphabet::Base32 => mail::Alphabet::Base32,

@@ -7,7 +7,6 @@
 use crate::{MacKey, TenantId};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rand_core::CryptoRng;
 use thiserror::Error;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -37,10 +36,8 @@ pub struct TokenPosition {
 pub struct SessionSecret(Zeroizing<[u8; 16]>);
 
 impl SessionSecret {
-    /// Draws a new one.
-    pub fn random(rng: &mut impl CryptoRng) -> Self {
-        let mut bytes = Zeroizing::new([0; 16]);
-        rng.fill_bytes(&mut bytes[..]);
+    /// Takes 16 bytes from a cryptographic generator.
+    pub fn from_random(bytes: Zeroizing<[u8; 16]>) -> Self {
         Self(bytes)
     }
 
@@ -143,13 +140,11 @@ mod tests {
     use super::*;
     use crate::keys::test_key;
     use proptest::prelude::*;
-    use rand_chacha::ChaCha20Rng;
-    use rand_core::SeedableRng;
 
     fn token(seed: u64, generation: i32, branch: i32) -> RefreshToken {
         RefreshToken {
             tenant: TenantId(Uuid::from_u128(u128::from(seed) << 7)),
-            secret: SessionSecret::random(&mut ChaCha20Rng::seed_from_u64(seed)),
+            secret: SessionSecret::from_random(Zeroizing::new(u128::from(seed).to_be_bytes())),
             position: TokenPosition { generation, branch },
         }
     }

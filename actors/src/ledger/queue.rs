@@ -40,13 +40,14 @@ impl<B: Batch> Queue<B> {
             }
             Slot::Occupied(mut slot) => {
                 let line = slot.get_mut();
+                let full = line.behind.len() >= KEY_QUEUE;
                 let last = match line.behind.back_mut() {
                     Some(last) => Some(last),
                     None => line.head.as_mut(),
                 };
                 match last {
                     Some(last) if B::same(&last.row, &row) => last.waiters.push(waiter),
-                    _ if line.behind.len() >= KEY_QUEUE => return Err(waiter),
+                    _ if full => return Err(waiter),
                     _ => line.behind.push_back(Entry { row, waiters: vec![waiter] }),
                 }
             }

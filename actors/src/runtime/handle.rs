@@ -26,6 +26,18 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
+    /// A permit of this kind, or an immediate refusal.
+    pub(crate) fn admit(meter: &Arc<Meter>, deadline: Instant) -> Result<Self, Refusal> {
+        let permit = match meter.semaphore() {
+            None => None,
+            Some(semaphore) => Some(semaphore.clone().try_acquire_owned().map_err(|_| {
+                meter.shed();
+                Refusal::Overloaded
+            })?),
+        };
+        Ok(Self::new(meter, permit, deadline))
+    }
+
     fn new(meter: &Arc<Meter>, permit: Option<OwnedSemaphorePermit>, deadline: Instant) -> Self {
         meter.enqueued();
         Self { meter: meter.clone(), permit, deadline, sent: Instant::now() }
@@ -81,21 +93,17 @@ impl<M: Send + 'static> Handle<M> {
         handle
     }
 
-    /// A permit of this kind, or an immediate refusal.
-    pub(crate) fn admit(&self, deadline: Instant) -> Result<Ticket, Refusal> {
-        let permit = match self.meter.semaphore() {
-            None => None,
-            Some(semaphore) => Some(semaphore.clone().try_acquire_owned().map_err(|_| {
-                self.meter.shed();
-                Refusal::Overloaded
-            })?),
-        };
-        Ok(Ticket::new(&self.meter, permit, deadline))
-    }
-
     /// Hands over a message with a ticket of another actor's.
     pub(crate) fn forward(&self, message: M, ticket: Ticket) -> Result<(), Refusal> {
         self.deliver(Parcel::Work(message, ticket.pass_to(&self.meter))).map_err(|_| Refusal::Unavailable)
+    }
+
+    /// The same, giving both back when the actor has just ended, so that its successor can have them.
+    pub(crate) fn offer(&self, message: M, ticket: Ticket) -> Result<(), Option<(M, Ticket)>> {
+        self.deliver(Parcel::Work(message, ticket)).map_err(|back| match back {
+            Some(Parcel::Work(message, ticket)) => Some((message, ticket)),
+            _ => None,
+        })
     }
 
     /// Tells the actor something nobody waits for. Not limited: for messages between actors only.
@@ -110,7 +118,7 @@ impl<M: Send + 'static> Handle<M> {
 
     /// Sends a message and awaits its answer until the deadline.
     pub(crate) async fn call<R>(&self, deadline: Instant, build: impl FnOnce(Reply<R>) -> M) -> Result<R, Refusal> {
-        let ticket = self.admit(deadline)?;
+        let ticket = Ticket::admit(&self.meter, deadline)?;
         let (reply, answer) = oneshot::channel();
         self.deliver(Parcel::Work(build(reply), ticket)).map_err(|_| Refusal::Unavailable)?;
         until(deadline, answer).await
@@ -128,6 +136,14 @@ impl<M: Send + 'static> Handle<M> {
         let (reply, answer) = oneshot::channel();
         self.deliver(Parcel::Ping(reply)).map_err(|_| Refusal::Unavailable)?;
         until(deadline, answer).await
+    }
+
+    /// Lets the actor finish what it has, then ends it; kills it if that takes too long.
+    pub(crate) async fn drain(&self, patience: std::time::Duration) {
+        let Some(target) = self.target.load_full() else { return };
+        if target.drain_and_wait(Some(patience)).await.is_err() {
+            let _ = target.kill_and_wait(Some(patience)).await;
+        }
     }
 
     fn deliver(&self, parcel: Parcel<M>) -> Result<(), Option<Parcel<M>>> {

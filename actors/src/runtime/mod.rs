@@ -6,7 +6,7 @@ mod meter;
 mod role;
 mod supervisor;
 
-pub(crate) use handle::{Handle, Pool, Reply, Ticket};
-pub(crate) use meter::Meter;
-pub(crate) use role::{Failure, Me, Role, start_linked};
+pub(crate) use handle::{Handle, Pool, Reply, Ticket, until};
+pub(crate) use meter::{Meter, RestartReason};
+pub(crate) use role::{ChildEnd, Failure, Fault, Me, Role, start_linked};
 pub(crate) use supervisor::{ChildSpec, Supervisor, SupervisorExit, Tolerance, child};

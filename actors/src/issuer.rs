@@ -1,0 +1,185 @@
+//! The issuer: one per active tenant. Decides what a login or a guess writes, and never waits for it.
+//!
+//! It holds nothing that must survive it: budgets live in Postgres, the tenant's quota in [`crate::tenants`].
+
+use crate::error::Refusal;
+use crate::keys::Keys;
+use crate::ledger::{Ledger, LedgerMessage, LoginBatch, Outcome, VerifyBatch};
+use crate::rng::SecretRng;
+use crate::runtime::{Failure, Handle, Me, Reply, Role, Ticket};
+use crate::store::challenges::{LoginRow, Verdict, VerifyRow};
+use crate::store::tenants::Tenant;
+use crate::tenants::{IssuerSlot, Issuers};
+use arc_swap::ArcSwap;
+use doorcode_domain::{AddressKey, Alphabet, ChallengeId, CodeMac, LoginCode, SessionKey, TenantId, TenantSlug, TypedCode};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Rows of the decoy table.
+const DECOYS: u128 = 1_024;
+
+/// Who asks, for which address.
+pub(crate) struct Subject {
+    /// `None`: the slug names no tenant. Such requests do all that others do.
+    pub(crate) tenant: Option<Tenant>,
+    pub(crate) slug: TenantSlug,
+    /// The address in the form in which addresses compare.
+    pub(crate) email_key: String,
+    pub(crate) client: IpAddr,
+}
+
+pub(crate) enum IssuerMessage {
+    RequestCode(Subject, Reply<Outcome<()>>),
+    Verify(Subject, Guess, Reply<Outcome<Verdict>>),
+    /// Time to see whether anybody still asks.
+    Tick,
+}
+
+/// What somebody typed, and the session it would begin.
+pub(crate) struct Guess {
+    pub(crate) typed: TypedCode,
+    pub(crate) session: SessionKey,
+    pub(crate) ended: Option<SessionKey>,
+}
+
+/// What every issuer works with.
+#[derive(Clone)]
+pub(crate) struct IssuerKit {
+    pub(crate) keys: Arc<ArcSwap<Keys>>,
+    pub(crate) login: Handle<LedgerMessage<LoginBatch>>,
+    pub(crate) verify: Handle<LedgerMessage<VerifyBatch>>,
+    pub(crate) idle: Duration,
+}
+
+pub(crate) struct Issuer {
+    pub(crate) kit: IssuerKit,
+    pub(crate) slot: IssuerSlot,
+    pub(crate) issuers: Issuers,
+}
+
+pub(crate) struct IssuerState {
+    rng: SecretRng,
+    /// Messages since the last tick.
+    handled: u64,
+}
+
+impl Issuer {
+    fn request_code(&self, rng: &mut SecretRng, subject: &Subject) -> Result<LoginRow, getrandom::Error> {
+        let keys = self.kit.keys.load();
+        let (tenant, address) = address(&keys, subject);
+        let challenge = ChallengeId::random(rng.draw()?);
+        let mac = |alphabet| {
+            LoginCode::derive(&keys.code_derivation, challenge, alphabet).mac(&keys.code_mac, tenant, address, alphabet)
+        };
+        Ok(LoginRow {
+            address: (tenant, address),
+            challenge,
+            digit_mac: mac(Alphabet::Digits),
+            base32_mac: mac(Alphabet::Base32),
+            device_us: 0,
+            client_tag: client_tag(&keys, tenant, address, subject.client),
+            step_up: if subject.tenant.is_none_or(|t| t.steps_up) { 2 } else { 0 },
+        })
+    }
+
+    fn verify(&self, subject: &Subject, guess: &Guess) -> VerifyRow {
+        let keys = self.kit.keys.load();
+        let (tenant, address) = address(&keys, subject);
+        let mac = |alphabet| -> Option<CodeMac> {
+            Some(guess.typed.read_as(alphabet)?.mac(&keys.code_mac, tenant, address, alphabet))
+        };
+        VerifyRow {
+            address: (tenant, address),
+            digit_mac: mac(Alphabet::Digits),
+            base32_mac: mac(Alphabet::Base32),
+            device_us: 0,
+            client_tag: client_tag(&keys, tenant, address, subject.client),
+            session: guess.session,
+            ended: guess.ended,
+            decoy: (address.0.as_u128() % DECOYS) as i32,
+        }
+    }
+}
+
+fn address(keys: &Keys, subject: &Subject) -> (TenantId, AddressKey) {
+    match subject.tenant {
+        Some(tenant) => (tenant.id, AddressKey::of(&keys.address, tenant.id, &subject.email_key)),
+        None => (TenantId::UNKNOWN, AddressKey::of_unknown(&keys.address, &subject.slug, &subject.email_key)),
+    }
+}
+
+/// A keyed tag of the caller's network prefix (/32 or /64), different for each address: no one can follow a network
+/// through the table.
+fn client_tag(keys: &Keys, tenant: TenantId, address: AddressKey, client: IpAddr) -> i64 {
+    let prefix: Vec<u8> = match client {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets()[..8].to_vec(),
+    };
+    let mac = keys.client_tag.mac128(&[tenant.0.as_bytes(), address.0.as_bytes(), &prefix]);
+    let mut word = [0; 8];
+    word.copy_from_slice(&mac[..8]);
+    i64::from_be_bytes(word)
+}
+
+/// Passes a row on to a ledger with the request's own ticket and reply port.
+fn pass<B: crate::ledger::Batch>(
+    ledger: &Handle<LedgerMessage<B>>,
+    row: B::Row,
+    reply: Reply<Outcome<B::Answer>>,
+    ticket: Ticket,
+) where
+    Ledger<B>: Role<Message = LedgerMessage<B>>,
+{
+    // a ledger between two lives drops the reply port: the caller is told at once
+    if ledger.forward(LedgerMessage::Put(row, reply), ticket).is_err() {
+        tracing::debug!(ledger = ledger.meter.kind, "not there");
+    }
+}
+
+impl Role for Issuer {
+    type Message = IssuerMessage;
+    type State = IssuerState;
+
+    async fn start(&self, me: &Me<Self::Message>) -> Result<Self::State, Failure> {
+        me.note_after(self.kit.idle, IssuerMessage::Tick);
+        Ok(IssuerState { rng: SecretRng::new()?, handled: 0 })
+    }
+
+    async fn handle(
+        &self,
+        me: &Me<Self::Message>,
+        message: Self::Message,
+        ticket: Option<Ticket>,
+        state: &mut Self::State,
+    ) -> Result<(), Failure> {
+        match (message, ticket) {
+            (IssuerMessage::RequestCode(subject, reply), Some(ticket)) => {
+                state.handled += 1;
+                match self.request_code(&mut state.rng, &subject) {
+                    Ok(row) => pass(&self.kit.login, row, reply, ticket),
+                    Err(error) => {
+                        tracing::error!(%error, "the operating system gives no random numbers");
+                        let _ = reply.send(Err(Refusal::Unavailable));
+                    }
+                }
+            }
+            (IssuerMessage::Verify(subject, guess, reply), Some(ticket)) => {
+                state.handled += 1;
+                pass(&self.kit.verify, self.verify(&subject, &guess), reply, ticket);
+            }
+            (IssuerMessage::Tick, _) if state.handled == 0 => {
+                // out of the directory first: what was sent before is still handled by the drain
+                self.issuers.forget(self.slot, me);
+                me.retire();
+            }
+            (IssuerMessage::Tick, _) => {
+                state.handled = 0;
+                me.note_after(self.kit.idle, IssuerMessage::Tick);
+            }
+            // requests always have tickets
+            (_, None) => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! The janitor: deletes what has ended, a page at a time, always. Rows ≤ live sessions and budgets, and one round's worth.
+
+use crate::runtime::{Failure, Me, Role, Ticket};
+use crate::store::Store;
+use crate::store::sweep::{Cursor, Sweep};
+use doorcode_domain::Clock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+const BEGINNING: Cursor = (Uuid::nil(), Uuid::nil());
+
+pub(crate) enum JanitorMessage {
+    Page,
+    Swept([Cursor; 2]),
+}
+
+/// Rows deleted.
+#[derive(Default)]
+pub(crate) struct SweepCounts {
+    pub(crate) challenges: AtomicU64,
+    pub(crate) sessions: AtomicU64,
+}
+
+pub(crate) struct Janitor {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) interval: Duration,
+    pub(crate) page: i64,
+    pub(crate) counts: Arc<SweepCounts>,
+}
+
+pub(crate) struct JanitorState {
+    cursors: [Cursor; 2],
+    tasks: JoinSet<()>,
+}
+
+impl Janitor {
+    fn sweep(&self, me: &Me<JanitorMessage>, state: &mut JanitorState) {
+        let (store, now, page, me) = (self.store.clone(), self.clock.sql_now(), self.page, me.clone());
+        let (mut cursors, counts) = (state.cursors, self.counts.clone());
+        state.tasks.spawn(async move {
+            let tables =
+                [(Sweep::Challenges, &counts.challenges), (Sweep::Sessions, &counts.sessions)];
+            for (cursor, (table, count)) in cursors.iter_mut().zip(tables) {
+                match store.sweep(table, *cursor, page, now).await {
+                    Ok(swept) => {
+                        count.fetch_add(swept.gone.unsigned_abs(), Relaxed);
+                        *cursor = swept.next.unwrap_or(BEGINNING);
+                    }
+                    Err(error) => tracing::warn!(%error, ?table, "a page cannot be swept; the next round will"),
+                }
+            }
+            me.note(JanitorMessage::Swept(cursors));
+        });
+    }
+}
+
+impl Role for Janitor {
+    type Message = JanitorMessage;
+    type State = JanitorState;
+
+    async fn start(&self, me: &Me<Self::Message>) -> Result<Self::State, Failure> {
+        me.note_after(self.interval, JanitorMessage::Page);
+        Ok(JanitorState { cursors: [BEGINNING; 2], tasks: JoinSet::new() })
+    }
+
+    async fn handle(
+        &self,
+        me: &Me<Self::Message>,
+        message: Self::Message,
+        _: Option<Ticket>,
+        state: &mut Self::State,
+    ) -> Result<(), Failure> {
+        match message {
+            JanitorMessage::Page => self.sweep(me, state),
+            JanitorMessage::Swept(cursors) => {
+                while state.tasks.try_join_next().is_some() {}
+                state.cursors = cursors;
+                // a full page behind us: more is likely to come, so do not dawdle
+                let behind = cursors != [BEGINNING; 2];
+                me.note_after(if behind { self.interval / 10 } else { self.interval }, JanitorMessage::Page);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! Minters: sign access tokens, each with the key pair that signs now.
+
+use crate::keys::{Keys, SigningKeyError};
+use crate::runtime::{Failure, Me, Reply, Role, Ticket};
+use arc_swap::ArcSwap;
+use doorcode_domain::AccessClaims;
+use std::sync::Arc;
+
+pub(crate) enum MinterMessage {
+    Sign(Box<AccessClaims>, Reply<Result<String, SigningKeyError>>),
+}
+
+pub(crate) struct Minter {
+    pub(crate) keys: Arc<ArcSwap<Keys>>,
+}
+
+impl Role for Minter {
+    type Message = MinterMessage;
+    type State = ();
+
+    async fn start(&self, _: &Me<Self::Message>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _: &Me<Self::Message>,
+        MinterMessage::Sign(claims, reply): Self::Message,
+        _: Option<Ticket>,
+        (): &mut (),
+    ) -> Result<(), Failure> {
+        if !reply.is_closed() {
+            let _ = reply.send(self.keys.load().signer.sign(&claims));
+        }
+        Ok(())
+    }
+}
