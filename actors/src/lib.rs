@@ -34,6 +34,7 @@ mod runtime;
 mod service;
 mod settings;
 mod store;
+mod system;
 mod tenants;
 
 pub use error::{Refusal, RefreshError, VerifyError};
@@ -45,4 +46,5 @@ pub use settings::{
     AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, JanitorSettings, LimitSettings, MailSettings,
     Settings, TokenSettings,
 };
+pub use system::{FaultInjector, StartError, System};
 pub use store::{DatabaseUrlError, MigrateError, check_migrated, migrate};

@@ -1,12 +1,26 @@
-//! All that HTTP ever sees of the actors: five verbs, the published keys, and health.
+//! All that HTTP ever sees of the actors: four verbs, the published keys, and health.
 
 use crate::error::{Refusal, RefreshError, VerifyError};
-use crate::observe::TreeSnapshot;
+use crate::issuer::{Guess, IssuerMessage, Subject};
+use crate::keys::{Keys, SigningKeyError};
+use crate::ledger::{Ledger, LedgerMessage, LogoutBatch, Outcome, RefreshBatch};
+use crate::minter::MinterMessage;
+use crate::observe::{Sights, TreeSnapshot, count};
+use crate::runtime::{Handle, Pool, Reply, Role, Ticket, until};
+use crate::store::sessions::{Moved, RefreshVerdict};
+use crate::tenants::{Issuers, TenantDirectory, TenantLimit};
+use arc_swap::ArcSwap;
 use doorcode_domain::email::Email;
-use doorcode_domain::{CustomerId, TenantId, TenantSlug, TypedCode};
+use doorcode_domain::{
+    ACCESS_LIFE_S, AccessClaims, CustomerId, Micros, RefreshToken, SessionKey, SessionSecret, TenantId, TenantSlug,
+    TokenPosition, TypedCode,
+};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// What travels with a request.
@@ -40,49 +54,270 @@ pub struct Login {
 
 /// The actors' one door. Cheap to clone.
 #[derive(Clone)]
-pub struct LoginService {}
+pub struct LoginService(pub(crate) Arc<Parts>);
+
+/// What the verbs work with.
+pub(crate) struct Parts {
+    pub(crate) issuer_url: String,
+    pub(crate) idle: Duration,
+    pub(crate) tenants: TenantDirectory,
+    pub(crate) limit: Arc<TenantLimit>,
+    pub(crate) issuers: Issuers,
+    pub(crate) refresh: Handle<LedgerMessage<RefreshBatch>>,
+    pub(crate) logout: Handle<LedgerMessage<LogoutBatch>>,
+    pub(crate) minters: Pool<MinterMessage>,
+    pub(crate) keys: Arc<ArcSwap<Keys>>,
+    pub(crate) sights: Arc<Sights>,
+}
+
+/// A session as its next tokens need it.
+struct Grant {
+    tenant: TenantId,
+    customer: CustomerId,
+    secret: SessionSecret,
+    session: SessionKey,
+    position: TokenPosition,
+    auth_us: Micros,
+    issued_us: Micros,
+    left: Duration,
+}
 
 impl LoginService {
     /// `/login`. `Ok` means committed: the mail, if one is due, survives a crash. Says nothing of the account.
-    pub async fn request_code(&self, _: &Caller, _: &TenantSlug, _: &Email) -> Result<(), Refusal> {
-        Err(Refusal::Unavailable)
+    pub async fn request_code(&self, caller: &Caller, slug: &TenantSlug, email: &Email) -> Result<(), Refusal> {
+        let outcome = self.ask_issuer(caller, slug, email, IssuerMessage::RequestCode).await;
+        let outcomes = &self.0.sights.outcomes;
+        count(if outcome.is_ok() { &outcomes.login_accepted } else { &outcomes.login_refused });
+        outcome
     }
 
     /// `/verify` and `/token`: one budget, one rule. `presented` is the refresh token of the portal's cookie, if
     /// one came along: its session ends when this one begins, if both are of one tenant (E8).
     pub async fn verify(
         &self,
-        _: &Caller,
-        _: &TenantSlug,
-        _: &Email,
-        _: &TypedCode,
-        _presented: Option<&str>,
+        caller: &Caller,
+        slug: &TenantSlug,
+        email: &Email,
+        typed: &TypedCode,
+        presented: Option<&str>,
     ) -> Result<Login, VerifyError> {
-        Err(Refusal::Unavailable.into())
+        let outcomes = &self.0.sights.outcomes;
+        let refused = |refusal| {
+            count(&outcomes.verify_refused);
+            VerifyError::Refused(refusal)
+        };
+        let tenant = self.0.tenants.find(slug).await.map_err(refused)?;
+        let tenant_id = tenant.map_or(TenantId::UNKNOWN, |t| t.id);
+        let secret = new_secret().map_err(refused)?;
+        let session = secret.key(&self.0.keys.load().session_hash, tenant_id);
+        let ended = presented.and_then(|text| self.read_token(text)).filter(|(token, _)| token.tenant == tenant_id);
+        let guess = Guess { typed: typed.clone(), session, ended: ended.map(|(_, key)| key) };
+        let verdict = self
+            .ask_issuer(caller, slug, email, |subject, reply| IssuerMessage::Verify(subject, guess, reply))
+            .await
+            .map_err(refused)?;
+        let Some(customer) = verdict.customer else {
+            count(if verdict.missed { &outcomes.verify_wrong } else { &outcomes.verify_not_evaluated });
+            return Err(VerifyError::Rejected);
+        };
+        let grant = Grant {
+            tenant: tenant_id,
+            customer,
+            secret,
+            session,
+            position: TokenPosition { generation: 0, branch: 0 },
+            auth_us: verdict.now_us,
+            issued_us: verdict.now_us,
+            left: self.0.idle,
+        };
+        let login = self.mint(caller, grant).await.map_err(refused)?;
+        count(&outcomes.verify_logged_in);
+        Ok(login)
     }
 
     /// `/refresh`.
-    pub async fn refresh(&self, _: &Caller, _token: &str) -> Result<Login, RefreshError> {
-        Err(Refusal::Unavailable.into())
+    pub async fn refresh(&self, caller: &Caller, token: &str) -> Result<Login, RefreshError> {
+        let outcomes = &self.0.sights.outcomes;
+        let Some((token, session)) = self.read_token(token) else {
+            count(&outcomes.refresh_forged);
+            return Err(RefreshError::Rejected);
+        };
+        let refused = |refusal| {
+            count(&outcomes.refresh_refused);
+            RefreshError::Refused(refusal)
+        };
+        let row = ((token.tenant, session), token.position);
+        let verdict = put(&self.0.refresh, caller.deadline, row).await.map_err(refused)?;
+        let moved = match verdict {
+            RefreshVerdict::Moved(moved) => moved,
+            RefreshVerdict::Gone => {
+                count(&outcomes.refresh_gone);
+                return Err(RefreshError::Rejected);
+            }
+            RefreshVerdict::Theft => {
+                count(&outcomes.refresh_theft);
+                tracing::warn!(
+                    event = "refresh_token_reuse",
+                    tenant = %token.tenant.0,
+                    session = %session.0,
+                    "a superseded refresh token was shown; its session was ended"
+                );
+                return Err(RefreshError::Rejected);
+            }
+        };
+        count(match moved.how {
+            Moved::Rotated => &outcomes.refresh_rotated,
+            Moved::Repeated => &outcomes.refresh_repeated,
+            Moved::Branched => &outcomes.refresh_branched,
+            Moved::Ahead => &outcomes.refresh_ahead,
+        });
+        if moved.how == Moved::Ahead {
+            tracing::warn!(event = "refresh_ahead", tenant = %token.tenant.0, session = %session.0,
+                "a token is ahead of its session: the database lost a write");
+        }
+        let grant = Grant {
+            tenant: token.tenant,
+            customer: moved.customer,
+            secret: token.secret,
+            session,
+            position: moved.position,
+            auth_us: moved.created_us,
+            issued_us: moved.rotated_us,
+            left: Duration::from_micros(moved.left_us.max(0).unsigned_abs()),
+        };
+        self.mint(caller, grant).await.map_err(refused)
     }
 
     /// `/logout`: ends the token's session, whatever generation it is of. Unknown and garbage tokens are `Ok` too.
-    pub async fn logout(&self, _: &Caller, _token: &str) -> Result<(), Refusal> {
-        Err(Refusal::Unavailable)
+    pub async fn logout(&self, caller: &Caller, token: &str) -> Result<(), Refusal> {
+        let outcomes = &self.0.sights.outcomes;
+        let Some((token, session)) = self.read_token(token) else {
+            count(&outcomes.logout_forged);
+            return Ok(());
+        };
+        let ended = put(&self.0.logout, caller.deadline, (token.tenant, session)).await;
+        count(if ended.is_ok() { &outcomes.logout_done } else { &outcomes.logout_refused });
+        ended
     }
 
     /// The published keys: a JSON Web Key Set, ready to send.
     pub fn jwks(&self) -> Arc<str> {
-        Arc::from("{\"keys\":[]}")
+        self.0.keys.load().jwks.clone()
     }
 
-    /// Asks the actors, one by one, whether they answer: `/readyz`.
+    /// Asks the actors and the database, all at once, whether they answer: `/readyz`. The error names who does not.
     pub async fn ready(&self) -> Result<(), Vec<String>> {
-        Err(vec!["nothing runs yet".to_owned()])
+        let silent = self.0.sights.ask_all(Duration::from_secs(1)).await;
+        if silent.is_empty() { Ok(()) } else { Err(silent) }
     }
 
     /// The supervision tree with its counters: `/actors`, `/metrics`, the live page.
     pub fn snapshot(&self) -> TreeSnapshot {
-        TreeSnapshot::default()
+        self.0.sights.snapshot()
     }
+
+    /// Tenant limit, then admission, then the tenant's issuer; its ledger answers.
+    async fn ask_issuer<A>(
+        &self,
+        caller: &Caller,
+        slug: &TenantSlug,
+        email: &Email,
+        message: impl FnOnce(Subject, Reply<Outcome<A>>) -> IssuerMessage,
+    ) -> Result<A, Refusal> {
+        self.0.limit.check(slug)?;
+        let tenant = self.0.tenants.find(slug).await?;
+        let ticket = Ticket::admit(&self.0.issuers.meter, caller.deadline)?;
+        let (reply, answer) = oneshot::channel();
+        let subject =
+            Subject { tenant, slug: slug.clone(), email_key: email.key().to_owned(), client: caller.client };
+        self.0.issuers.send(self.0.issuers.slot(tenant, slug), message(subject, reply), ticket)?;
+        until(caller.deadline, answer).await?
+    }
+
+    /// Reads a token of ours; anything else never reaches Postgres.
+    fn read_token(&self, text: &str) -> Option<(RefreshToken, SessionKey)> {
+        let keys = self.0.keys.load();
+        let token = RefreshToken::decode(text, |version| keys.refresh(version)).ok()?;
+        let session = token.secret.key(&keys.session_hash, token.tenant);
+        Some((token, session))
+    }
+
+    /// Both tokens of a grant. The same grant gives the same refresh token and the same claims.
+    async fn mint(&self, caller: &Caller, grant: Grant) -> Result<Login, Refusal> {
+        let keys = self.0.keys.load_full();
+        let claims = AccessClaims::new(
+            &self.0.issuer_url,
+            grant.tenant,
+            grant.customer,
+            grant.session,
+            token_id(&keys, grant.session, grant.position),
+            grant.auth_us / 1_000_000,
+            grant.issued_us / 1_000_000,
+        );
+        let access_token = self.sign(caller.deadline, claims).await?;
+        let token = RefreshToken { tenant: grant.tenant, secret: grant.secret, position: grant.position };
+        let refresh_key = keys.refresh(keys.refresh_version).ok_or(Refusal::Unavailable)?;
+        Ok(Login {
+            access_token,
+            refresh_token: token.encode(keys.refresh_version, refresh_key),
+            customer_id: grant.customer,
+            tenant_id: grant.tenant,
+            expires_in_s: ACCESS_LIFE_S,
+            refresh_life_s: i64::try_from(grant.left.as_secs()).unwrap_or(i64::MAX),
+            device_cookie: None,
+        })
+    }
+
+    /// Asks the minters in turn; one between two lives is passed over until the deadline.
+    async fn sign(&self, deadline: Instant, claims: AccessClaims) -> Result<String, Refusal> {
+        let claims = Box::new(claims);
+        for _ in 0..=self.0.minters.members.len() {
+            let minter = self.0.minters.next();
+            let asked = minter.call(deadline, |reply| MinterMessage::Sign(claims.clone(), reply)).await;
+            match asked {
+                Ok(Ok(token)) => return Ok(token),
+                Ok(Err(error)) => return Err(cannot_sign(&error)),
+                Err(Refusal::Unavailable) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Err(Refusal::Unavailable)
+    }
+}
+
+fn cannot_sign(error: &SigningKeyError) -> Refusal {
+    tracing::error!(%error, "an access token cannot be signed");
+    Refusal::Unavailable
+}
+
+/// One row into a ledger; its outcome.
+async fn put<B: crate::ledger::Batch>(
+    ledger: &Handle<LedgerMessage<B>>,
+    deadline: Instant,
+    row: B::Row,
+) -> Result<B::Answer, Refusal>
+where
+    Ledger<B>: Role<Message = LedgerMessage<B>>,
+{
+    ledger.call(deadline, |reply| LedgerMessage::Put(row, reply)).await?
+}
+
+/// A token's `jti`: derived, so that a repeated refresh repeats it.
+fn token_id(keys: &Keys, session: SessionKey, position: TokenPosition) -> Uuid {
+    let bytes = keys.session_hash.mac128(&[
+        b"jti",
+        session.0.as_bytes(),
+        &position.generation.to_be_bytes(),
+        &position.branch.to_be_bytes(),
+    ]);
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}
+
+fn new_secret() -> Result<SessionSecret, Refusal> {
+    let mut bytes = Zeroizing::new([0; 16]);
+    aws_lc_rs::rand::fill(&mut bytes[..]).map_err(|_| {
+        tracing::error!("no random numbers");
+        Refusal::Unavailable
+    })?;
+    Ok(SessionSecret::from_random(bytes))
 }

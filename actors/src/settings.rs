@@ -28,8 +28,6 @@ pub struct Settings {
     pub janitor: JanitorSettings,
     /// Whose clock counts.
     pub clock: Clock,
-    /// Whether actors obey injected faults: `dev` and tests only.
-    pub faults: bool,
 }
 
 /// Postgres.
@@ -49,6 +47,8 @@ pub struct DatabaseSettings {
     pub wait_timeout: Duration,
     /// Flushes of one ledger in flight. Default 4: more makes batches smaller, fewer leaves the disk idle.
     pub flights: usize,
+    /// Tests only: accept a server that may forget (`fsync` or `synchronous_commit` off).
+    pub allow_unsafe: bool,
     /// Rows in a statement at most. Default 512.
     pub batch_max: usize,
 }
