@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::error::{AsciiSet, EmailError, IdnaFault};
+use super::error::{AsciiSet, EmailError};
 use super::{idna, unicode};
 
 /// RFC 1035: octets of a name, without the root dot.
@@ -49,7 +49,7 @@ impl<'a> Domain<'a> {
         verdict.map_err(EmailError::Idna)?;
         let ascii = idna::encode(&mapped).map_err(EmailError::Idna)?;
         check_dns(&ascii, true)?;
-        Self::from_both(typed, mapped, ascii, EmailError::Idna)
+        Ok(Self::from_both(mapped, ascii))
     }
 
     /// Its DNS form has been checked; what the A-labels stand for has not.
@@ -59,20 +59,12 @@ impl<'a> Domain<'a> {
         // A label that decodes to edge hyphens is no label either.
         check_labels(&decoded)?;
         let ascii = idna::encode(&decoded).map_err(EmailError::Punycode)?;
-        Self::from_both(typed, decoded, ascii, EmailError::Punycode)
+        Ok(Self::from_both(decoded, ascii))
     }
 
-    fn from_both(
-        typed: &str,
-        unicode: String,
-        ascii: String,
-        fault: fn(IdnaFault) -> EmailError,
-    ) -> Result<Self, EmailError> {
-        if !idna::is_canonical(typed, &ascii) {
-            return Err(fault(IdnaFault::Fake));
-        }
+    fn from_both(unicode: String, ascii: String) -> Self {
         let ascii = (unicode != ascii).then_some(ascii);
-        Ok(Self { unicode: Cow::Owned(unicode), ascii })
+        Self { unicode: Cow::Owned(unicode), ascii }
     }
 
     /// The form that DNS carries.
@@ -95,8 +87,10 @@ fn check_typed(typed: &str) -> Result<(), EmailError> {
             return Err(EmailError::DomainTooLong(length - MAX_DOMAIN));
         }
     }
-    let refused = AsciiSet::refused(typed, is_host_byte);
-    if refused.is_empty() { Ok(()) } else { Err(EmailError::DomainChars(refused)) }
+    if typed.bytes().all(|byte| is_host_byte(byte) || !byte.is_ascii()) {
+        return Ok(());
+    }
+    Err(EmailError::DomainChars(AsciiSet::refused(typed, is_host_byte)))
 }
 
 fn is_host_byte(byte: u8) -> bool {

@@ -158,9 +158,6 @@ pub enum IdnaFault {
     /// Over 63 octets once encoded.
     #[error("Label too long")]
     TooLong,
-    /// An A-label that does not stand for its U-label: two names would look the same.
-    #[error("A-label is not the canonical Punycode encoding of its U-label")]
-    Fake,
     /// No mapping, broken Punycode, a leading combining mark, or text direction (RFC 5893).
     #[error("Label breaks a rule of IDNA 2008")]
     Rule,

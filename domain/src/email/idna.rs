@@ -1,6 +1,7 @@
 //! IDNA 2008 for a whole domain.
 //!
-//! The `idna` crate maps (UTS 46), decodes Punycode and checks text direction, leading marks and NFC. UTS 46 lets pass
+//! The `idna` crate maps (UTS 46), decodes Punycode (one spelling of it only) and checks text direction, leading marks
+//! and NFC. UTS 46 lets pass
 //! what IDNA 2008 refuses, so the character classes and context rules of RFC 5892 are checked here on its result.
 
 use idna::punycode;
@@ -35,14 +36,6 @@ pub(super) fn encode(mapped: &str) -> Result<String, IdnaFault> {
         ascii.push_str(&encoded);
     }
     Ok(ascii)
-}
-
-/// Whether `domain` as typed spells its A-labels the one right way. Others decode to the same text, so two names on the
-/// wire would look alike.
-pub(super) fn is_canonical(domain: &str, encoded: &str) -> bool {
-    Uts46::new()
-        .to_ascii(domain.as_bytes(), AsciiDenyList::EMPTY, Hyphens::Allow, idna::uts46::DnsLength::Ignore)
-        .is_ok_and(|ascii| ascii == encoded)
 }
 
 fn check_label(label: &str) -> Result<(), IdnaFault> {
