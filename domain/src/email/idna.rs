@@ -61,14 +61,13 @@ fn check_label(label: &str) -> Result<(), IdnaFault> {
 fn in_context(label: &str, at: usize, c: char) -> Option<bool> {
     let before = label.get(..at).and_then(|text| text.chars().next_back());
     let after = label.get(at + c.len_utf8()..).and_then(|text| text.chars().next());
-    let has = |range: std::ops::RangeInclusive<char>| label.chars().any(|c| range.contains(&c));
     Some(match c {
         '\u{b7}' => before == Some('l') && after == Some('l'),
         '\u{375}' => after.is_some_and(is_greek),
         '\u{5f3}' | '\u{5f4}' => before.is_some_and(is_hebrew),
         '\u{30fb}' => label.chars().any(|c| c != '\u{30fb}' && is_kana_or_han(c)),
-        '\u{660}'..='\u{669}' => !has('\u{6f0}'..='\u{6f9}'),
-        '\u{6f0}'..='\u{6f9}' => !has('\u{660}'..='\u{669}'),
+        // The two rows of Arabic digits exclude each other; the Bidi Rule has already seen to that.
+        '\u{660}'..='\u{669}' | '\u{6f0}'..='\u{6f9}' => true,
         _ => return None,
     })
 }
