@@ -2,7 +2,7 @@
 """Asks the reference stack about odd addresses: the answers are what tests/email.rs replays.
 
   pip install pydantic==2.14.3 email-validator==2.4.0 idna==3.20      (Python 3.13: its Unicode is that of codepoints.rs)
-  python3.13 email_corpus.py sample 400 > email_corpus.jsonl          the committed sample
+  python3.13 email_corpus.py sample 450 > email_corpus.jsonl          the committed sample
   python3.13 email_corpus.py sample 20000 7 > /tmp/big.jsonl          a wider one: EMAIL_CORPUS=/tmp/big.jsonl cargo test
   python3.13 email_corpus.py characters > /tmp/chars.jsonl            every character in eight places (takes minutes)
 
