@@ -244,7 +244,7 @@ mod tests {
     fn the_longest_wait_is_told() {
         let (limits, clock) = limits();
         let ann = ip("192.0.2.1");
-        let mut refused = || {
+        let refused = || {
             clock.advance(Duration::from_secs(2));
             limits.check(Group::Login, ann).retry_after_s
         };

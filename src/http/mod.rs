@@ -11,7 +11,7 @@ mod csrf;
 mod detail;
 mod exchange;
 mod fields;
-mod filters;
+pub(crate) mod filters;
 mod gcra;
 mod head;
 mod hosts;
@@ -22,7 +22,7 @@ mod login;
 mod logout;
 mod metrics;
 mod portals;
-mod preview;
+pub(crate) mod preview;
 mod refresh;
 pub(crate) mod reply;
 mod server;
@@ -31,6 +31,8 @@ mod verify;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::support as tests_support;
 
 pub use body::BodyLimits;
 pub use client::{Cidr, CidrError, TrustedProxies};

@@ -45,6 +45,8 @@ pub enum Problem {
     WrongRefreshToken,
     /// What the service will not, or cannot, do now.
     Refused(Refusal),
+    /// Another site's page, or no way to tell.
+    Forbidden,
     /// A host name that this listener does not go by.
     UnknownHost,
 }
@@ -94,6 +96,7 @@ impl Problem {
             Problem::Refused(Refusal::Overloaded | Refusal::Unavailable | Refusal::Late) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Problem::Forbidden => StatusCode::FORBIDDEN,
             Problem::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
         }
     }

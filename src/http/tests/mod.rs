@@ -5,7 +5,7 @@ mod corpus;
 mod limits;
 mod requests;
 mod smuggling;
-mod support;
+pub(crate) mod support;
 mod timing;
 
 use support::Edge;

@@ -57,14 +57,19 @@ impl Edge {
 
     /// One request on a connection of its own.
     pub async fn send(&self, request: &[u8]) -> Answer {
-        let mut client = self.connect().await;
-        client.write(request).await;
-        client.answer().await.expect("an answer")
+        raw(self.addr, request).await
     }
 
     pub async fn post(&self, path: &str, headers: &str, body: &str) -> Answer {
         self.send(post(path, headers, body).as_bytes()).await
     }
+}
+
+/// One request on a connection of its own.
+pub async fn raw(addr: SocketAddr, request: &[u8]) -> Answer {
+    let mut client = Client { stream: TcpStream::connect(addr).await.unwrap() };
+    client.write(request).await;
+    client.answer().await.expect("an answer")
 }
 
 pub fn post(path: &str, headers: &str, body: &str) -> String {
