@@ -1,1 +1,5 @@
-//! Edge.
+//! The edge of doorcode: HTTP, configuration, command line, process. It sees the actors through one door,
+//! [`doorcode_actors::LoginService`].
+
+pub mod http;
+pub mod ops;

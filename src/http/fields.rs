@@ -1,0 +1,108 @@
+//! From JSON fields to the domain's words: all complaints at once, in the order in which the fields are declared.
+
+use super::body::Payload;
+use super::detail::Detail;
+use super::json::{Field, Fields};
+use super::reply::Problem;
+use doorcode_domain::email::Email;
+use doorcode_domain::{TenantSlug, TypedCode};
+use zeroize::Zeroizing;
+
+/// `/login`.
+#[derive(Debug)]
+pub struct LoginBody {
+    /// Whom to mail.
+    pub email: Email,
+    /// At which portal.
+    pub tenant: TenantSlug,
+}
+
+/// `/verify` and `/token`.
+#[derive(Debug)]
+pub struct CodeBody {
+    /// What was typed.
+    pub code: TypedCode,
+    /// Whose.
+    pub email: Email,
+    /// At which portal.
+    pub tenant: TenantSlug,
+}
+
+const CODE: &str = "code";
+const CODE_CHARACTERS: usize = 6;
+const EMAIL: &str = "email";
+const TENANT_SLUG: &str = "tenant_slug";
+const TENANT_SLUG_MAX: usize = 100;
+const REFRESH_TOKEN: &str = "refresh_token";
+
+impl LoginBody {
+    /// Reads `/login`'s body.
+    pub fn read(payload: &Payload) -> Result<Self, Problem> {
+        let fields = payload.required().map_err(invalid)?;
+        let mut details = Vec::new();
+        let email = email(&fields, &mut details)?;
+        let tenant = tenant(&fields, &mut details)?;
+        match (email, tenant) {
+            (Some(email), Some(tenant)) => Ok(Self { email, tenant }),
+            _ => Err(Problem::Invalid(details)),
+        }
+    }
+}
+
+impl CodeBody {
+    /// Reads `/verify`'s and `/token`'s body.
+    pub fn read(payload: &Payload) -> Result<Self, Problem> {
+        let fields = payload.required().map_err(invalid)?;
+        let mut details = Vec::new();
+        let code = code(&fields, &mut details)?;
+        let email = email(&fields, &mut details)?;
+        let tenant = tenant(&fields, &mut details)?;
+        match (code, email, tenant) {
+            (Some(code), Some(email), Some(tenant)) => Ok(Self { code, email, tenant }),
+            _ => Err(Problem::Invalid(details)),
+        }
+    }
+}
+
+/// `/refresh`'s and `/logout`'s token; `None` means "use the cookie": left out, or `""`.
+pub fn refresh_token(payload: &Payload) -> Result<Option<Zeroizing<String>>, Problem> {
+    let fields = payload.optional().map_err(invalid)?;
+    match fields.get(REFRESH_TOKEN).map_err(invalid)? {
+        Field::Text(token) if !token.is_empty() => Ok(Some(token)),
+        Field::Text(_) | Field::Absent => Ok(None),
+        Field::NotAString => Err(invalid(Detail::not_a_string(REFRESH_TOKEN))),
+    }
+}
+
+fn code(fields: &Fields<'_>, details: &mut Vec<Detail>) -> Result<Option<TypedCode>, Problem> {
+    let Some(text) = fields.text(CODE, details).map_err(invalid)? else { return Ok(None) };
+    match text.chars().count() {
+        CODE_CHARACTERS => return Ok(Some(TypedCode::new(&text))),
+        count if count < CODE_CHARACTERS => details.push(Detail::too_short(CODE, CODE_CHARACTERS)),
+        _ => details.push(Detail::too_long(CODE, CODE_CHARACTERS)),
+    }
+    Ok(None)
+}
+
+fn email(fields: &Fields<'_>, details: &mut Vec<Detail>) -> Result<Option<Email>, Problem> {
+    let Some(text) = fields.text(EMAIL, details).map_err(invalid)? else { return Ok(None) };
+    match Email::parse(&text) {
+        Ok(email) => return Ok(Some(email)),
+        Err(reason) => details.push(Detail::not_an_email(EMAIL, &reason)),
+    }
+    Ok(None)
+}
+
+fn tenant(fields: &Fields<'_>, details: &mut Vec<Detail>) -> Result<Option<TenantSlug>, Problem> {
+    let Some(text) = fields.text(TENANT_SLUG, details).map_err(invalid)? else { return Ok(None) };
+    match TenantSlug::parse(&text) {
+        Ok(slug) => return Ok(Some(slug)),
+        Err(doorcode_domain::SlugError::TooShort) => details.push(Detail::too_short(TENANT_SLUG, 1)),
+        Err(_) => details.push(Detail::too_long(TENANT_SLUG, TENANT_SLUG_MAX)),
+    }
+    Ok(None)
+}
+
+fn invalid(detail: Detail) -> Problem {
+    Problem::Invalid(vec![detail])
+}

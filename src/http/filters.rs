@@ -1,0 +1,156 @@
+//! The filters that every route is made of.
+
+use super::body::{Payload, payload};
+use super::exchange::{Exchange, Fault};
+use super::limits::Group;
+use super::metrics::HttpMetrics;
+use super::reply::{self, Problem};
+use super::{Public, cookies::PortalCookies, cors};
+use doorcode_actors::{Caller, Refusal};
+use futures_util::future::ready;
+use http::{HeaderMap, Method};
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use warp::filters::BoxedFilter;
+use warp::path::FullPath;
+use warp::reply::Response;
+use warp::{Filter, Rejection};
+
+/// This path in this very spelling: nothing is decoded, trimmed or redirected. Names the route for log and metrics.
+pub fn at(
+    path: &'static str,
+    route: &'static str,
+) -> impl Filter<Extract = (Exchange,), Error = Rejection> + Clone {
+    // The server gives every request a path (warp's full() would panic without one).
+    let here = warp::path::full()
+        .and_then(move |full: FullPath| {
+            ready(if full.as_str() == path { Ok(()) } else { Err(warp::reject::not_found()) })
+        })
+        .untuple_one();
+    here.and(warp::ext::get::<Exchange>()).map(move |exchange: Exchange| {
+        exchange.enter(route);
+        exchange
+    })
+}
+
+/// Only these methods; `allow` says which.
+pub fn only(
+    methods: &'static [Method],
+    allow: &'static str,
+) -> impl Filter<Extract = (), Error = Rejection> + Clone {
+    warp::method()
+        .and_then(move |method: Method| {
+            let known = methods.contains(&method);
+            ready(if known { Ok(()) } else { Err(warp::reject::custom(Problem::MethodNotAllowed(allow))) })
+        })
+        .untuple_one()
+}
+
+/// A request to one of the five endpoints that passed every check which does not need its meaning.
+pub struct Call {
+    pub edge: Arc<Public>,
+    pub headers: HeaderMap,
+    pub client: IpAddr,
+    pub payload: Payload,
+    pub cookies: PortalCookies,
+}
+
+/// `POST` to an endpoint of the API.
+pub fn call(
+    edge: &Arc<Public>,
+    path: &'static str,
+    route: &'static str,
+    group: Group,
+) -> impl Filter<Extract = (Call,), Error = Rejection> + Clone + use<> {
+    let (admitting, calling) = (edge.clone(), edge.clone());
+    at(path, route)
+        .and(only(&[Method::POST], "POST"))
+        .and(warp::header::headers_cloned())
+        .and_then(move |exchange: Exchange, headers: HeaderMap| {
+            ready(
+                admit(&admitting, &exchange, group, &headers)
+                    .map(|client| (client, headers))
+                    .map_err(Rejection::from),
+            )
+        })
+        .untuple_one()
+        .and(payload(edge.body))
+        .map(move |client, headers: HeaderMap, payload| {
+            let cookies = PortalCookies::read(&headers);
+            Call { edge: calling.clone(), headers, client, payload, cookies }
+        })
+}
+
+/// The caller's limit, then the faults of the head.
+fn admit(edge: &Public, exchange: &Exchange, group: Group, headers: &HeaderMap) -> Result<IpAddr, Problem> {
+    let client = edge.proxies.client(exchange.peer(), headers);
+    cors::note(exchange, headers, &*edge.portals);
+    let verdict = edge.limits.check(group, client);
+    if let Some(fields) = verdict.fields {
+        exchange.set_rate(fields);
+    }
+    if let Some(retry_after_s) = verdict.retry_after_s {
+        return Err(Problem::ClientLimited { retry_after_s });
+    }
+    sound(exchange)?;
+    Ok(client)
+}
+
+/// What the server saw of the head.
+pub fn sound(exchange: &Exchange) -> Result<(), Problem> {
+    match exchange.fault() {
+        None => Ok(()),
+        Some(Fault::Malformed) => Err(Problem::Malformed),
+        Some(Fault::HeadTooLarge) => Err(Problem::HeadTooLarge),
+    }
+}
+
+/// Beyond the deadline the service has given up by itself; this is for the day when it has not.
+const GRACE: Duration = Duration::from_millis(250);
+
+impl Call {
+    /// Who calls, and until when the answer is of use: the clock starts when the request is complete, so a slow
+    /// uplink does not use up the service's time.
+    pub fn caller(&self) -> Caller {
+        Caller {
+            deadline: Instant::now() + self.edge.deadline,
+            client: self.client,
+            device_cookies: self.cookies.device.clone(),
+        }
+    }
+}
+
+/// The service's answer, or [`Refusal::Late`].
+pub async fn in_time<T, E: From<Refusal>>(
+    caller: &Caller,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout_at(caller.deadline + GRACE, work).await.unwrap_or_else(|_| Err(Refusal::Late.into()))
+}
+
+/// The answer of a handler, whichever way it went.
+pub fn answered(outcome: Result<Response, Problem>) -> Response {
+    outcome.unwrap_or_else(Problem::into_response)
+}
+
+/// Ends every listener's filter: rejections become answers in one place, every answer gets what all answers carry, and is
+/// counted and logged.
+pub fn finished(
+    routes: BoxedFilter<(Response,)>,
+    metrics: Arc<HttpMetrics>,
+    hsts: bool,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static {
+    let answers = routes.recover(reply::recover).unify();
+    warp::ext::optional::<Exchange>().and(warp::method()).and(answers).map(
+        move |exchange: Option<Exchange>, method: Method, response: Response| {
+            if let Some(exchange) = &exchange {
+                metrics.record(exchange, response.status());
+            }
+            reply::finish(exchange.as_ref(), &method, hsts, response)
+        },
+    )
+}

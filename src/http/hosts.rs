@@ -1,0 +1,69 @@
+//! Host names a listener goes by. A page of another site can make a browser resolve its own name to our address (DNS
+//! rebinding); it cannot make the browser send another `Host`.
+
+use super::reply::Problem;
+use futures_util::future::ready;
+use http::HeaderMap;
+use http::header::HOST;
+use std::net::IpAddr;
+use std::sync::Arc;
+use warp::{Filter, Rejection};
+
+/// Loopback names and addresses, and what the configuration adds.
+#[derive(Clone, Debug, Default)]
+pub struct HostAllowlist(Arc<[String]>);
+
+impl HostAllowlist {
+    /// `names` without port; compared without case.
+    pub fn new(names: Vec<String>) -> Self {
+        Self(names.into())
+    }
+
+    fn allows(&self, headers: &HeaderMap) -> bool {
+        let mut hosts = headers.get_all(HOST).iter();
+        let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+        let Ok(authority) = host.to_str().unwrap_or_default().parse::<http::uri::Authority>() else {
+            return false;
+        };
+        let name = authority.host();
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        name.eq_ignore_ascii_case("localhost")
+            || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+            || self.0.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    /// Refuses other hosts with 421.
+    pub fn filter(&self) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+        let hosts = self.clone();
+        warp::header::headers_cloned()
+            .and_then(move |headers| {
+                let known = hosts.allows(&headers);
+                ready(if known { Ok(()) } else { Err(warp::reject::custom(Problem::UnknownHost)) })
+            })
+            .untuple_one()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn only_loopback_and_configured_names() {
+        let hosts = HostAllowlist::new(vec!["ops.internal".to_owned()]);
+        let allows =
+            |host: &str| hosts.allows(&HeaderMap::from_iter([(HOST, HeaderValue::from_str(host).unwrap())]));
+        for good in
+            ["localhost", "LOCALHOST:8081", "127.0.0.1:8081", "127.1.2.3", "[::1]:8081", "ops.internal:80"]
+        {
+            assert!(allows(good), "{good}");
+        }
+        for bad in
+            ["evil.example", "localhost.evil.example", "10.0.0.1", "", "127.0.0.1.nip.io", "user@localhost "]
+        {
+            assert!(!allows(bad), "{bad}");
+        }
+        assert!(!hosts.allows(&HeaderMap::new()));
+    }
+}

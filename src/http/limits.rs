@@ -1,0 +1,293 @@
+//! The caller's own limits: visible, comfortable, in memory. Guess and mail budgets are elsewhere and cannot be switched off.
+//!
+//! Every request on a limited route counts, whatever its answer will be (B10). Loopback is not exempt.
+
+use super::client::Prefix;
+use super::exchange::RateFields;
+use super::gcra::{Left, LimitClock, Limiter, Rate};
+use http::HeaderValue;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Routes that share their limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// `/login`.
+    Login,
+    /// `/verify` and `/token`.
+    Code,
+    /// `/refresh` and `/logout`.
+    Session,
+}
+
+/// The client limits' settings. The defaults are the contract's.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientLimitSettings {
+    /// For load runs only. Default: true.
+    pub enabled: bool,
+    /// `/login`, per minute. Default: 30.
+    pub login_per_minute: u32,
+    /// `/login`, per hour. Default: 200.
+    pub login_per_hour: u32,
+    /// `/verify` and `/token` together, per minute. Default: 30.
+    pub code_per_minute: u32,
+    /// `/refresh` and `/logout` together, per minute. Default: 120.
+    pub session_per_minute: u32,
+    /// What a whole /24 or /48 may do, as a multiple. Default: 5.
+    pub site_factor: u32,
+    /// Callers kept in each of the eight tables, about 50 bytes each. Default: 65,536.
+    pub max_keys: usize,
+}
+
+impl Default for ClientLimitSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            login_per_minute: 30,
+            login_per_hour: 200,
+            code_per_minute: 30,
+            session_per_minute: 120,
+            site_factor: 5,
+            max_keys: 65_536,
+        }
+    }
+}
+
+/// How often idle callers are forgotten.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// All client limits.
+pub struct ClientLimits {
+    enabled: bool,
+    login: Policies,
+    code: Policies,
+    session: Policies,
+}
+
+/// The limits of one group: what a caller is told of is `own`, what protects a site's neighbours is `site`.
+struct Policies {
+    own: Vec<(&'static str, Limiter)>,
+    site: Vec<Limiter>,
+    header: HeaderValue,
+}
+
+/// A request's fate.
+pub(super) struct Verdict {
+    /// `Some` refuses it: seconds, at least 1, after which it would pass if nobody else came.
+    pub retry_after_s: Option<u64>,
+    /// For the answer.
+    pub fields: Option<RateFields>,
+}
+
+impl ClientLimits {
+    /// From settings, by a clock.
+    pub fn new(settings: ClientLimitSettings, clock: &LimitClock) -> Self {
+        let rate = |burst, window_s| Rate { burst, window_s };
+        let policies = |rates: &[(&'static str, Rate)]| Policies::new(rates, settings, clock);
+        Self {
+            enabled: settings.enabled,
+            login: policies(&[
+                ("login-minute", rate(settings.login_per_minute, 60)),
+                ("login-hour", rate(settings.login_per_hour, 3_600)),
+            ]),
+            code: policies(&[("code-minute", rate(settings.code_per_minute, 60))]),
+            session: policies(&[("session-minute", rate(settings.session_per_minute, 60))]),
+        }
+    }
+
+    /// Counts a request and says whether it passes.
+    pub(super) fn check(&self, group: Group, client: IpAddr) -> Verdict {
+        if !self.enabled {
+            return Verdict { retry_after_s: None, fields: None };
+        }
+        self.policies(group).check(client)
+    }
+
+    /// Forgets idle callers, for ever: to be run beside the listener.
+    pub async fn housekeeping(&self) {
+        let mut tick = tokio::time::interval(SWEEP_EVERY);
+        loop {
+            tick.tick().await;
+            self.sweep();
+        }
+    }
+
+    /// Forgets idle callers, once.
+    pub fn sweep(&self) {
+        self.limiters().for_each(Limiter::sweep);
+    }
+
+    /// Callers kept in all tables.
+    pub fn callers(&self) -> usize {
+        self.limiters().map(Limiter::len).sum()
+    }
+
+    fn limiters(&self) -> impl Iterator<Item = &Limiter> {
+        [&self.login, &self.code, &self.session]
+            .into_iter()
+            .flat_map(|policies| policies.own.iter().map(|(_, limiter)| limiter).chain(&policies.site))
+    }
+
+    fn policies(&self, group: Group) -> &Policies {
+        match group {
+            Group::Login => &self.login,
+            Group::Code => &self.code,
+            Group::Session => &self.session,
+        }
+    }
+}
+
+impl Policies {
+    fn new(rates: &[(&'static str, Rate)], settings: ClientLimitSettings, clock: &LimitClock) -> Self {
+        let limiter = |rate| Limiter::new(rate, settings.max_keys, clock);
+        let site =
+            |rate: &Rate| Rate { burst: rate.burst.saturating_mul(settings.site_factor.max(1)), ..*rate };
+        let items: Vec<String> = rates
+            .iter()
+            .map(|(name, rate)| format!("\"{name}\";q={};w={}", rate.burst, rate.window_s))
+            .collect();
+        Self {
+            own: rates.iter().map(|(name, rate)| (*name, limiter(*rate))).collect(),
+            site: rates.iter().map(|(_, rate)| limiter(site(rate))).collect(),
+            header: header(&items.join(", ")),
+        }
+    }
+
+    /// The caller's own limits first, the shorter before the longer: what they refuse is not charged to the longer one
+    /// or to the neighbours.
+    fn check(&self, client: IpAddr) -> Verdict {
+        let (own, site) = (Prefix::fine(client), Prefix::coarse(client));
+        let passes = self.own.iter().all(|(_, limiter)| limiter.admit(own))
+            && self.site.iter().all(|limiter| limiter.admit(site));
+        let left: Vec<(&str, Left)> =
+            self.own.iter().map(|(name, limiter)| (*name, limiter.left(own))).collect();
+        let retry_after_s = (!passes).then(|| {
+            let of_site = self.site.iter().map(|limiter| limiter.left(site));
+            let waits = left.iter().map(|(_, left)| *left).chain(of_site).filter(|left| left.remaining == 0);
+            waits.map(|left| seconds_up(left.next)).max().unwrap_or(1).max(1)
+        });
+        let items: Vec<String> = left
+            .iter()
+            .map(|(name, left)| format!("\"{name}\";r={};t={}", left.remaining, seconds_up(left.next)))
+            .collect();
+        Verdict {
+            retry_after_s,
+            fields: Some(RateFields { policy: self.header.clone(), state: header(&items.join(", ")) }),
+        }
+    }
+}
+
+/// Never earlier than really free (B8).
+fn seconds_up(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+fn header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use governor::clock::FakeRelativeClock;
+
+    fn limits() -> (ClientLimits, FakeRelativeClock) {
+        let clock = FakeRelativeClock::default();
+        (ClientLimits::new(ClientLimitSettings::default(), &LimitClock::Manual(clock.clone())), clock)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn drive(limits: &ClientLimits, group: Group, client: IpAddr, times: usize) -> usize {
+        (0..times).filter(|_| limits.check(group, client).retry_after_s.is_none()).count()
+    }
+
+    /// B1: each limit holds at n and n + 1.
+    #[test]
+    fn limits_hold_as_documented() {
+        let (limits, clock) = limits();
+        let ann = ip("192.0.2.1");
+        assert_eq!(drive(&limits, Group::Login, ann, 31), 30);
+        assert_eq!(drive(&limits, Group::Code, ann, 31), 30, "groups do not share");
+        assert_eq!(drive(&limits, Group::Session, ann, 121), 120);
+        let admitted: usize = (0..3_599)
+            .map(|_| {
+                clock.advance(Duration::from_secs(1));
+                drive(&limits, Group::Login, ann, 2)
+            })
+            .sum();
+        assert!((360..=370).contains(&admitted), "200 at once and 200 an hour: {admitted} + 30");
+    }
+
+    /// B5, B8: waiting as told helps, waiting a second less does not, and `t` is never after it.
+    #[test]
+    fn retry_after_is_exact() {
+        let (limits, clock) = limits();
+        let ann = ip("2001:db8::1");
+        for (group, times, wait) in [(Group::Login, 30, 2), (Group::Code, 30, 2), (Group::Session, 120, 1)] {
+            assert_eq!(drive(&limits, group, ann, times), times);
+            let told = limits.check(group, ann).retry_after_s;
+            assert_eq!(told, Some(wait));
+            clock.advance(
+                Duration::from_secs(wait) - Duration::from_millis(if wait == 1 { 501 } else { 1_000 }),
+            );
+            assert!(limits.check(group, ann).retry_after_s.is_some());
+            clock.advance(Duration::from_secs(1));
+            assert_eq!(limits.check(group, ann).retry_after_s, None);
+        }
+    }
+
+    /// B8: when the hour's limit refuses, the wait is the hour's.
+    #[test]
+    fn the_longest_wait_is_told() {
+        let (limits, clock) = limits();
+        let ann = ip("192.0.2.1");
+        let refused = || {
+            clock.advance(Duration::from_secs(2));
+            limits.check(Group::Login, ann).retry_after_s
+        };
+        let told = (0..400).find_map(|_| refused()).unwrap();
+        clock.advance(Duration::from_secs(told));
+        assert_eq!(limits.check(Group::Login, ann).retry_after_s, None, "the hour's last");
+        assert_eq!(limits.check(Group::Login, ann).retry_after_s, Some(18), "the minute's would be 2");
+        clock.advance(Duration::from_secs(17));
+        assert!(limits.check(Group::Login, ann).retry_after_s.is_some());
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(limits.check(Group::Login, ann).retry_after_s, None);
+    }
+
+    /// J2: a home is one caller, a site has five times as much, and one loud caller does not use its neighbours' share.
+    #[test]
+    fn networks_share() {
+        let (limits, _) = limits();
+        let homes: Vec<IpAddr> = (0..1_000).map(|n| ip(&format!("2001:db8:0:1::{n:x}"))).collect();
+        assert_eq!(homes.iter().map(|home| drive(&limits, Group::Code, *home, 1)).sum::<usize>(), 30);
+        assert_eq!(drive(&limits, Group::Code, ip("::ffff:192.0.2.1"), 10_000), 30);
+        assert_eq!(drive(&limits, Group::Code, ip("192.0.2.1"), 1), 0, "IPv4-mapped is its IPv4");
+        let site: usize = (2..12).map(|n| drive(&limits, Group::Code, ip(&format!("192.0.2.{n}")), 30)).sum();
+        assert_eq!(site, 120, "five times 30, of which 30 were used");
+        assert_eq!(drive(&limits, Group::Code, ip("127.0.0.1"), 31), 30, "loopback is not exempt");
+    }
+
+    /// B7, B9: the draft's fields, of the caller's own policies, counting down.
+    #[test]
+    fn fields_follow_the_draft() {
+        let (limits, _) = limits();
+        let fields = |_: usize| limits.check(Group::Login, ip("192.0.2.1")).fields.unwrap();
+        let first = fields(1);
+        assert_eq!(first.policy, "\"login-minute\";q=30;w=60, \"login-hour\";q=200;w=3600");
+        assert_eq!(first.state, "\"login-minute\";r=29;t=2, \"login-hour\";r=199;t=18");
+        assert_eq!(fields(2).state, "\"login-minute\";r=28;t=2, \"login-hour\";r=198;t=18");
+    }
+
+    #[test]
+    fn switched_off_says_nothing() {
+        let settings = ClientLimitSettings { enabled: false, ..Default::default() };
+        let limits = ClientLimits::new(settings, &LimitClock::real());
+        assert_eq!(drive(&limits, Group::Login, ip("192.0.2.1"), 1_000), 1_000);
+        assert!(limits.check(Group::Login, ip("192.0.2.1")).fields.is_none());
+        assert_eq!(limits.callers(), 0);
+    }
+}

@@ -1,0 +1,26 @@
+//! What the edge must know of tenants: to whom an origin or a slug belongs.
+
+use doorcode_domain::{TenantId, TenantSlug};
+
+/// Answers from memory, never waits: every browser call asks.
+pub trait Portals: Send + Sync {
+    /// The tenant of a slug.
+    fn of_slug(&self, slug: &TenantSlug) -> Option<TenantId>;
+
+    /// The tenant that owns an origin (`https://portal.acme.com`). An origin belongs to one tenant.
+    fn of_origin(&self, origin: &str) -> Option<TenantId>;
+}
+
+/// No tenant has an origin of its own: portals are served from the same host as doorcode.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SameHostOnly;
+
+impl Portals for SameHostOnly {
+    fn of_slug(&self, _: &TenantSlug) -> Option<TenantId> {
+        None
+    }
+
+    fn of_origin(&self, _: &str) -> Option<TenantId> {
+        None
+    }
+}

@@ -1,0 +1,329 @@
+//! The accept loop: hyper's HTTP/1.1 with the limits that `warp::serve` does not have.
+//!
+//! A connection cap with back-pressure, a time for the head, for idling and for the answer, a largest head, and a drain
+//! with a deadline. TLS is ended by a proxy in front.
+
+use super::exchange::{Exchange, Fault};
+use super::head::{HeadWatch, Overdue, Patience};
+use http::header::{CONNECTION, HOST, HeaderValue};
+use http::{Request, Uri, Version};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, sleep_until, timeout};
+use warp::Filter;
+use warp::reply::Response;
+
+/// What a listener bears.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerLimits {
+    /// Open connections; more wait in the kernel's queue. Default: 10,000.
+    pub max_connections: usize,
+    /// From a head's first byte (or the connection's) to its end. Default: 10 s.
+    pub header_timeout: Duration,
+    /// Between requests; above what load balancers use, so that they close first. Default: 75 s.
+    pub idle_timeout: Duration,
+    /// From a head's end to the answer's; a backstop above the body's and the request's own times. Default: 30 s.
+    pub answer_timeout: Duration,
+    /// Bytes of request line and headers: 431. Default: 16 KiB.
+    pub max_head_bytes: usize,
+    /// From the shutdown signal until connections are cut. Default: 20 s.
+    pub drain: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            answer_timeout: Duration::from_secs(30),
+            max_head_bytes: 16 * 1024,
+            drain: Duration::from_secs(20),
+        }
+    }
+}
+
+/// How a listener's life ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    Draining,
+    Cut,
+}
+
+/// hyper's own limit on heads, for those that never end; ours comes first and answers in full.
+const HYPER_BUFFER: usize = 64 * 1024;
+/// After an accept that failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How long a caller who is still sending may take to read the answer, and how much of it is thrown away.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Serves a filter until `shutdown` completes and the connections have drained.
+pub async fn serve<F>(
+    listener: TcpListener,
+    filter: F,
+    limits: ServerLimits,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()>
+where
+    F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static,
+    F::Future: Send,
+{
+    let permits = Arc::new(Semaphore::new(limits.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let all = u32::try_from(permits.available_permits()).unwrap_or(u32::MAX);
+    let (stage, seen) = watch::channel(Stage::Serving);
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let (stream, peer, permit) = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &permits) => match accepted {
+                Some(accepted) => accepted,
+                None => continue,
+            },
+        };
+        let connection = Connection { peer, limits, stage: seen.clone() };
+        let filter = filter.clone();
+        tokio::spawn(async move {
+            connection.run(stream, filter).await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    stage.send_replace(Stage::Draining);
+    // Every connection holds a permit: to own them all is to have drained.
+    if timeout(limits.drain, permits.acquire_many(all)).await.is_err() {
+        let left = all as usize - permits.available_permits();
+        tracing::warn!(left, "the drain deadline passed; the remaining connections are cut");
+        stage.send_replace(Stage::Cut);
+        let _ = permits.acquire_many(all).await;
+    }
+    Ok(())
+}
+
+/// The permit comes first: connections above the cap wait in the kernel and cost no memory here.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = permits.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => {
+            // Answers are one small write each; waiting for more would only delay them.
+            let _ = stream.set_nodelay(true);
+            Some((stream, peer, permit))
+        }
+        Err(error) => {
+            use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+            if !matches!(error.kind(), ConnectionAborted | ConnectionReset | ConnectionRefused) {
+                tracing::error!(%error, "cannot accept connections; is the descriptor limit too low?");
+                sleep(ACCEPT_PAUSE).await;
+            }
+            None
+        }
+    }
+}
+
+struct Connection {
+    peer: SocketAddr,
+    limits: ServerLimits,
+    stage: watch::Receiver<Stage>,
+}
+
+impl Connection {
+    async fn run<F>(self, stream: TcpStream, filter: F)
+    where
+        F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static,
+        F::Future: Send,
+    {
+        let watch = SharedWatch::new(Patience {
+            head: self.limits.header_timeout,
+            idle: self.limits.idle_timeout,
+            answer: self.limits.answer_timeout,
+            max_head_bytes: self.limits.max_head_bytes,
+        });
+        let routes = TowerToHyperService::new(warp::service(filter));
+        let (peer, answering) = (self.peer, watch.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (routes, watch) = (routes.clone(), answering.clone());
+            Box::pin(async move { answer(peer, &watch, &routes, request).await })
+        });
+        let io = TokioIo::new(Watched { stream, watch: watch.clone() });
+        let connection = http1::Builder::new()
+            .header_read_timeout(None)
+            .max_buf_size(HYPER_BUFFER)
+            .serve_connection(io, service);
+        self.drive(connection, &watch).await;
+    }
+
+    async fn drive<S>(mut self, mut connection: http1::Connection<TokioIo<Watched>, S>, watch: &SharedWatch)
+    where
+        S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Unpin,
+        S::Future: Unpin,
+    {
+        let overdue = loop {
+            let (deadline, overdue) = watch.lock().deadline();
+            // Look again after a head's time at the latest: an idle connection may have begun a head since.
+            let look = deadline.min(tokio::time::Instant::now() + self.limits.header_timeout);
+            tokio::select! {
+                outcome = poll_fn(|cx| connection.poll_without_shutdown(cx)) => {
+                    if let Err(error) = outcome {
+                        tracing::debug!(%error, "connection");
+                    }
+                    break None;
+                }
+                changed = self.stage.changed() => {
+                    if changed.is_err() || *self.stage.borrow() == Stage::Cut {
+                        return;
+                    }
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+                () = sleep_until(look) => {
+                    if watch.lock().deadline() == (deadline, overdue) && look == deadline {
+                        break Some(overdue);
+                    }
+                }
+            }
+        };
+        let mut stream = connection.into_parts().io.into_inner().stream;
+        if overdue == Some(Overdue::Head) {
+            let _ = timeout(LINGER, stream.write_all(too_slow().as_bytes())).await;
+        }
+        tokio::select! {
+            () = linger(stream) => {}
+            _ = self.stage.wait_for(|stage| *stage == Stage::Cut) => {}
+        }
+    }
+}
+
+/// One request. What the parsed form no longer shows travels in the [`Exchange`].
+async fn answer<S>(
+    peer: SocketAddr,
+    watch: &SharedWatch,
+    routes: &S,
+    mut request: Request<Incoming>,
+) -> Result<Response, Infallible>
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
+{
+    let fault =
+        watch.lock().begin_answer().or_else(|| has_no_single_host(&request).then_some(Fault::Malformed));
+    if request.uri().path_and_query().is_none() {
+        // CONNECT names no path, and warp wants one; this one matches no route.
+        *request.uri_mut() = Uri::from_static("*");
+    }
+    request.extensions_mut().insert(Exchange::new(peer.ip(), fault));
+    let mut response = routes.call(request).await?;
+    if watch.lock().end_answer() || fault.is_some() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+/// HTTP/1.1 wants exactly one host, and a target with a host of its own must name the same one.
+fn has_no_single_host(request: &Request<Incoming>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next(), request.uri().authority()) {
+        (None, _, _) => request.version() == Version::HTTP_11,
+        (Some(_), Some(_), _) => true,
+        (Some(host), None, Some(authority)) => {
+            !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
+        }
+        (Some(_), None, None) => false,
+    }
+}
+
+/// Written by hand: hyper has no request yet that it could answer.
+fn too_slow() -> String {
+    let body = r#"{"detail":"Request Timeout"}"#;
+    format!(
+        "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
+         x-content-type-options: nosniff\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Says goodbye and reads what is still being sent: closing with unread bytes would reset the connection and take the
+/// answer with it.
+async fn linger(mut stream: TcpStream) {
+    let _ = timeout(LINGER, async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut (&mut stream).take(LINGER_BYTES), &mut tokio::io::sink()).await
+    })
+    .await;
+}
+
+#[derive(Clone)]
+struct SharedWatch(Arc<Mutex<HeadWatch>>);
+
+impl SharedWatch {
+    fn new(patience: Patience) -> Self {
+        Self(Arc::new(Mutex::new(HeadWatch::new(patience))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HeadWatch> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream that shows what it reads to a [`HeadWatch`].
+struct Watched {
+    stream: TcpStream,
+    watch: SharedWatch,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let outcome = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Some(new) = buf.filled().get(before..).filter(|new| !new.is_empty()) {
+            self.watch.lock().feed(new);
+        }
+        outcome
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

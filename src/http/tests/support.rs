@@ -1,0 +1,134 @@
+//! An edge on a port of its own, and a client that can say anything.
+
+use crate::http::{ClientLimitSettings, ClientLimits, LimitClock, Public, ServerLimits, routes, serve};
+use doorcode_actors::LoginService;
+use governor::clock::FakeRelativeClock;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+pub const LOGIN: &str = "/v1/customer-auth/login";
+/// Longer than anything here takes, shorter than a patient person.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Edge {
+    pub addr: SocketAddr,
+    pub stop: Option<oneshot::Sender<()>>,
+    pub done: JoinHandle<std::io::Result<()>>,
+}
+
+impl Edge {
+    pub async fn unlimited() -> Self {
+        Self::with(|_| {}, ServerLimits::default()).await
+    }
+
+    /// An edge whose settings differ from the default, client limits off unless switched on again.
+    pub async fn with(change: impl FnOnce(&mut Public), server: ServerLimits) -> Self {
+        let mut public = Public::new(LoginService {});
+        let off = ClientLimitSettings { enabled: false, ..Default::default() };
+        public.limits = Arc::new(ClientLimits::new(off, &LimitClock::real()));
+        change(&mut public);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let done = tokio::spawn(serve(listener, routes(public), server, async {
+            let _ = stopped.await;
+        }));
+        Self { addr, stop: Some(stop), done }
+    }
+
+    pub async fn limited() -> (Self, FakeRelativeClock) {
+        let clock = FakeRelativeClock::default();
+        let manual = LimitClock::Manual(clock.clone());
+        let change = |public: &mut Public| {
+            public.limits = Arc::new(ClientLimits::new(ClientLimitSettings::default(), &manual));
+        };
+        (Self::with(change, ServerLimits::default()).await, clock)
+    }
+
+    pub async fn connect(&self) -> Client {
+        Client { stream: TcpStream::connect(self.addr).await.unwrap() }
+    }
+
+    /// One request on a connection of its own.
+    pub async fn send(&self, request: &[u8]) -> Answer {
+        raw(self.addr, request).await
+    }
+
+    pub async fn post(&self, path: &str, headers: &str, body: &str) -> Answer {
+        self.send(post(path, headers, body).as_bytes()).await
+    }
+}
+
+/// One request on a connection of its own.
+pub async fn raw(addr: SocketAddr, request: &[u8]) -> Answer {
+    let mut client = Client { stream: TcpStream::connect(addr).await.unwrap() };
+    client.write(request).await;
+    client.answer().await.expect("an answer")
+}
+
+pub fn post(path: &str, headers: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+pub struct Client {
+    pub stream: TcpStream,
+}
+
+impl Client {
+    pub async fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// The next answer, or `None` if the connection ended.
+    pub async fn answer(&mut self) -> Option<Answer> {
+        timeout(PATIENCE, self.read_answer()).await.expect("an answer or an end in time")
+    }
+
+    async fn read_answer(&mut self) -> Option<Answer> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.stream.read_u8().await.ok()?);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next()?.split(' ').nth(1)?.parse().unwrap();
+        let headers: Vec<(String, String)> = lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        let mut answer = Answer { status, headers, body: String::new() };
+        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).await.ok()?;
+        answer.body = String::from_utf8(body).unwrap();
+        Some(answer)
+    }
+
+    /// Waits for the connection's end; what comes before it is thrown away.
+    pub async fn ended(&mut self) {
+        let mut sink = Vec::new();
+        let _ = timeout(PATIENCE, self.stream.read_to_end(&mut sink)).await.expect("an end in time");
+    }
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}

@@ -1,0 +1,115 @@
+//! G7: slow callers, too many callers, and the end of service.
+
+use super::support::{Edge, LOGIN, post};
+use crate::http::ServerLimits;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+
+const SHORT: Duration = Duration::from_millis(300);
+
+fn short() -> ServerLimits {
+    ServerLimits { header_timeout: SHORT, ..Default::default() }
+}
+
+#[tokio::test]
+async fn silent_callers_are_let_go() {
+    let edge = Edge::with(|_| {}, short()).await;
+    let began = Instant::now();
+    edge.connect().await.ended().await;
+    assert!(began.elapsed() >= SHORT);
+}
+
+#[tokio::test]
+async fn a_head_that_drips_gets_408() {
+    let edge = Edge::with(|_| {}, short()).await;
+    let mut client = edge.connect().await;
+    client.write(b"POST / HTTP/1.1\r\nHost: ").await;
+    tokio::time::sleep(SHORT / 2).await;
+    client.write(b"localhost\r\nX-A:").await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (408, r#"{"detail":"Request Timeout"}"#));
+    client.ended().await;
+}
+
+/// A slow head has less time than an idle connection, also after a first request.
+#[tokio::test]
+async fn idle_connections_outlive_slow_heads() {
+    let edge = Edge::with(|_| {}, ServerLimits { idle_timeout: 4 * SHORT, ..short() }).await;
+    let mut client = edge.connect().await;
+    client.write(post(LOGIN, "", "{}").as_bytes()).await;
+    assert_eq!(client.answer().await.unwrap().status, 422);
+    tokio::time::sleep(2 * SHORT).await;
+    client.write(b"POST / HTTP").await;
+    assert_eq!(client.answer().await.unwrap().status, 408);
+
+    let mut client = edge.connect().await;
+    client.write(post(LOGIN, "", "{}").as_bytes()).await;
+    assert_eq!(client.answer().await.unwrap().status, 422);
+    let began = Instant::now();
+    client.ended().await;
+    assert!(began.elapsed() >= 3 * SHORT, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_body_that_drips_gets_408() {
+    let edge = Edge::with(|public| public.body.timeout = SHORT, ServerLimits::default()).await;
+    let mut client = edge.connect().await;
+    client
+        .write(
+            format!("POST {LOGIN} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{").as_bytes(),
+        )
+        .await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (408, Some("close")));
+    client.ended().await;
+}
+
+/// Above the cap, callers wait in the kernel's queue and are served as soon as a place is free.
+#[tokio::test]
+async fn connections_are_capped() {
+    let edge = Edge::with(|_| {}, ServerLimits { max_connections: 2, ..Default::default() }).await;
+    let (mut one, mut two) = (edge.connect().await, edge.connect().await);
+    for client in [&mut one, &mut two] {
+        client.write(post(LOGIN, "", "{}").as_bytes()).await;
+        assert_eq!(client.answer().await.unwrap().status, 422);
+    }
+    let mut three = edge.connect().await;
+    three.write(post(LOGIN, "", "{}").as_bytes()).await;
+    assert!(tokio::time::timeout(SHORT, three.answer()).await.is_err(), "served above the cap");
+    drop(one);
+    assert_eq!(three.answer().await.unwrap().status, 422);
+}
+
+/// Draining: nobody new, idle connections end, what has begun is answered.
+#[tokio::test]
+async fn draining_finishes_what_has_begun() {
+    let mut edge = Edge::unlimited().await;
+    let (mut idle, mut busy) = (edge.connect().await, edge.connect().await);
+    idle.write(post(LOGIN, "", "{}").as_bytes()).await;
+    assert_eq!(idle.answer().await.unwrap().status, 422);
+    let request = post(LOGIN, "Expect: 100-continue\r\n", "{}");
+    let (head, body) = request.split_at(request.len() - 2);
+    busy.write(head.as_bytes()).await;
+    assert_eq!(busy.answer().await.unwrap().status, 100, "the request has reached the body filter");
+    edge.stop.take().unwrap().send(()).unwrap();
+    idle.ended().await;
+    assert!(TcpStream::connect(edge.addr).await.is_err(), "a new connection while draining");
+    busy.write(body.as_bytes()).await;
+    let answer = busy.answer().await.unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (422, Some("close")));
+    drop(busy);
+    edge.done.await.unwrap().unwrap();
+}
+
+/// The drain has an end, whatever callers do.
+#[tokio::test]
+async fn the_drain_deadline_cuts() {
+    let mut edge = Edge::with(|_| {}, ServerLimits { drain: SHORT, ..Default::default() }).await;
+    let mut stuck = edge.connect().await;
+    stuck.write(format!("POST {LOGIN} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n").as_bytes()).await;
+    assert_eq!(stuck.answer().await.unwrap().status, 100);
+    edge.stop.take().unwrap().send(()).unwrap();
+    let began = Instant::now();
+    edge.done.await.unwrap().unwrap();
+    assert!(began.elapsed() >= SHORT && began.elapsed() < 10 * SHORT, "{:?}", began.elapsed());
+}

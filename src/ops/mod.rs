@@ -1,0 +1,224 @@
+//! The ops listener: what operators and their machines look at. Loopback by default, never the public port.
+//!
+//! A browser on the same machine can reach loopback too, so only known host names are answered (DNS rebinding), and
+//! nothing here changes anything unless the page is ours or the caller holds the admin key.
+
+mod metrics;
+
+use crate::http::filters::{at, finished, only};
+use crate::http::preview::html;
+use crate::http::reply::{self, Problem};
+use crate::http::{ClientLimits, HostAllowlist, HttpMetrics};
+use doorcode_actors::LoginService;
+use futures_util::future::ready;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, Method, StatusCode};
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+use warp::{Filter, Rejection};
+
+const PAGE: &str = include_str!("page.html");
+/// Probes give up after a few seconds; a readiness that hangs is none.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+const GET: &[Method] = &[Method::GET, Method::HEAD];
+
+/// Everything the ops listener needs.
+pub struct Ops {
+    /// The actors' one door.
+    pub service: LoginService,
+    /// The public listener's counters.
+    pub http: Arc<HttpMetrics>,
+    /// The public listener's limits: how many callers they hold.
+    pub limits: Arc<ClientLimits>,
+    /// Host names beside loopback's. Default: none.
+    pub hosts: HostAllowlist,
+    /// The admin API under `/v1/admin/`, guarded here against other sites' pages, authorised by itself. Default: none.
+    pub admin: Option<BoxedFilter<(Response,)>>,
+}
+
+impl Ops {
+    /// Without an admin API.
+    pub fn new(service: LoginService, http: Arc<HttpMetrics>, limits: Arc<ClientLimits>) -> Self {
+        Self { service, http, limits, hosts: HostAllowlist::default(), admin: None }
+    }
+}
+
+/// The whole ops listener.
+pub fn routes(
+    ops: Ops,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static {
+    let nothing = || warp::any().and_then(async || Err(warp::reject::not_found())).boxed();
+    let admin = guard().and(ops.admin.clone().unwrap_or_else(nothing)).boxed();
+    let known = page()
+        .or(livez())
+        .unify()
+        .or(readyz(&ops))
+        .unify()
+        .or(actors(&ops))
+        .unify()
+        .or(prometheus(&ops))
+        .unify()
+        .or(admin)
+        .unify();
+    finished(ops.hosts.filter().and(known).boxed(), ops.http, false)
+}
+
+/// `GET /`: the tree, live.
+fn page() -> BoxedFilter<(Response,)> {
+    at("/", "ops").and(only(GET, "GET, HEAD")).map(|_| html(PAGE)).boxed()
+}
+
+/// `GET /livez`: the process answers; nothing else is asked.
+fn livez() -> BoxedFilter<(Response,)> {
+    at("/livez", "livez").and(only(GET, "GET, HEAD")).map(|_| state(StatusCode::OK, "alive", &[])).boxed()
+}
+
+/// `GET /readyz`: every actor is asked.
+fn readyz(ops: &Ops) -> BoxedFilter<(Response,)> {
+    let service = ops.service.clone();
+    at("/readyz", "readyz")
+        .and(only(GET, "GET, HEAD"))
+        .then(move |_| {
+            let service = service.clone();
+            async move { readiness(&service).await }
+        })
+        .boxed()
+}
+
+async fn readiness(service: &LoginService) -> Response {
+    match timeout(READY_WITHIN, service.ready()).await {
+        Ok(Ok(())) => state(StatusCode::OK, "ready", &[]),
+        Ok(Err(reasons)) => state(StatusCode::SERVICE_UNAVAILABLE, "not ready", &reasons),
+        Err(_) => {
+            let slow = "the actors did not answer in time".to_owned();
+            state(StatusCode::SERVICE_UNAVAILABLE, "not ready", &[slow])
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct State<'a> {
+    status: &'a str,
+    reasons: &'a [String],
+}
+
+fn state(code: StatusCode, status: &str, reasons: &[String]) -> Response {
+    reply::json(code, &State { status, reasons })
+}
+
+/// `GET /actors`: the supervision tree.
+fn actors(ops: &Ops) -> BoxedFilter<(Response,)> {
+    let service = ops.service.clone();
+    at("/actors", "actors")
+        .and(only(GET, "GET, HEAD"))
+        .map(move |_| reply::json(StatusCode::OK, &service.snapshot()))
+        .boxed()
+}
+
+/// `GET /metrics`.
+fn prometheus(ops: &Ops) -> BoxedFilter<(Response,)> {
+    let mut registry = Registry::default();
+    ops.http.register(&mut registry);
+    metrics::register(&mut registry, ops.service.clone(), ops.limits.clone());
+    let registry = Arc::new(registry);
+    at("/metrics", "metrics").and(only(GET, "GET, HEAD")).map(move |_| metrics::text(&registry)).boxed()
+}
+
+/// What may change something: JSON, from a page of this listener or from a holder of an admin key. Whether the key is
+/// right is for the admin API to say; that there is one shows that no other site's page sent it.
+fn guard() -> impl Filter<Extract = (), Error = Rejection> + Clone {
+    warp::method()
+        .and(warp::header::headers_cloned())
+        .and_then(|method: Method, headers: HeaderMap| {
+            let harmless = method == Method::GET || method == Method::HEAD;
+            let meant =
+                is_json(&headers) && (is_same_origin(&headers) || headers.contains_key(AUTHORIZATION));
+            ready(if harmless || meant { Ok(()) } else { Err(warp::reject::custom(Problem::Forbidden)) })
+        })
+        .untuple_one()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
+}
+
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|value| value == "same-origin")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests_support::{Answer, raw};
+    use crate::http::{ClientLimitSettings, LimitClock, ServerLimits, serve};
+    use tokio::net::TcpListener;
+
+    async fn ops(admin: Option<BoxedFilter<(Response,)>>) -> std::net::SocketAddr {
+        let limits = Arc::new(ClientLimits::new(ClientLimitSettings::default(), &LimitClock::real()));
+        let ops = Ops { admin, ..Ops::new(LoginService {}, Arc::default(), limits) };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, routes(ops), ServerLimits::default(), std::future::pending()));
+        addr
+    }
+
+    async fn get(addr: std::net::SocketAddr, path: &str) -> Answer {
+        raw(addr, format!("GET {path} HTTP/1.1\r\nHost: localhost:8081\r\n\r\n").as_bytes()).await
+    }
+
+    #[tokio::test]
+    async fn probes_and_views() {
+        let addr = ops(None).await;
+        assert_eq!(get(addr, "/livez").await.status, 200);
+        let ready = get(addr, "/readyz").await;
+        assert_eq!((ready.status, ready.body.contains("nothing runs yet")), (503, true), "{ready:?}");
+        assert_eq!(get(addr, "/actors").await.body, r#"{"actors":[]}"#);
+        let page = get(addr, "/").await;
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+        assert!(page.header("content-security-policy").is_some(), "F13");
+        assert_eq!(get(addr, "/v1/admin/tenants").await.status, 404);
+        let metrics = get(addr, "/metrics").await;
+        for line in [
+            "doorcode_http_requests_total{route=\"livez\",status=\"200\"} 1",
+            "doorcode_client_limit_callers 0",
+            "# EOF",
+        ] {
+            assert!(metrics.body.contains(line), "{line} in\n{}", metrics.body);
+        }
+    }
+
+    /// A name that another site's page made up is not answered.
+    #[tokio::test]
+    async fn unknown_hosts_are_refused() {
+        let addr = ops(None).await;
+        for host in ["evil.example", "evil.example:8081"] {
+            let answer = raw(addr, format!("GET /actors HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await;
+            assert_eq!(answer.status, 421, "{host}");
+        }
+    }
+
+    /// F7 for the admin API: another site's page cannot post to it, ours and programs can.
+    #[tokio::test]
+    async fn posts_must_be_meant() {
+        let admin = warp::any().map(reply::no_content).boxed();
+        let addr = ops(Some(admin)).await;
+        let post = async |lines: &str| {
+            let head =
+                format!("POST /v1/admin/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n{lines}\r\n");
+            raw(addr, head.as_bytes()).await.status
+        };
+        let json = "Content-Type: application/json\r\n";
+        assert_eq!(post("").await, 403);
+        assert_eq!(post(json).await, 403);
+        assert_eq!(post("Authorization: Bearer x\r\nContent-Type: text/plain\r\n").await, 403);
+        assert_eq!(post(&format!("{json}Sec-Fetch-Site: cross-site\r\n")).await, 403);
+        assert_eq!(post(&format!("{json}Sec-Fetch-Site: same-origin\r\n")).await, 204);
+        assert_eq!(post(&format!("{json}Authorization: Bearer x\r\n")).await, 204);
+    }
+}
