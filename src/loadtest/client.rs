@@ -170,7 +170,7 @@ mod tests {
                 let (mut socket, _) = listener.accept().await.unwrap();
                 let mut request = [0; 4096];
                 for answer in script {
-                    socket.read(&mut request).await.unwrap();
+                    assert!(socket.read(&mut request).await.unwrap() > 0, "a request");
                     socket.write_all(answer.as_bytes()).await.unwrap();
                 }
             }

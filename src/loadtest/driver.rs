@@ -61,13 +61,19 @@ pub async fn closed_loop<S: Scenario>(
             sample: meter.sample().unwrap_or_default(),
         })?;
     }
-    gate.send_replace(Some(Instant::now() + pace.warm_up + pace.duration));
     let mut exhausted = 0;
-    // All lanes may end while warming up; there is then nothing to measure, which the report says.
-    let _ = tokio::time::timeout(pace.warm_up, finish(&mut lanes, &mut exhausted)).await;
+    let open = || gate.send_replace(Some(Instant::now() + pace.warm_up + pace.duration));
+    if !pace.warm_up.is_zero() {
+        open();
+        // All lanes may end while warming up; there is then nothing to measure, which the report says.
+        let _ = tokio::time::timeout(pace.warm_up, finish(&mut lanes, &mut exhausted)).await;
+    }
     watches.begin();
     meter.start_measuring();
     let began = Instant::now();
+    if pace.warm_up.is_zero() {
+        open();
+    }
     finish(&mut lanes, &mut exhausted).await?;
     Ok(Measured { began, processes: watches.end(), exhausted })
 }

@@ -18,6 +18,9 @@ use super::gcra::Finding;
 use super::meter::{Account, Call, Failure};
 use super::process::Watched;
 
+/// The verdict where the number is right and something else is not.
+const RIGHT_BUT: &str = "the number is right, but:";
+
 /// A run's findings.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -169,7 +172,7 @@ impl LimitReport {
             most: finding.most,
             excess: finding.excess,
             ok: finding.holds() && complaints.is_empty(),
-            verdict: finding.verdict(),
+            verdict: if finding.holds() && !complaints.is_empty() { RIGHT_BUT } else { finding.verdict() },
             complaints,
         }
     }

@@ -3,6 +3,7 @@
 //! On a loopback target every part calls from fresh addresses of 127.0.0.0/8, so each run meets limits at rest and
 //! is not disturbed by what other programs on the machine send.
 
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,7 +37,7 @@ pub async fn run(service: &Arc<Service>, options: &Options) -> Result<Vec<LimitR
         reports.push(client_limit(service, options, *policy).await?);
     }
     if let Some(limit) = mail {
-        reports.push(MailRun::new(service, options, *limit).run().await?);
+        reports.push(MailRun::new(service, options, *limit).run().await);
     }
     Ok(reports)
 }
@@ -95,58 +96,85 @@ struct MailRun<'a> {
     limit: MailLimit,
     address: String,
     timeline: Timeline,
+    /// Mails that were there before, or are counted.
+    counted: HashSet<String>,
     complaints: Vec<String>,
 }
 
 impl<'a> MailRun<'a> {
     fn new(service: &'a Arc<Service>, options: &'a Options, limit: MailLimit) -> MailRun<'a> {
-        let address = options.addresses.at(0);
-        MailRun { service, options, limit, address, timeline: Timeline::default(), complaints: Vec::new() }
+        MailRun {
+            service,
+            options,
+            limit,
+            address: options.addresses.at(0),
+            timeline: Timeline::default(),
+            counted: HashSet::new(),
+            complaints: Vec::new(),
+        }
     }
 
-    async fn run(mut self) -> Result<LimitReport, LoadError> {
-        let mut silent = 0;
-        // The bound also ends a run against a service whose mail limit is off.
-        for round in 0..self.limit.policy.burst() + SILENT_ROUNDS + 2 {
-            if silent == SILENT_ROUNDS {
-                break;
-            }
-            let mailed = self.round(round).await.map_err(|failure| LoadError::Preparation {
-                failure,
-                sample: self.service.meter().sample().unwrap_or_default(),
-            })?;
-            silent = if mailed { 0 } else { silent + 1 };
+    async fn run(mut self) -> LimitReport {
+        if let Err(failure) = self.rounds().await {
+            self.complaints.push(format!("the run could not be finished: {failure}"));
         }
         let finding = gcra::judge(&self.limit.policy, &self.timeline.take());
         let policy =
-            format!("{}, one per {:?} while a code is unused", self.limit.policy, self.limit.cool_down);
-        Ok(LimitReport::new("mail", policy, &finding, self.complaints))
+            format!("{}; one per {:?} while a code is unused", self.limit.policy, self.limit.cool_down);
+        LimitReport::new("mail", policy, &finding, self.complaints)
+    }
+
+    async fn rounds(&mut self) -> Result<(), Failure> {
+        self.count_new(&mut self.reader()).await?;
+        let mut silent = 0;
+        // The bound also ends a run against a service whose mail limit is off.
+        for round in 0..self.limit.policy.burst() + SILENT_ROUNDS + 2 {
+            let mailed = self.round(round).await?;
+            silent = if mailed { 0 } else { silent + 1 };
+            if silent == SILENT_ROUNDS {
+                break;
+            }
+        }
+        // Mails that came after their round was given up count too.
+        let late = self.count_new(&mut self.reader()).await?;
+        self.admit(late, Duration::ZERO);
+        Ok(())
     }
 
     /// Returns whether a mail came.
     async fn round(&mut self, round: u32) -> Result<bool, Failure> {
-        // The reader also spends the code: from addresses of its own, so that the senders stay strangers.
-        let mut reader = self.service.link(fresh_source(self.options));
-        let old = reader.mailbox(&self.address).await?.len();
-        let mut codes = Codes::Mailbox(Default::default());
+        let mut reader = self.reader();
+        let mut codes = Codes::Mailbox(HashMap::new());
         codes.learn_old(&mut reader, &self.address).await?;
 
         let sent = self.timeline.now();
         self.send_at_once().await?;
-        let code = codes.fetch_if_any(&mut reader, &self.address, self.options.mail_wait).await?;
-        let mailed_at = self.timeline.now();
-        let Some(code) = code else {
+        let Some(code) = codes.fetch_if_any(&mut reader, &self.address, self.options.mail_wait).await? else {
             self.timeline.add(sent, Verdict::Refused);
             return Ok(false);
         };
         tokio::time::sleep(SETTLE).await;
-        let mails = reader.mailbox(&self.address).await?.len().saturating_sub(old);
-        for _ in 0..mails {
-            self.timeline.push(Exchange { sent, answered: mailed_at, verdict: Verdict::Admitted });
-        }
+        let mails = self.count_new(&mut reader).await?;
+        self.admit(mails, sent);
         self.check_cool_down(round, mails, self.timeline.now().saturating_sub(sent));
         reader.verify(&self.address, &code).await?;
         Ok(true)
+    }
+
+    /// Reads the mailbox and spends the codes: from an address of its own, so that the senders stay strangers.
+    fn reader(&self) -> Link {
+        self.service.link(fresh_source(self.options))
+    }
+
+    async fn count_new(&mut self, reader: &mut Link) -> Result<usize, Failure> {
+        let mails = reader.mailbox(&self.address).await?;
+        Ok(mails.into_iter().filter(|mail| self.counted.insert(mail.id.clone())).count())
+    }
+
+    fn admit(&self, mails: usize, sent: Duration) {
+        for _ in 0..mails {
+            self.timeline.add(sent, Verdict::Admitted);
+        }
     }
 
     async fn send_at_once(&self) -> Result<(), Failure> {
