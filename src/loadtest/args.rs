@@ -13,21 +13,23 @@ use super::driver::Pace;
 use super::gcra::Policy;
 use super::{CodesFrom, LimitOptions, MailLimit, Options, OptionsError};
 
-/// Puts load on a doorcode and says what it bore, or checks that its limits are exact.
-///
-/// Start `doorcode dev` with the limits off that are not to be measured, since all connections come from one
-/// machine:
-///
-///   DOORCODE__LIMITS__CLIENT__ENABLED=false DOORCODE__LIMITS__ADDRESS__ENABLED=false doorcode dev
-///
-/// import customers user0@example.com, user1@example.com ... and then, for example:
-///
-///   doorcode loadtest login --connections 256 --duration 30s --pid $(pidof doorcode)
-///
-///   doorcode loadtest limits --client-limit 30/60s:burst=30      (with the limits on)
-///
-/// Exit code 1: a call was not answered as it should be, or a limit admitted one too many or too few.
+const EXAMPLES: &str = "\
+Before a load run switch the limits off that it is not about (all connections come from one machine), and
+import customers user0@example.com, user1@example.com ...:
+  DOORCODE__LIMITS__CLIENT__ENABLED=false DOORCODE__LIMITS__TENANT__ENABLED=false \\
+    DOORCODE__LIMITS__ADDRESS__ENABLED=false doorcode dev
+
+What it bears, and what that costs in processor time:
+  doorcode loadtest login --connections 256 --duration 30s --pid $(pidof doorcode)
+
+Whether limits are exact (with the limits on, as configured; user7 must not have been mailed today):
+  doorcode loadtest limits --client-limit 30/60s:burst=30 --mail-limit 5/24h:burst=5 --email-start 7
+
+Exit code 1: a call was not answered as it should be, or a limit admitted one too many or too few.";
+
+/// Put load on a doorcode and report what it bore, or check that its limits are exact.
 #[derive(Debug, Clone, Args)]
+#[command(after_long_help = EXAMPLES)]
 pub struct LoadArgs {
     /// What to do.
     #[arg(value_enum)]

@@ -298,9 +298,9 @@ impl Run {
         let measured = last.map_or(Duration::ZERO, |last| last.saturating_duration_since(self.began));
         let requests =
             accounts.iter().filter(|(call, _)| call.is_request()).map(|(_, account)| account.sent).sum();
-        let call = |(call, account): &(Call, meter::Account)| CallReport::new(*call, account, measured);
-        let calls: Vec<CallReport> = accounts.iter().map(call).collect();
-        let before: Vec<CallReport> = meter.accounts(Phase::Before).iter().map(call).collect();
+        let calls = call_reports(&accounts, measured);
+        // Preparation has no pace of its own, hence no rate.
+        let before = call_reports(&meter.accounts(Phase::Before), Duration::ZERO);
         let answered = calls.iter().any(|call| call.answered > 0);
         let balanced = before.iter().all(|call| call.open == 0);
         Report {
@@ -316,16 +316,16 @@ impl Run {
             before,
             limits: self.limits.clone(),
             processes: self.processes.iter().map(|process| ProcessReport::new(process, requests)).collect(),
-            notes: self.notes(meter, answered),
+            notes: self.notes(meter),
         }
     }
 
-    fn notes(&self, meter: &Meter, answered: bool) -> Vec<String> {
+    fn notes(&self, meter: &Meter) -> Vec<String> {
         let mut notes = Vec::new();
         if self.exhausted > 0 {
             notes.push(format!("{} connections ran out of work before the time was over", self.exhausted));
         }
-        if !answered {
+        if meter.accounts(Phase::Measured).is_empty() {
             notes.push("nothing was measured: shorten --warm-up, or give more addresses".to_owned());
         }
         notes.extend(meter.sample().map(|sample| format!("first unexpected answer: {sample}")));
@@ -337,6 +337,10 @@ impl Run {
         notes.extend(hints.into_iter().map(str::to_owned));
         notes
     }
+}
+
+fn call_reports(accounts: &[(Call, meter::Account)], measured: Duration) -> Vec<CallReport> {
+    accounts.iter().map(|(call, account)| CallReport::new(*call, account, measured)).collect()
 }
 
 /// What to do about a failure that has a usual cause.

@@ -80,7 +80,40 @@ fn line(phase: Phase, elapsed: Duration, every: Duration, before: Glance, now: G
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::loadtest::meter::Call;
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_terminal_has_one_line_rewritten_each_second_and_a_file_one_more_every_five() {
+        for (terminal, starts, ends) in [(true, 12, 0), (false, 0, 2)] {
+            let shown = Shared::default();
+            let mut progress = Progress::to(shown.clone(), terminal);
+            let meter = Meter::new(&[Call::Login]).unwrap();
+            let run = tokio::time::timeout(Duration::from_millis(12_500), progress.run(&meter)).await;
+            assert!(run.is_err());
+            let shown = String::from_utf8(shown.0.lock().unwrap().clone()).unwrap();
+            assert_eq!(
+                (shown.matches('\r').count(), shown.matches('\n').count()),
+                (starts, ends),
+                "{shown:?}"
+            );
+        }
+    }
 
     #[test]
     fn the_line_shows_the_rate_since_the_last() {

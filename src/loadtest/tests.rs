@@ -114,6 +114,20 @@ async fn a_journey_sees_a_broken_promise() {
 }
 
 #[tokio::test]
+async fn a_mailbox_that_cannot_be_read_ends_the_run_with_the_reason() {
+    let address = Stub::start(Fault::NoMailbox, None, None).await;
+    let error =
+        run_async(&options(ScenarioName::Journey, address), &mut Progress::silent()).await.unwrap_err();
+    assert!(
+        error.to_string().contains("status_404") && error.to_string().contains("doorcode dev"),
+        "{error}"
+    );
+
+    let found = report(&options(ScenarioName::Limits, address)).await;
+    assert!(!found.ok && found.limits[1].complaints[0].contains("status_404"), "{found:?}");
+}
+
+#[tokio::test]
 async fn a_mail_that_never_comes_fails_the_journey() {
     let address = Stub::start(Fault::None, None, Some(Limit(1, Duration::from_secs(3_600)))).await;
     let mut options = options(ScenarioName::Journey, address);

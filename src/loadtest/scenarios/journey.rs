@@ -32,6 +32,12 @@ impl Journey {
 }
 
 impl Scenario for Journey {
+    /// A mailbox that cannot be read ends the run here, with its reason, and not in every step.
+    async fn prepare(&mut self, link: &mut Link) -> Result<(), Failure> {
+        let first = self.addresses.clone().next_round();
+        self.codes.learn_old(link, &first).await
+    }
+
     async fn step(&mut self, link: &mut Link) -> StepOutcome {
         self.journey(link).await.into()
     }

@@ -19,7 +19,7 @@ use crate::loadtest::report::LimitReport;
 use crate::loadtest::{LimitOptions, LoadError, MailLimit, Options};
 
 /// Time between a refusal and the next try: dense enough to claim each place as it comes free, and no flood.
-const AFTER_REFUSAL: Duration = Duration::from_millis(2);
+const AFTER_REFUSAL: Duration = Duration::from_millis(5);
 /// Requests in one run at most, each of which is remembered.
 const MOST_REQUESTS: u64 = 1_000_000;
 /// Logins for one address at the same moment: only the first may mail.

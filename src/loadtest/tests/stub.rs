@@ -22,6 +22,7 @@ pub enum Fault {
     LimitVisible,
     SameRefreshToken,
     LogoutForgotten,
+    NoMailbox,
     /// Every so many requests the connection is closed instead of an answer.
     Hangup(u64),
 }
@@ -98,6 +99,9 @@ impl Stub {
             return None;
         }
         let path = head.split(' ').nth(1)?;
+        if self.fault == Fault::NoMailbox && path.starts_with("/dev/") {
+            return Some((404, "", json!({"detail": "Not Found"}).to_string()));
+        }
         if let Some(query) = path.strip_prefix("/dev/mailbox.json?to=") {
             let mails: Vec<&Value> = state.mails.iter().rev().filter(|mail| mail["to"] == query).collect();
             return Some((200, "", json!(mails).to_string()));
