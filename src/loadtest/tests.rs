@@ -19,7 +19,7 @@ fn options(scenario: ScenarioName, address: SocketAddr) -> Options {
         tenant: "demo".to_owned(),
         addresses: Addresses::new("user{}@example.com", 0, 40).unwrap(),
         codes: CodesFrom::Mailbox,
-        mail_wait: Duration::from_millis(500),
+        mail_wait: Duration::from_millis(200),
         limits: LimitOptions {
             client: Policy::new(CLIENT.0, CLIENT.1),
             mail: Policy::new(MAIL.0, MAIL.1)
@@ -98,6 +98,7 @@ async fn a_journey_goes_from_code_to_logout() {
 #[tokio::test]
 async fn a_journey_sees_a_broken_promise() {
     for (fault, name, kind) in [
+        (Fault::LoginTalks, "login", "body"),
         (Fault::SameRefreshToken, "refresh", "body"),
         (Fault::LogoutForgotten, "refresh_after_logout", "status_200"),
     ] {
@@ -176,19 +177,21 @@ async fn exact_limits_pass() {
 
 #[tokio::test]
 async fn every_breach_of_a_limit_is_found() {
-    for (fault, limit, verdict) in [
+    let breaches = [
         (Fault::ClientOneTooMany, 0, "too many"),
         (Fault::ClientOneTooFew, 0, "too few"),
         (Fault::MailOneTooMany, 1, "too many"),
         (Fault::MailOneTooFew, 1, "too few"),
         (Fault::NoCoolDown, 1, "the number is right, but"),
-    ] {
+    ];
+    futures_util::future::join_all(breaches.map(|(fault, limit, verdict)| async move {
         let address = Stub::start(fault, Some(CLIENT), Some(MAIL)).await;
         let report = report(&options(ScenarioName::Limits, address)).await;
         assert!(!report.ok, "{fault:?}");
         assert!(!report.limits[limit].ok && report.limits[1 - limit].ok, "{fault:?}: {report:?}");
         assert!(report.limits[limit].verdict.starts_with(verdict), "{fault:?}: {report:?}");
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]

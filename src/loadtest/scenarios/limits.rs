@@ -26,7 +26,8 @@ const MOST_REQUESTS: u64 = 1_000_000;
 const AT_ONCE: usize = 4;
 /// Rounds without a mail before the mail limit counts as reached.
 const SILENT_ROUNDS: u32 = 2;
-/// A second mail of the same round would follow the first closely; so long it is waited for.
+/// A second mail of the same round would follow the first closely; so long it is waited for (or as long as for
+/// any mail, if that is shorter).
 const SETTLE: Duration = Duration::from_millis(300);
 
 /// Runs the parts that are configured, one after the other.
@@ -135,7 +136,8 @@ impl<'a> MailRun<'a> {
                 break;
             }
         }
-        // Mails that came after their round was given up count too.
+        // A mail that came after its round was given up counts too.
+        tokio::time::sleep(SETTLE.min(self.options.mail_wait)).await;
         let late = self.count_new(&mut self.reader()).await?;
         self.admit(late, Duration::ZERO);
         Ok(())
@@ -153,7 +155,7 @@ impl<'a> MailRun<'a> {
             self.timeline.add(sent, Verdict::Refused);
             return Ok(false);
         };
-        tokio::time::sleep(SETTLE).await;
+        tokio::time::sleep(SETTLE.min(self.options.mail_wait)).await;
         let mails = self.count_new(&mut reader).await?;
         self.admit(mails, sent);
         self.check_cool_down(round, mails, self.timeline.now().saturating_sub(sent));

@@ -23,6 +23,7 @@ pub enum Fault {
     SameRefreshToken,
     LogoutForgotten,
     NoMailbox,
+    LoginTalks,
     /// Every so many requests the connection is closed instead of an answer.
     Hangup(u64),
 }
@@ -136,6 +137,9 @@ impl Stub {
                 if self.fault == Fault::RetryAfterZero { "retry-after: 0\r\n" } else { "retry-after: 1\r\n" };
             return (429, retry, json!({"detail": "Too Many Requests"}).to_string());
         }
+        if self.fault == Fault::LoginTalks {
+            return (200, "", json!({"known": email.starts_with("user")}).to_string());
+        }
         if !email.starts_with("user") {
             return (200, "", "{}".to_owned());
         }
@@ -147,8 +151,9 @@ impl Stub {
         if self.mail.is_none_or(|limit| admits(budget, limit, now)) {
             let id = state.mails.len();
             let code = format!("{:06}", (id * 7_919) % 1_000_000);
-            state.mails.push(json!({"id": id, "at": 0, "tenant": "demo", "to": email,
-                "subject": format!("{code} is your code"), "text": "", "html": ""}));
+            let mail = json!({"id": id, "at": 0, "tenant": "demo", "to": email,
+                "subject": format!("{code} is your code"), "text": "", "html": ""});
+            state.mails.push(mail);
             state.codes.insert(email.to_owned(), (code, now));
         } else if self.fault == Fault::LimitVisible {
             return (429, "retry-after: 9\r\n", "{}".to_owned());
