@@ -3,3 +3,6 @@
 
 pub mod http;
 pub mod ops;
+//! Edge.
+
+pub mod loadtest;
