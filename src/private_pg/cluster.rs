@@ -26,7 +26,7 @@ const ATTEMPTS: u32 = 12;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
 
 /// Small, so that it runs beside everything else on a laptop; reachable by the socket alone.
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 11] = [
     "listen_addresses=",
     "port=5432", // names the socket file
     "unix_socket_permissions=0700",
@@ -35,6 +35,8 @@ const SETTINGS: [&str; 10] = [
     "wal_level=minimal",
     "max_wal_senders=0",
     "max_wal_size=256MB",
+    // In data/, where a kill leaves nothing behind for good; containers often have little of /dev/shm.
+    "dynamic_shared_memory_type=mmap",
     "logging_collector=off",
     "log_destination=stderr",
 ];
@@ -142,7 +144,9 @@ impl Cluster {
                     let _closed = connection.await;
                     return created.map_err(PrivatePgError::Create);
                 }
-                Err(e) if Instant::now() > deadline => return Err(self.not_started(format!("no answer: {e}"))),
+                Err(e) if Instant::now() > deadline => {
+                    return Err(self.not_started(format!("no answer: {e}")));
+                }
                 Err(_not_yet) => sleep(Duration::from_millis(15)).await,
             }
         }
@@ -237,7 +241,8 @@ async fn make(place: &Place, programs: &Programs, throwaway: bool) -> Result<(),
     }
     initdb.stdout(Stdio::null()).stderr(Stdio::piped());
     let running = Leashed::spawn(initdb).map_err(PrivatePgError::io("starting initdb in", &place.home))?;
-    let (status, tail) = running.output().await.map_err(PrivatePgError::io("running initdb in", &place.home))?;
+    let (status, tail) =
+        running.output().await.map_err(PrivatePgError::io("running initdb in", &place.home))?;
     if !status.success() {
         let _next_start_does = fs::remove_dir_all(&unfinished);
         return Err(PrivatePgError::Initdb { tail });
@@ -263,6 +268,7 @@ fn empty(dir: &Path) -> Result<(), PrivatePgError> {
 }
 
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, PrivatePgError> {
-    let listed: io::Result<Vec<_>> = fs::read_dir(dir).and_then(|dir| dir.map(|e| e.map(|e| e.path())).collect());
+    let listed: io::Result<Vec<_>> =
+        fs::read_dir(dir).and_then(|dir| dir.map(|e| e.map(|e| e.path())).collect());
     listed.map_err(PrivatePgError::io("listing", dir))
 }

@@ -11,16 +11,16 @@ use std::process::Command;
 
 /// Parent directory, how its entries of interest begin, and where the programs are below such an entry.
 const USUAL_PLACES: [(&str, &str, &str); 11] = [
-    ("/usr/lib/postgresql", "", "bin"),                           // Debian, Ubuntu
-    ("/usr", "pgsql-", "bin"),                                    // packages of postgresql.org for Fedora, RHEL
-    ("/usr/libexec", "postgresql", ""),                           // Alpine
-    ("/usr/lib", "postgresql", "bin"),                            // openSUSE, Alpine
-    ("/usr/lib64", "postgresql", "bin"),                          // Gentoo
-    ("/usr/local", "pgsql", "bin"),                               // built from source
-    ("/opt/homebrew/opt", "postgresql", "bin"),                   // Homebrew, Apple silicon
-    ("/usr/local/opt", "postgresql", "bin"),                      // Homebrew, Intel
-    ("/home/linuxbrew/.linuxbrew/opt", "postgresql", "bin"),      // Homebrew, Linux
-    ("/opt/local/lib", "postgresql", "bin"),                      // MacPorts
+    ("/usr/lib/postgresql", "", "bin"),                      // Debian, Ubuntu
+    ("/usr", "pgsql-", "bin"),                               // packages of postgresql.org for Fedora, RHEL
+    ("/usr/libexec", "postgresql", ""),                      // Alpine
+    ("/usr/lib", "postgresql", "bin"),                       // openSUSE, Alpine
+    ("/usr/lib64", "postgresql", "bin"),                     // Gentoo
+    ("/usr/local", "pgsql", "bin"),                          // built from source
+    ("/opt/homebrew/opt", "postgresql", "bin"),              // Homebrew, Apple silicon
+    ("/usr/local/opt", "postgresql", "bin"),                 // Homebrew, Intel
+    ("/home/linuxbrew/.linuxbrew/opt", "postgresql", "bin"), // Homebrew, Linux
+    ("/opt/local/lib", "postgresql", "bin"),                 // MacPorts
     ("/Applications/Postgres.app/Contents/Versions", "", "bin"), // Postgres.app
 ];
 

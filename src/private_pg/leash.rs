@@ -76,7 +76,11 @@ impl Leashed {
 pub(super) fn command(place: &Place, program: &Path) -> Command {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(SCRIPT).arg("doorcode-leash").arg(program);
-    command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C").env("TZ", "UTC");
+    command
+        .env_clear()
+        .env("PATH", env::var_os("PATH").unwrap_or_default())
+        .env("LC_ALL", "C")
+        .env("TZ", "UTC");
     command.current_dir(&place.home).process_group(0).stdin(Stdio::piped());
     if let Some(user) = &place.user {
         command.gid(user.gid.as_raw()).uid(user.uid.as_raw()); // the supplementary groups go as well

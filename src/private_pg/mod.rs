@@ -145,15 +145,15 @@ impl PrivatePostgres {
                 Err(e) => e.to_string(),
             };
             tracing::error!(how, log = %self.cluster.log().display(), "PostgreSQL ended by itself; restarting it");
-            let now = Instant::now();
-            deaths.retain(|death: &Instant| now.duration_since(*death) < DEATHS_WITHIN);
-            deaths.push_back(now);
+            deaths.retain(|death: &Instant| death.elapsed() < DEATHS_WITHIN);
+            deaths.push_back(Instant::now());
             if deaths.len() >= MAX_DEATHS {
                 let (log, tail) = (self.cluster.log(), self.cluster.log_tail());
                 return PrivatePgError::GaveUp { deaths: deaths.len(), log, tail };
             }
-            if let Err(e) = self.restart().await {
-                return e;
+            match self.restart().await {
+                Ok(()) | Err(PrivatePgError::Start { .. }) => {} // not started: one more death
+                Err(e) => return e,
             }
         }
     }

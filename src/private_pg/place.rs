@@ -113,7 +113,9 @@ fn root_home(base: &Path) -> PathBuf {
 /// FNV-1a: a name that stays the same over versions of Rust, which its own hasher does not promise.
 fn fnv(path: &Path) -> u64 {
     let bytes = path.as_os_str().as_encoded_bytes();
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// Makes `dir` for `user` (or ourselves), or checks that it is theirs and that nobody else can write to it.

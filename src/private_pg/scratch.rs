@@ -5,8 +5,7 @@
 
 use super::PrivatePgError;
 use super::place::own_dir;
-use nix::sys::statvfs::statvfs;
-use nix::unistd::{AccessFlags, Uid, access};
+use nix::unistd::Uid;
 use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A cluster takes about 40 MB, each test's database 8 MB more. Containers often give /dev/shm 64 MB only.
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 const ENOUGH: u64 = 1 << 30;
 /// A younger lock may be one that its maker has opened, but not locked yet.
 const OLD_ENOUGH: Duration = Duration::from_secs(60);
@@ -31,10 +31,20 @@ pub(super) fn new_base() -> Result<PathBuf, PrivatePgError> {
 }
 
 fn parent() -> PathBuf {
-    let memory = Path::new("/dev/shm");
-    let room = statvfs(memory).map_or(0, |fs| u64::from(fs.fragment_size()) * u64::from(fs.blocks_available()));
-    let writable = access(memory, AccessFlags::W_OK).is_ok();
-    if writable && room >= ENOUGH { memory.to_path_buf() } else { env::temp_dir() }
+    memory().unwrap_or_else(env::temp_dir)
+}
+
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+fn memory() -> Option<PathBuf> {
+    let dir = std::path::Path::new("/dev/shm");
+    let room = nix::sys::statvfs::statvfs(dir).map_or(0, |fs| fs.fragment_size() * fs.blocks_available());
+    let writable = nix::unistd::access(dir, nix::unistd::AccessFlags::W_OK).is_ok();
+    (writable && room >= ENOUGH).then(|| dir.to_path_buf())
+}
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+fn memory() -> Option<PathBuf> {
+    None
 }
 
 /// Removes the directory of an ended run. One without a lock file is about to get one.

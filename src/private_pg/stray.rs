@@ -1,9 +1,9 @@
-//! Ends a PostgreSQL that a killed run left on our data directory.
+//! Ends what a killed run left working in our data directory.
 //!
-//! We hold the lock, so whatever server is on the directory has lost its master. `postmaster.pid` names it,
-//! but the pid may have been reused since, by anything, even by another PostgreSQL: only a `postgres` that
-//! works in this very directory is signalled. A file with a dead or reused pid is left to PostgreSQL, which
-//! also checks that no backend of the old server is still attached to the shared memory.
+//! We hold the lock, so whatever server is there has lost its master, and a backend without its server keeps
+//! a new server from starting for as long as its query runs. `postmaster.pid` names the server, but the pid
+//! may have been reused since, by anything, even by another PostgreSQL: only a `postgres` that works in this
+//! very directory is signalled. The file itself is left to PostgreSQL.
 
 use super::PrivatePgError;
 use super::place::read_small;
@@ -24,18 +24,25 @@ const POLL: Duration = Duration::from_millis(50);
 pub(super) async fn end(data: &Path) -> Result<Option<i32>, PrivatePgError> {
     let started = Instant::now();
     loop {
-        let Some(pid) = named_pid(data)? else { return Ok(None) };
-        if !serves(pid, data) {
-            return Ok(Some(pid));
-        }
+        let named = named_pid(data)?;
+        let working = working_in(data, named);
+        let Some(&any) = working.first() else { return Ok(named) };
         if started.elapsed() > PATIENCE {
-            return Err(PrivatePgError::Stray { pid, data: data.to_path_buf() });
+            return Err(PrivatePgError::Stray { pid: any, data: data.to_path_buf() });
         }
-        // Fast shutdown first; then immediate, which leaves recovery to the next start.
-        let signal = if started.elapsed() < FAST { Signal::SIGINT } else { Signal::SIGQUIT };
-        let _gone_meanwhile = kill(Pid::from_raw(pid), signal);
+        match named.filter(|pid| working.contains(pid)) {
+            // Fast shutdown, which ends the backends too; later the immediate one.
+            Some(server) if started.elapsed() < FAST => signal(server, Signal::SIGINT),
+            Some(server) => signal(server, Signal::SIGQUIT),
+            // Backends without a server: the next start recovers from the log as after any crash.
+            None => working.into_iter().for_each(|backend| signal(backend, Signal::SIGQUIT)),
+        }
         sleep(POLL).await;
     }
+}
+
+fn signal(pid: i32, signal: Signal) {
+    let _gone_meanwhile = kill(Pid::from_raw(pid), signal);
 }
 
 fn named_pid(data: &Path) -> Result<Option<i32>, PrivatePgError> {
@@ -51,19 +58,25 @@ fn named_pid(data: &Path) -> Result<Option<i32>, PrivatePgError> {
     }
 }
 
-/// Whether this process is a PostgreSQL that works in `data`. Its working directory tells, also after the
-/// directory was renamed; a zombie has none.
+/// The PostgreSQL processes whose working directory is `data`: it tells them also after the directory was
+/// renamed, and a zombie has none.
 #[cfg(target_os = "linux")]
-fn serves(pid: i32, data: &Path) -> bool {
-    let works_there = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == data);
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    works_there && name.trim_end() == "postgres"
+fn working_in(data: &Path, _named: Option<i32>) -> Vec<i32> {
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &i32| {
+        fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == data)
+            && fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == "postgres")
+    })
+    .collect()
 }
 
-/// The same without /proc: the command line names the directory.
+/// Without /proc only the server itself is seen: its command line names the directory.
 #[cfg(not(target_os = "linux"))]
-fn serves(pid: i32, data: &Path) -> bool {
+fn working_in(data: &Path, named: Option<i32>) -> Vec<i32> {
+    let Some(pid) = named else { return Vec::new() };
     let ps = std::process::Command::new("ps").args(["-ww", "-o", "args=", "-p", &pid.to_string()]).output();
     let line = ps.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    line.contains("postgres") && line.contains(&*data.to_string_lossy())
+    let ours = line.contains("postgres") && line.contains(&*data.to_string_lossy());
+    ours.then_some(pid).into_iter().collect()
 }
