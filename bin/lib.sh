@@ -67,12 +67,13 @@ apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Ti
 # Debian makes and starts a cluster when a server is installed. Nobody asked for one here, so a drop-in says
 # no while we install, and is gone afterwards.
 install_with_apt() {
-    local drop_in=/etc/postgresql-common/createcluster.d/doorcode-dev.conf status=0
+    local status=0
+    drop_in=/etc/postgresql-common/createcluster.d/doorcode-dev.conf
     if ! apt-get install --simulate -qq "$@" >/dev/null 2>&1; then
         say 'apt-get update: the package lists are missing or old'
         apt_get update -qq || return
     fi
-    trap "as_root rm -f $drop_in" EXIT # Ctrl-C included
+    trap 'as_root rm -f "$drop_in"' EXIT # Ctrl-C included
     as_root mkdir -p "${drop_in%/*}"
     echo 'create_main_cluster = false' | as_root tee "$drop_in" >/dev/null
     if ! apt_get install -qq -y --no-install-recommends "$@"; then
