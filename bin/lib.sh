@@ -141,15 +141,17 @@ need_cargo() {
     have cargo || die "no cargo: install Rust from https://rustup.rs, then run this again"
 }
 
-# The suite checks tokens with a library that is not ours.
+# The suite checks tokens with a library that is not ours. Everything else is worth running without it.
 need_pyjwt() {
     local venv=$target/pyjwt wanted='PyJWT==2.15.1 cryptography==50.0.2'
     if [ "$(cat "$venv/doorcode-has" 2>/dev/null)" != "$wanted" ]; then
         say "installing from PyPI into $venv: $wanted"
         rm -rf "$venv"
-        python3 -m venv "$venv"
         # shellcheck disable=SC2086 # two requirements
-        "$venv/bin/pip" install --quiet --disable-pip-version-check $wanted || die "pip could not install: $wanted"
+        if ! { python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check $wanted; }; then
+            say 'that did not work: the tests that check tokens with PyJWT will fail'
+            return 0
+        fi
         echo "$wanted" >"$venv/doorcode-has"
     fi
     export DOORCODE_TEST_PYTHON=$venv/bin/python
