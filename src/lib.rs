@@ -6,3 +6,4 @@ pub mod ops;
 //! Edge.
 
 pub mod loadtest;
+pub mod private_pg;

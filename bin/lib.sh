@@ -1,0 +1,158 @@
+# shellcheck shell=bash
+# Shared by bin/dev, bin/test and .ci/run: finds the toolchain and installs what the machine lacks.
+# Works with the bash 3.2 of macOS.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}
+
+say() { printf 'doorcode: %s\n' "$*" >&2; }
+
+die() {
+    say "$@"
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# ---- what may be lacking
+
+have_c_compiler() {
+    # A compiler alone is not enough: gcc without its C library's headers cannot build aws-lc-sys.
+    have cc && printf '#include <stdio.h>\nint main(void) { return 0; }\n' | cc -x c -o /dev/null - 2>/dev/null
+}
+
+# The places that src/private_pg/find.rs searches.
+have_postgres() {
+    local initdb
+    have initdb && have postgres && return 0
+    for initdb in /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb /usr/libexec/postgresql*/initdb \
+        /usr/lib/postgresql*/bin/initdb /usr/lib64/postgresql*/bin/initdb /usr/local/pgsql*/bin/initdb \
+        /opt/homebrew/opt/postgresql*/bin/initdb /usr/local/opt/postgresql*/bin/initdb \
+        /home/linuxbrew/.linuxbrew/opt/postgresql*/bin/initdb /opt/local/lib/postgresql*/bin/initdb \
+        /Applications/Postgres.app/Contents/Versions/*/bin/initdb; do
+        [ -x "$initdb" ] && [ -x "${initdb%initdb}postgres" ] && return 0
+    done
+    have pg_config && [ -x "$(pg_config --bindir)/initdb" ] && [ -x "$(pg_config --bindir)/postgres" ]
+}
+
+have_python_venv() { have python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
+
+# The packages that provide a thing, by package manager. In Debian's cases without what they recommend.
+packages() {
+    case "$1 $2" in
+        "apt-get c") echo gcc libc6-dev ;;
+        "apt-get postgres") echo postgresql ;;
+        "apt-get python") echo python3-venv ;;
+        "dnf c") echo gcc glibc-devel ;;
+        "dnf postgres") echo postgresql-server ;;
+        "dnf python") echo python3 ;;
+        "apk c") echo gcc musl-dev ;;
+        "apk postgres") echo postgresql ;;
+        "apk python") echo python3 ;;
+        "pacman c") echo gcc ;;
+        "pacman postgres") echo postgresql ;;
+        "pacman python") echo python ;;
+        "brew postgres") echo postgresql@17 ;;
+        "brew python") echo python3 ;;
+        "brew c") die "no C compiler: run xcode-select --install, then this again" ;;
+    esac
+}
+
+# ---- installing it
+
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
+
+apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@"; }
+
+# Debian makes and starts a cluster when a server is installed. Nobody asked for one here, so a drop-in says
+# no while we install, and is gone afterwards.
+install_with_apt() {
+    local status=0
+    drop_in=/etc/postgresql-common/createcluster.d/doorcode-dev.conf
+    if ! apt-get install --simulate -qq "$@" >/dev/null 2>&1; then
+        say 'apt-get update: the package lists are missing or old'
+        apt_get update -qq || return
+    fi
+    trap 'as_root rm -f "$drop_in"' EXIT # Ctrl-C included
+    as_root mkdir -p "${drop_in%/*}"
+    echo 'create_main_cluster = false' | as_root tee "$drop_in" >/dev/null
+    if ! apt_get install -qq -y --no-install-recommends "$@"; then
+        say 'once more, with fresh package lists'
+        { apt_get update -qq && apt_get install -qq -y --no-install-recommends "$@"; } || status=$?
+    fi
+    as_root rm -f "$drop_in"
+    trap - EXIT
+    return "$status"
+}
+
+# install THING...: what the things need, by whatever package manager there is.
+install() {
+    local thing names=()
+    manager=''
+    for thing in apt-get dnf apk pacman brew; do
+        if have "$thing"; then
+            manager=$thing
+            break
+        fi
+    done
+    [ -n "$manager" ] || die "no apt-get, dnf, apk, pacman or brew here. Please install yourself: $*" \
+        "(c: a C compiler; postgres: PostgreSQL's server programs; python: Python 3 with venv)"
+    for thing in "$@"; do
+        # shellcheck disable=SC2207 # package names have no spaces
+        names+=($(packages "$manager" "$thing"))
+    done
+    if [ "$manager" != brew ] && [ "$(id -u)" -ne 0 ] && ! have sudo; then
+        die "these packages are missing, and without sudo only root can install them: ${names[*]}"
+    fi
+    say "installing with $manager: ${names[*]}"
+    case $manager in
+        apt-get) install_with_apt "${names[@]}" ;;
+        dnf) as_root dnf install -y "${names[@]}" ;;
+        apk) as_root apk add --no-cache "${names[@]}" ;;
+        pacman) as_root pacman -S --needed --noconfirm "${names[@]}" ;;
+        brew) brew install "${names[@]}" ;;
+    esac || die "$manager could not install: ${names[*]}"
+}
+
+there_is() {
+    case $1 in
+        c) have_c_compiler ;;
+        postgres) have_postgres ;;
+        python) have_python_venv ;;
+    esac
+}
+
+# need THING...: installs those of c, postgres, python that are lacking.
+need() {
+    local thing lacking=()
+    for thing in "$@"; do
+        there_is "$thing" || lacking+=("$thing")
+    done
+    [ ${#lacking[@]} -gt 0 ] || return 0
+    install "${lacking[@]}"
+    for thing in "${lacking[@]}"; do
+        there_is "$thing" || die "installed $(packages "$manager" "$thing"), but it still does not work: $thing"
+    done
+}
+
+need_cargo() {
+    # rustup puts cargo there, and into the PATH of the next login only.
+    have cargo || PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+    have cargo || die "no cargo: install Rust from https://rustup.rs, then run this again"
+}
+
+# The suite checks tokens with a library that is not ours. Everything else is worth running without it.
+need_pyjwt() {
+    local venv=$target/pyjwt wanted='PyJWT==2.15.1 cryptography==50.0.2'
+    if [ "$(cat "$venv/doorcode-has" 2>/dev/null)" != "$wanted" ]; then
+        say "installing from PyPI into $venv: $wanted"
+        rm -rf "$venv"
+        # shellcheck disable=SC2086 # two requirements
+        if ! { python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check $wanted; }; then
+            say 'that did not work: the tests that check tokens with PyJWT will fail'
+            return 0
+        fi
+        echo "$wanted" >"$venv/doorcode-has"
+    fi
+    export DOORCODE_TEST_PYTHON=$venv/bin/python
+}
