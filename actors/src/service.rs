@@ -1,6 +1,6 @@
 //! All that HTTP ever sees of the actors: five verbs, the published keys, and health.
 
-use crate::error::{Refusal, RefreshError, VerifyError};
+use crate::error::{RefreshError, Refusal, VerifyError};
 use crate::observe::TreeSnapshot;
 use doorcode_domain::email::Email;
 use doorcode_domain::{CustomerId, TenantId, TenantSlug, TypedCode};
