@@ -7,3 +7,11 @@ pub mod ops;
 
 pub mod loadtest;
 pub mod private_pg;
+//! The edge: HTTP, configuration, command line, process.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod telemetry;

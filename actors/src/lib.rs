@@ -18,6 +18,7 @@
 //! The edge sees [`LoginService`] and starts all of it with [`System`]. `store` and `mail` are private: nobody above
 //! can name a statement or a mail server.
 
+pub mod directory;
 mod error;
 mod issuer;
 mod janitor;
@@ -41,6 +42,9 @@ pub use error::{Refusal, RefreshError, VerifyError};
 pub use keys::{KeyError, SigningKeyError, WrapError};
 pub use mail::{Mailbox, Secret, SetupError, SmtpSettings, StoredMail, TlsMode, Transport};
 pub use observe::{HistogramSnapshot, KindSnapshot, TreeSnapshot};
+pub use directory::Directory;
+pub use error::{RefreshError, Refusal, VerifyError};
+pub use observe::{KindSnapshot, TreeSnapshot};
 pub use service::{Caller, Login, LoginService};
 pub use settings::{
     AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, JanitorSettings, LimitSettings, MailSettings,

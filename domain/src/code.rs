@@ -174,7 +174,8 @@ mod tests {
     #[test]
     fn only_ascii_digits_read_as_digits() {
         assert!(code("012345").read_as(Alphabet::Digits).is_some());
-        for odd in ["+12345", " 12345", "12345\0", "１２３４５６", "٠١٢٣٤٥", "abcdef", "12345", "1234567"] {
+        for odd in ["+12345", " 12345", "12345\0", "１２３４５６", "٠١٢٣٤٥", "abcdef", "12345", "1234567"]
+        {
             assert!(code(odd).read_as(Alphabet::Digits).is_none(), "{odd:?}");
         }
     }

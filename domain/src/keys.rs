@@ -84,6 +84,9 @@ mod tests {
     #[test]
     fn debug_and_errors_say_nothing_of_the_key() {
         assert_eq!(format!("{:?}", test_key(7)), "MacKey");
-        assert_eq!(MacKey::new(&Zeroizing::new(vec![7; 3])).unwrap_err().to_string(), "a purpose key has 32 bytes, not 3");
+        assert_eq!(
+            MacKey::new(&Zeroizing::new(vec![7; 3])).unwrap_err().to_string(),
+            "a purpose key has 32 bytes, not 3"
+        );
     }
 }

@@ -30,5 +30,7 @@ pub use clock::{Clock, ManualClock, Micros};
 pub use code::{Alphabet, ChallengeId, CodeMac, LoginCode, TypedCode};
 pub use customer::CustomerId;
 pub use keys::{KeyLengthError, MacKey};
-pub use refresh::{Branch, Generation, RefreshToken, RefreshTokenError, SessionKey, SessionSecret, TokenPosition};
+pub use refresh::{
+    Branch, Generation, RefreshToken, RefreshTokenError, SessionKey, SessionSecret, TokenPosition,
+};
 pub use tenant::{SlugError, TenantId, TenantSlug};

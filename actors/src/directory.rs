@@ -1,0 +1,65 @@
+//! Who may log in where: tenants, customers, sessions, as an administrator sees and changes them.
+//!
+//! For the command line and the admin API; no login passes here. Every verb is one statement or one transaction, takes
+//! the words an administrator types (a slug, an address) and answers with plain rows or one [`DirectoryError`].
+
+mod customers;
+mod error;
+mod import;
+mod origin;
+mod sessions;
+mod sql;
+mod tenants;
+
+pub use customers::{Added, Customer, CustomerPage};
+pub use error::DirectoryError;
+pub use import::{ImportReport, ImportRow, RefusedLine};
+pub use origin::{Origin, OriginError, PortalHost};
+pub use sessions::{Ended, Session};
+pub use tenants::{Figures, NewTenant, StepUp, Tenant, TenantChange};
+
+use deadpool_postgres::{Object, Pool};
+use doorcode_domain::email::Email;
+use doorcode_domain::{AddressKey, MacKey, TenantId, TenantSlug};
+use std::sync::Arc;
+
+/// The administrator's door to the database. Cheap to clone.
+#[derive(Clone)]
+pub struct Directory {
+    pool: Pool,
+    /// Makes the keyed form under which an address is found; never rotates.
+    address_key: Arc<MacKey>,
+}
+
+impl Directory {
+    /// Over a pool of a migrated database and its address key.
+    pub fn new(pool: Pool, address_key: Arc<MacKey>) -> Self {
+        Self { pool, address_key }
+    }
+
+    async fn client(&self) -> Result<Object, DirectoryError> {
+        Ok(self.pool.get().await?)
+    }
+
+    async fn tenant_id(&self, client: &Object, slug: &str) -> Result<TenantId, DirectoryError> {
+        Ok(tenants::find(client, slug).await?.tenant_id)
+    }
+
+    /// What an address is called in the tables of one tenant.
+    fn key_of(&self, tenant: TenantId, email: &Email) -> AddressKey {
+        AddressKey::of(&self.address_key, tenant, email.key())
+    }
+
+    fn parse_email(text: &str) -> Result<Email, DirectoryError> {
+        Email::parse(text)
+            .map_err(|error| DirectoryError::BadEmail { email: text.to_owned(), reason: error.to_string() })
+    }
+
+    /// A slug as typed, if any tenant could have it: nothing else is worth a question.
+    fn parse_slug(text: &str) -> Result<TenantSlug, DirectoryError> {
+        TenantSlug::parse_new(text).map_err(|_| DirectoryError::NoSuchTenant { slug: text.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests;

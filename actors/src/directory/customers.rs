@@ -1,0 +1,125 @@
+//! People who may log in at one tenant.
+
+use super::{Directory, DirectoryError, Ended, sql};
+use doorcode_domain::{CustomerId, Micros};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+/// A customer as it stands in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Customer {
+    /// Visible in tokens.
+    pub customer_id: CustomerId,
+    /// Where mail goes.
+    pub email: String,
+    /// Gets no codes, logs in no more, refreshes no more.
+    pub disabled: bool,
+    /// Database time.
+    pub created_us: Micros,
+}
+
+/// What came of adding an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// The customer, new or not.
+    pub customer: Customer,
+    /// Whether it is new.
+    pub new: bool,
+}
+
+/// A part of a long list.
+#[derive(Clone, Debug)]
+pub struct CustomerPage {
+    /// In the order of their ids.
+    pub customers: Vec<Customer>,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<CustomerId>,
+}
+
+impl Directory {
+    /// Makes one customer. An address that is one already stays as it is, its spelling too.
+    pub async fn add_customer(&self, slug: &str, email: &str) -> Result<Added, DirectoryError> {
+        let parsed = Self::parse_email(email)?;
+        let client = self.client().await?;
+        let tenant = self.tenant_id(&client, slug).await?;
+        let key = self.key_of(tenant, &parsed);
+        let add = client.prepare_cached(sql::CUSTOMERS_ADD).await?;
+        let made = client.execute(&add, &[&tenant.0, &Uuid::new_v4(), &key.0, &parsed.as_str()]).await?;
+        let find = client.prepare_cached(sql::CUSTOMERS_FIND).await?;
+        match client.query_opt(&find, &[&tenant.0, &key.0]).await? {
+            Some(row) => Ok(Added { customer: read(&row)?, new: made == 1 }),
+            // Deleted by somebody else between the two statements.
+            None => Err(DirectoryError::NoSuchCustomer { slug: slug.to_owned(), email: email.to_owned() }),
+        }
+    }
+
+    /// A page of at most `limit` customers after the given one.
+    pub async fn customers(
+        &self,
+        slug: &str,
+        after: Option<CustomerId>,
+        limit: u32,
+    ) -> Result<CustomerPage, DirectoryError> {
+        let client = self.client().await?;
+        let tenant = self.tenant_id(&client, slug).await?;
+        let statement = client.prepare_cached(sql::CUSTOMERS_LIST).await?;
+        let rows = client.query(&statement, &[&tenant.0, &after.map(|id| id.0), &i64::from(limit)]).await?;
+        let customers: Vec<Customer> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        let full = u32::try_from(customers.len()).is_ok_and(|length| length >= limit);
+        let next = customers.last().map(|customer| customer.customer_id).filter(|_| full);
+        Ok(CustomerPage { customers, next })
+    }
+
+    /// Disables a customer and ends its sessions.
+    pub async fn disable_customer(&self, slug: &str, email: &str) -> Result<Ended, DirectoryError> {
+        self.on_customer(sql::CUSTOMERS_DISABLE, slug, email).await
+    }
+
+    /// Lets a disabled customer in again. It logs in anew.
+    pub async fn enable_customer(&self, slug: &str, email: &str) -> Result<Ended, DirectoryError> {
+        self.on_customer(sql::CUSTOMERS_ENABLE, slug, email).await
+    }
+
+    /// Deletes a customer and its sessions. What its address has spent of its budgets stays spent.
+    pub async fn delete_customer(&self, slug: &str, email: &str) -> Result<Ended, DirectoryError> {
+        self.on_customer(sql::CUSTOMERS_DELETE, slug, email).await
+    }
+
+    /// The customer of an address.
+    pub async fn customer(&self, slug: &str, email: &str) -> Result<Customer, DirectoryError> {
+        let parsed = Self::parse_email(email)?;
+        let client = self.client().await?;
+        let tenant = self.tenant_id(&client, slug).await?;
+        let statement = client.prepare_cached(sql::CUSTOMERS_FIND).await?;
+        match client.query_opt(&statement, &[&tenant.0, &self.key_of(tenant, &parsed).0]).await? {
+            Some(row) => read(&row),
+            None => Err(DirectoryError::NoSuchCustomer { slug: slug.to_owned(), email: email.to_owned() }),
+        }
+    }
+
+    /// Runs a statement that does something to the customer of an address and says whom it met and what it ended.
+    pub(super) async fn on_customer(
+        &self,
+        statement: &'static str,
+        slug: &str,
+        email: &str,
+    ) -> Result<Ended, DirectoryError> {
+        let parsed = Self::parse_email(email)?;
+        let client = self.client().await?;
+        let tenant = self.tenant_id(&client, slug).await?;
+        let statement = client.prepare_cached(statement).await?;
+        match client.query_opt(&statement, &[&tenant.0, &self.key_of(tenant, &parsed).0]).await? {
+            Some(row) => Ok(Ended { customer_id: CustomerId(row.try_get(0)?), sessions: row.try_get(1)? }),
+            None => Err(DirectoryError::NoSuchCustomer { slug: slug.to_owned(), email: email.to_owned() }),
+        }
+    }
+}
+
+fn read(row: &Row) -> Result<Customer, DirectoryError> {
+    Ok(Customer {
+        customer_id: CustomerId(row.try_get(0)?),
+        email: row.try_get(1)?,
+        disabled: row.try_get(2)?,
+        created_us: row.try_get(3)?,
+    })
+}

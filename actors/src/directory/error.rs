@@ -1,0 +1,86 @@
+//! Why an administrator's verb did nothing.
+
+use doorcode_domain::SlugError;
+use thiserror::Error;
+
+/// One enum for all verbs of the directory. Addresses in it are the ones that the administrator typed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DirectoryError {
+    /// The slug names nobody.
+    #[error("there is no tenant `{slug}`")]
+    NoSuchTenant {
+        /// As typed.
+        slug: String,
+    },
+    /// The slug is taken.
+    #[error("there is a tenant `{slug}` already")]
+    TenantExists {
+        /// As typed.
+        slug: String,
+    },
+    /// No slug for a new tenant.
+    #[error("`{slug}` cannot be a tenant's slug: {reason}")]
+    BadSlug {
+        /// As typed.
+        slug: String,
+        /// The rule.
+        reason: SlugError,
+    },
+    /// A tenant needs a name: it stands in every mail.
+    #[error("a tenant's name has 1 to 100 characters on one line")]
+    BadName,
+    /// Origins tell whose cookies are meant, so one belongs to one tenant.
+    #[error("the origin {origin} belongs to tenant `{owner}`")]
+    OriginTaken {
+        /// Normalised.
+        origin: String,
+        /// Its tenant's slug.
+        owner: String,
+    },
+    /// Not an address.
+    #[error("`{email}` is not an address: {reason}")]
+    BadEmail {
+        /// As typed.
+        email: String,
+        /// The rule.
+        reason: String,
+    },
+    /// The address is no customer of the tenant.
+    #[error("tenant `{slug}` has no customer {email}")]
+    NoSuchCustomer {
+        /// As typed.
+        slug: String,
+        /// As typed.
+        email: String,
+    },
+    /// No live session has the id.
+    #[error("tenant `{slug}` has no session {session}")]
+    NoSuchSession {
+        /// As typed.
+        slug: String,
+        /// As typed.
+        session: uuid::Uuid,
+    },
+    /// The tables are not there, or not all of them.
+    #[error("the database has no doorcode schema, or an older one")]
+    NotMigrated(#[source] tokio_postgres::Error),
+    /// Postgres did not do it.
+    #[error("the database failed: {0}")]
+    Database(#[source] tokio_postgres::Error),
+    /// Postgres could not be reached.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(#[from] deadpool_postgres::PoolError),
+}
+
+impl From<tokio_postgres::Error> for DirectoryError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        use tokio_postgres::error::SqlState;
+        match error.code() {
+            Some(code) if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::UNDEFINED_COLUMN => {
+                Self::NotMigrated(error)
+            }
+            _ => Self::Database(error),
+        }
+    }
+}

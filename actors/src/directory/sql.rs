@@ -1,0 +1,37 @@
+//! The statements of the directory, one file each.
+
+macro_rules! statements {
+    ($($name:ident = $file:literal),* $(,)?) => {
+        $(pub(super) const $name: &str = include_str!(concat!("../../../sql/queries/", $file));)*
+
+        /// All of them, in an order in which each can be prepared, for the test that does so.
+        #[cfg(test)]
+        pub(super) const ALL: &[(&str, &str)] = &[$(($file, $name)),*];
+    };
+}
+
+statements! {
+    TENANTS_ADD = "tenants/add.sql",
+    TENANTS_LIST = "tenants/list.sql",
+    TENANTS_FIND = "tenants/find.sql",
+    TENANTS_FIGURES = "tenants/figures.sql",
+    TENANTS_CHANGE = "tenants/change.sql",
+    TENANTS_SET_DISABLED = "tenants/set_disabled.sql",
+    ORIGINS_ADD = "origins/add.sql",
+    ORIGINS_OWNER = "origins/owner.sql",
+    ORIGINS_CLEAR = "origins/clear.sql",
+    CUSTOMERS_ADD = "customers/add.sql",
+    CUSTOMERS_FIND = "customers/find.sql",
+    CUSTOMERS_LIST = "customers/list.sql",
+    CUSTOMERS_DISABLE = "customers/disable.sql",
+    CUSTOMERS_ENABLE = "customers/enable.sql",
+    CUSTOMERS_DELETE = "customers/delete.sql",
+    IMPORT_PATIENCE = "customers/import_patience.sql",
+    IMPORT_STAGE = "customers/import_stage.sql",
+    IMPORT_COPY = "customers/import_copy.sql",
+    IMPORT_INSERT = "customers/import_insert.sql",
+    IMPORT_UNPLACED = "customers/import_unplaced.sql",
+    SESSIONS_LIST = "sessions/list.sql",
+    SESSIONS_REVOKE_ONE = "sessions/revoke_one.sql",
+    SESSIONS_REVOKE_CUSTOMER = "sessions/revoke_customer.sql",
+}

@@ -1,0 +1,230 @@
+//! Portals.
+
+use super::{Directory, DirectoryError, Origin, PortalHost, sql};
+use deadpool_postgres::{GenericClient, Transaction};
+use doorcode_domain::{Micros, TenantId, TenantSlug};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+/// A tenant as it stands in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// Visible in tokens.
+    pub tenant_id: TenantId,
+    /// What portals send.
+    pub slug: String,
+    /// What mails say.
+    pub name: String,
+    /// The host in a mail's last line, if the portal wants codes filled in by the browser.
+    pub portal_host: Option<String>,
+    /// What follows when a digit budget is spent.
+    pub step_up: StepUp,
+    /// Nobody logs in, nobody refreshes.
+    pub disabled: bool,
+    /// Database time.
+    pub created_us: Micros,
+    /// Whose cookies and CORS requests are its own.
+    pub origins: Vec<String>,
+}
+
+/// What follows when a lane's digit budget is spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepUp {
+    /// Wait for the refill.
+    Digits,
+    /// Codes of six Crockford base32 characters.
+    Base32,
+}
+
+impl StepUp {
+    /// As kept in the database.
+    pub fn to_sql(self) -> i16 {
+        match self {
+            StepUp::Digits => 0,
+            StepUp::Base32 => 1,
+        }
+    }
+
+    /// From the database; anything but 0 steps up.
+    pub fn from_sql(value: i16) -> Self {
+        if value == 0 { StepUp::Digits } else { StepUp::Base32 }
+    }
+
+    /// As people write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StepUp::Digits => "digits",
+            StepUp::Base32 => "base32",
+        }
+    }
+}
+
+/// What a tenant is made of.
+#[derive(Clone, Debug)]
+pub struct NewTenant {
+    /// `[a-z0-9-]`, 1 to 100.
+    pub slug: String,
+    /// 1 to 100 characters on one line.
+    pub name: String,
+    /// See [`Tenant`].
+    pub portal_host: Option<PortalHost>,
+    /// See [`Tenant`].
+    pub step_up: StepUp,
+    /// See [`Tenant`].
+    pub origins: Vec<Origin>,
+}
+
+/// What of a tenant shall be another; `None` leaves it.
+#[derive(Clone, Debug, Default)]
+pub struct TenantChange {
+    /// See [`NewTenant`].
+    pub name: Option<String>,
+    /// `Some(None)` takes it away.
+    pub portal_host: Option<Option<PortalHost>>,
+    /// See [`Tenant`].
+    pub step_up: Option<StepUp>,
+    /// All of them anew.
+    pub origins: Option<Vec<Origin>>,
+}
+
+/// How large a tenant is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// All.
+    pub customers: i64,
+    /// Of these.
+    pub disabled_customers: i64,
+    /// Neither idle nor expired.
+    pub live_sessions: i64,
+}
+
+impl Directory {
+    /// Makes a tenant and gives it its origins, or does nothing at all.
+    pub async fn add_tenant(&self, new: &NewTenant) -> Result<Tenant, DirectoryError> {
+        let slug = TenantSlug::parse_new(&new.slug)
+            .map_err(|reason| DirectoryError::BadSlug { slug: new.slug.clone(), reason })?;
+        check_name(&new.name)?;
+        let id = TenantId(Uuid::new_v4());
+        let host = new.portal_host.as_ref().map(PortalHost::as_str);
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let statement = transaction.prepare_cached(sql::TENANTS_ADD).await?;
+        let made = transaction
+            .execute(&statement, &[&id.0, &slug.as_str(), &new.name, &host, &new.step_up.to_sql()])
+            .await?;
+        if made == 0 {
+            return Err(DirectoryError::TenantExists { slug: new.slug.clone() });
+        }
+        give_origins(&transaction, id, &new.origins).await?;
+        let tenant = find(&transaction, &new.slug).await?;
+        transaction.commit().await?;
+        Ok(tenant)
+    }
+
+    /// Every tenant, by slug.
+    pub async fn tenants(&self) -> Result<Vec<Tenant>, DirectoryError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql::TENANTS_LIST).await?;
+        client.query(&statement, &[]).await?.iter().map(read).collect()
+    }
+
+    /// One tenant.
+    pub async fn tenant(&self, slug: &str) -> Result<Tenant, DirectoryError> {
+        find(&self.client().await?, slug).await
+    }
+
+    /// One tenant in numbers. Counts rows: not for every minute.
+    pub async fn tenant_figures(&self, id: TenantId) -> Result<Figures, DirectoryError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql::TENANTS_FIGURES).await?;
+        let row = client.query_one(&statement, &[&id.0]).await?;
+        Ok(Figures {
+            customers: row.try_get(0)?,
+            disabled_customers: row.try_get(1)?,
+            live_sessions: row.try_get(2)?,
+        })
+    }
+
+    /// Changes a tenant, all of it or nothing.
+    pub async fn change_tenant(&self, slug: &str, change: &TenantChange) -> Result<Tenant, DirectoryError> {
+        if let Some(name) = &change.name {
+            check_name(name)?;
+        }
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        let id = find(&transaction, slug).await?.tenant_id;
+        let host = change.portal_host.as_ref().map(|host| host.as_ref().map(PortalHost::as_str));
+        let statement = transaction.prepare_cached(sql::TENANTS_CHANGE).await?;
+        let step_up = change.step_up.map(StepUp::to_sql);
+        transaction
+            .execute(&statement, &[&id.0, &change.name, &host.is_some(), &host.flatten(), &step_up])
+            .await?;
+        if let Some(origins) = &change.origins {
+            let statement = transaction.prepare_cached(sql::ORIGINS_CLEAR).await?;
+            transaction.execute(&statement, &[&id.0]).await?;
+            give_origins(&transaction, id, origins).await?;
+        }
+        let tenant = find(&transaction, slug).await?;
+        transaction.commit().await?;
+        Ok(tenant)
+    }
+
+    /// Closes (`true`) or opens a tenant. Its sessions stay, refused while it is closed.
+    pub async fn disable_tenant(&self, slug: &str, disabled: bool) -> Result<(), DirectoryError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql::TENANTS_SET_DISABLED).await?;
+        match client.execute(&statement, &[&Self::parse_slug(slug)?.as_str(), &disabled]).await? {
+            0 => Err(DirectoryError::NoSuchTenant { slug: slug.to_owned() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(super) async fn find(client: &impl GenericClient, slug: &str) -> Result<Tenant, DirectoryError> {
+    let parsed = Directory::parse_slug(slug)?;
+    let statement = client.prepare_cached(sql::TENANTS_FIND).await?;
+    match client.query_opt(&statement, &[&parsed.as_str()]).await? {
+        Some(row) => read(&row),
+        None => Err(DirectoryError::NoSuchTenant { slug: slug.to_owned() }),
+    }
+}
+
+async fn give_origins(
+    transaction: &Transaction<'_>,
+    tenant: TenantId,
+    origins: &[Origin],
+) -> Result<(), DirectoryError> {
+    let add = transaction.prepare_cached(sql::ORIGINS_ADD).await?;
+    for origin in origins {
+        if transaction.execute(&add, &[&origin.as_str(), &tenant.0]).await? == 1 {
+            continue;
+        }
+        let owner = transaction.prepare_cached(sql::ORIGINS_OWNER).await?;
+        let row = transaction.query_one(&owner, &[&origin.as_str()]).await?;
+        // Given twice in one command: no harm.
+        if row.try_get::<_, Uuid>(0)? != tenant.0 {
+            return Err(DirectoryError::OriginTaken { origin: origin.to_string(), owner: row.try_get(1)? });
+        }
+    }
+    Ok(())
+}
+
+/// The name stands in mail headers, so it is one line.
+fn check_name(name: &str) -> Result<(), DirectoryError> {
+    let one_line = !name.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
+    let fits = (1..=100).contains(&name.chars().count()) && !name.trim().is_empty();
+    if one_line && fits { Ok(()) } else { Err(DirectoryError::BadName) }
+}
+
+fn read(row: &Row) -> Result<Tenant, DirectoryError> {
+    Ok(Tenant {
+        tenant_id: TenantId(row.try_get(0)?),
+        slug: row.try_get(1)?,
+        name: row.try_get(2)?,
+        portal_host: row.try_get(3)?,
+        step_up: StepUp::from_sql(row.try_get(4)?),
+        disabled: row.try_get(5)?,
+        created_us: row.try_get(6)?,
+        origins: row.try_get(7)?,
+    })
+}

@@ -1,0 +1,282 @@
+//! Against a real Postgres, with the columns that the directory relies on.
+
+use super::*;
+use cluster::Cluster;
+use deadpool_postgres::{Manager, Pool};
+use doorcode_domain::{CustomerId, SessionKey};
+use std::time::Duration;
+use tokio_postgres::NoTls;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+mod cluster;
+
+const SCHEMA: &str = "
+    CREATE TABLE tenants (tenant_id uuid PRIMARY KEY, slug text UNIQUE NOT NULL, name text NOT NULL, portal_host text,
+        step_up smallint NOT NULL, disabled boolean NOT NULL, created_us bigint NOT NULL);
+    CREATE TABLE origins (origin text PRIMARY KEY, tenant_id uuid NOT NULL);
+    CREATE TABLE customers (tenant_id uuid NOT NULL, customer_id uuid NOT NULL, address_key uuid NOT NULL,
+        email text NOT NULL, disabled boolean NOT NULL, device_epoch int NOT NULL, created_us bigint NOT NULL,
+        PRIMARY KEY (tenant_id, customer_id), UNIQUE (tenant_id, address_key));
+    CREATE TABLE sessions (tenant_id uuid NOT NULL, session_key uuid NOT NULL, customer_id uuid NOT NULL,
+        created_us bigint NOT NULL, generation int NOT NULL, branch int NOT NULL, prev_branch int NOT NULL,
+        rotated_us bigint NOT NULL, idle_until_us bigint NOT NULL, expires_us bigint NOT NULL,
+        PRIMARY KEY (tenant_id, session_key));
+    CREATE INDEX ON sessions (tenant_id, customer_id);";
+
+struct World {
+    directory: Directory,
+    pool: Pool,
+    _cluster: Cluster,
+}
+
+impl World {
+    /// A database of its own in the cluster. `None`: one without tables.
+    async fn new(schema: Option<&str>) -> Self {
+        let cluster = Cluster::start();
+        let mut config: tokio_postgres::Config = cluster.url.parse().unwrap();
+        let (admin, connection) = config.connect(NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let name = format!("directory_{}", Uuid::new_v4().simple());
+        admin.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
+        config.dbname(&name);
+        // As short as in production, so that the import has to ask for more.
+        config.options("-c statement_timeout=2s");
+        let pool = Pool::builder(Manager::new(config, NoTls)).max_size(4).build().unwrap();
+        if let Some(schema) = schema {
+            pool.get().await.unwrap().batch_execute(schema).await.unwrap();
+        }
+        let key = Arc::new(MacKey::new(&Zeroizing::new(vec![7; 32])).unwrap());
+        Self { directory: Directory::new(pool.clone(), key), pool, _cluster: cluster }
+    }
+
+    async fn tenant(&self, slug: &str) -> Tenant {
+        self.directory.add_tenant(&new_tenant(slug, &[])).await.unwrap()
+    }
+
+    async fn session(&self, tenant: &Tenant, customer: CustomerId, life_s: f64) -> SessionKey {
+        let key = Uuid::new_v4();
+        let client = self.pool.get().await.unwrap();
+        let now = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+        let statement = format!(
+            "INSERT INTO sessions SELECT $1, $2, $3, {now}, 3, 0, 0, {now}, {now} + ($4::float8 * 1000000)::bigint, {now} + 9000000000"
+        );
+        client.execute(&statement, &[&tenant.tenant_id.0, &key, &customer.0, &life_s]).await.unwrap();
+        SessionKey(key)
+    }
+}
+
+fn new_tenant(slug: &str, origins: &[&str]) -> NewTenant {
+    NewTenant {
+        slug: slug.to_owned(),
+        name: "Acme & Söhne".to_owned(),
+        portal_host: Some("portal.acme.com".parse().unwrap()),
+        step_up: StepUp::Base32,
+        origins: origins.iter().map(|origin| origin.parse().unwrap()).collect(),
+    }
+}
+
+/// One cluster for all: starting one costs more than everything else here together.
+#[tokio::test]
+async fn the_directory_on_a_real_postgres() {
+    let world = World::new(Some(SCHEMA)).await;
+    every_statement_prepares(&world).await;
+    tenants_are_made_changed_and_closed(&world).await;
+    an_origin_belongs_to_one_tenant(&world).await;
+    customers_come_and_go(&world).await;
+    lists_are_paged(&world).await;
+    sessions_are_listed_and_ended(&world).await;
+    an_import_reports_what_it_refused(&world).await;
+    a_hundred_thousand_rows_take_seconds(&world).await;
+    world.pool.get().await.unwrap().batch_execute("DROP TABLE sessions, origins, tenants").await.unwrap();
+    assert!(matches!(world.directory.tenants().await, Err(DirectoryError::NotMigrated(_))));
+}
+
+/// No DDL, no COPY is prepared: only what has parameters or columns to disagree about. The temporary table is made first.
+async fn every_statement_prepares(world: &World) {
+    let mut client = world.pool.get().await.unwrap();
+    let transaction = client.transaction().await.unwrap();
+    for (file, text) in sql::ALL {
+        assert!(text.starts_with("-- "), "{file}: the first line is its promise");
+        match *file {
+            "customers/import_stage.sql" => transaction.batch_execute(text).await.unwrap(),
+            _ => drop(transaction.prepare(text).await.unwrap_or_else(|error| panic!("{file}: {error}"))),
+        }
+    }
+}
+
+async fn tenants_are_made_changed_and_closed(world: &World) {
+    let directory = &world.directory;
+    let made = directory.add_tenant(&new_tenant("acme", &["https://portal.acme.com"])).await.unwrap();
+    assert_eq!(made.origins, ["https://portal.acme.com"]);
+    assert!(made.created_us > 1_700_000_000_000_000 && !made.disabled && made.step_up == StepUp::Base32);
+    assert_eq!(directory.tenant("acme").await.unwrap(), made);
+    let again = directory.add_tenant(&new_tenant("acme", &[])).await;
+    assert!(matches!(again, Err(DirectoryError::TenantExists { .. })), "{again:?}");
+    let odd = directory.add_tenant(&new_tenant("Acme", &[])).await;
+    assert!(matches!(odd, Err(DirectoryError::BadSlug { .. })));
+    let injected = NewTenant { name: "a\r\nBcc: x".to_owned(), ..new_tenant("inj", &[]) };
+    assert!(matches!(directory.add_tenant(&injected).await, Err(DirectoryError::BadName)));
+
+    let change =
+        TenantChange { step_up: Some(StepUp::Digits), portal_host: Some(None), ..TenantChange::default() };
+    let changed = directory.change_tenant("acme", &change).await.unwrap();
+    assert_eq!((changed.step_up, changed.portal_host.clone()), (StepUp::Digits, None));
+    assert_eq!((&changed.name, &changed.origins), (&made.name, &made.origins), "the rest stays");
+    let change =
+        TenantChange { name: Some("New".to_owned()), origins: Some(vec![]), ..TenantChange::default() };
+    let changed = directory.change_tenant("acme", &change).await.unwrap();
+    assert_eq!((changed.name.as_str(), changed.origins.len(), changed.step_up), ("New", 0, StepUp::Digits));
+
+    directory.disable_tenant("acme", true).await.unwrap();
+    assert!(directory.tenants().await.unwrap().iter().any(|t| t.slug == "acme" && t.disabled));
+    directory.disable_tenant("acme", false).await.unwrap();
+    assert!(!directory.tenant("acme").await.unwrap().disabled);
+    for unknown in ["nobody", "ACME", "a\0b", ""] {
+        assert!(
+            matches!(directory.tenant(unknown).await, Err(DirectoryError::NoSuchTenant { .. })),
+            "{unknown:?}"
+        );
+        let disabled = directory.disable_tenant(unknown, true).await;
+        assert!(matches!(disabled, Err(DirectoryError::NoSuchTenant { .. })), "{unknown:?}");
+    }
+}
+
+async fn an_origin_belongs_to_one_tenant(world: &World) {
+    let directory = &world.directory;
+    directory.add_tenant(&new_tenant("one", &["https://one.com", "https://ONE.com:443"])).await.unwrap();
+    let thief = directory.add_tenant(&new_tenant("two", &["https://two.com", "https://one.com"])).await;
+    assert_eq!(thief.unwrap_err().to_string(), "the origin https://one.com belongs to tenant `one`");
+    assert!(directory.tenant("two").await.is_err(), "all or nothing");
+}
+
+async fn customers_come_and_go(world: &World) {
+    let directory = &world.directory;
+    let tenant = world.tenant("shop").await;
+    world.tenant("other").await;
+    let ada = directory.add_customer("shop", " Ada@Example.com ").await.unwrap();
+    assert!(ada.new);
+    let again = directory.add_customer("shop", "ADA@example.com").await.unwrap();
+    assert_eq!((again.new, &again.customer), (false, &ada.customer), "one address, one customer");
+    let elsewhere = directory.add_customer("other", "ada@example.com").await.unwrap();
+    assert!(elsewhere.new && elsewhere.customer.customer_id != ada.customer.customer_id);
+    assert!(matches!(directory.add_customer("shop", "nonsense").await, Err(DirectoryError::BadEmail { .. })));
+    let nobody = directory.disable_customer("shop", "no@example.com").await;
+    assert_eq!(nobody.unwrap_err().to_string(), "tenant `shop` has no customer no@example.com");
+
+    let id = ada.customer.customer_id;
+    world.session(&tenant, id, 600.0).await;
+    world.session(&tenant, id, 600.0).await;
+    let ended = directory.disable_customer("shop", "ada@example.com").await.unwrap();
+    assert_eq!(ended, Ended { customer_id: id, sessions: 2 }, "E7");
+    assert!(directory.customer("shop", "ada@example.com").await.unwrap().disabled);
+    directory.enable_customer("shop", "ada@example.com").await.unwrap();
+    assert!(!directory.customer("shop", "ada@example.com").await.unwrap().disabled);
+    world.session(&tenant, id, 600.0).await;
+    let figures = directory.tenant_figures(tenant.tenant_id).await.unwrap();
+    assert_eq!(figures, Figures { customers: 1, disabled_customers: 0, live_sessions: 1 });
+    assert_eq!(directory.delete_customer("shop", "ada@example.com").await.unwrap().sessions, 1);
+    assert!(matches!(
+        directory.customer("shop", "ada@example.com").await,
+        Err(DirectoryError::NoSuchCustomer { .. })
+    ));
+    assert!(directory.customer("other", "ada@example.com").await.is_ok(), "another tenant's stays");
+}
+
+async fn lists_are_paged(world: &World) {
+    let directory = &world.directory;
+    world.tenant("paged").await;
+    for n in 0..5 {
+        directory.add_customer("paged", &format!("c{n}@example.com")).await.unwrap();
+    }
+    let (mut after, mut seen) = (None, Vec::new());
+    loop {
+        let page = directory.customers("paged", after, 2).await.unwrap();
+        seen.extend(page.customers.into_iter().map(|customer| customer.email));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    seen.sort();
+    assert_eq!(
+        seen,
+        ["c0@example.com", "c1@example.com", "c2@example.com", "c3@example.com", "c4@example.com"]
+    );
+}
+
+/// E14.
+async fn sessions_are_listed_and_ended(world: &World) {
+    let directory = &world.directory;
+    let tenant = world.tenant("logins").await;
+    let id = directory.add_customer("logins", "grace@example.com").await.unwrap().customer.customer_id;
+    let old = world.session(&tenant, id, 600.0).await;
+    let new = world.session(&tenant, id, 600.0).await;
+    world.session(&tenant, id, -1.0).await;
+    let listed = directory.sessions("logins", "grace@example.com").await.unwrap();
+    assert_eq!(
+        listed.iter().map(|session| session.session).collect::<Vec<_>>(),
+        [new, old],
+        "the idle one is no more"
+    );
+    assert_eq!((listed[0].customer_id, listed[0].generation), (id, 3));
+
+    directory.revoke_session("logins", old).await.unwrap();
+    let twice = directory.revoke_session("logins", old).await;
+    assert!(matches!(twice, Err(DirectoryError::NoSuchSession { .. })));
+    let foreign = directory.revoke_session("other", new).await;
+    assert!(matches!(foreign, Err(DirectoryError::NoSuchSession { .. })), "a session is its tenant's only");
+    directory.revoke_sessions("logins", "grace@example.com").await.unwrap();
+    assert!(directory.sessions("logins", "grace@example.com").await.unwrap().is_empty());
+    let client = world.pool.get().await.unwrap();
+    let row = client
+        .query_one("SELECT device_epoch FROM customers WHERE customer_id = $1", &[&id.0])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, i32>(0), 1, "device cookies are strangers now");
+}
+
+fn row(line: u64, email: &str, id: Option<Uuid>) -> Result<ImportRow, RefusedLine> {
+    Ok(ImportRow { line, email: email.to_owned(), customer_id: id.map(|id| id.to_string()) })
+}
+
+async fn an_import_reports_what_it_refused(world: &World) {
+    let directory = &world.directory;
+    world.tenant("imported").await;
+    let known = directory.add_customer("imported", "known@example.com").await.unwrap().customer;
+    let kept = Uuid::new_v4();
+    let rows = vec![
+        row(1, "a@example.com", None),
+        row(2, "KNOWN@example.com", None),
+        row(3, "nonsense", None),
+        row(4, "A@example.com", None),
+        row(5, "b@example.com", Some(kept)),
+        row(6, "c@example.com", Some(kept)),
+        row(7, "d@example.com", Some(known.customer_id.0)),
+        Ok(ImportRow { line: 8, email: "e@example.com".to_owned(), customer_id: Some("7".to_owned()) }),
+        Err(RefusedLine { line: 9, reason: "not UTF-8".to_owned() }),
+    ];
+    let report = directory.import_customers("imported", rows.clone().into_iter()).await.unwrap();
+    assert_eq!((report.added, report.existing), (2, 1), "{report:?}");
+    let lines: Vec<u64> = report.refused.iter().map(|refused| refused.line).collect();
+    // Of two lines with one id, the one that comes first in key order has it.
+    assert!(lines == [3, 4, 6, 7, 8, 9] || lines == [3, 4, 5, 7, 8, 9], "{report:?}");
+    assert_eq!(report.refused[1].reason, "the same address as in line 1");
+    assert!(!format!("{report:?}").contains("example.com"), "the report holds no address");
+    let again = directory.import_customers("imported", rows.into_iter()).await.unwrap();
+    assert_eq!((again.added, again.existing), (0, 3), "once is enough");
+    let stays = directory.customer("imported", "known@example.com").await.unwrap();
+    assert_eq!(stays, known);
+}
+
+async fn a_hundred_thousand_rows_take_seconds(world: &World) {
+    let tenant = world.tenant("large").await;
+    let rows = (1..=100_000).map(|n| row(n, &format!("customer{n}@example.com"), None));
+    let begin = std::time::Instant::now();
+    let report = world.directory.import_customers("large", rows).await.unwrap();
+    let took = begin.elapsed();
+    assert_eq!((report.added, report.existing, report.refused.len()), (100_000, 0, 0));
+    assert_eq!(world.directory.tenant_figures(tenant.tenant_id).await.unwrap().customers, 100_000);
+    // A row at a time takes minutes; the bound leaves room for a debug build on a busy machine.
+    assert!(took < Duration::from_secs(30), "{took:?}");
+}

@@ -1,0 +1,2 @@
+-- Gives the import's transaction the time it needs, against the pool's statement timeout.
+SET LOCAL statement_timeout = '10min'

@@ -1,0 +1,382 @@
+//! The command line: its words and its help. What the commands do is in [`commands`](crate::commands).
+
+use clap::{Args, Parser, Subcommand};
+use doorcode_actors::directory::{Origin, PortalHost, StepUp};
+use jiff::Timestamp;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// doorcode: emailed login codes for customer portals.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "doorcode",
+    version,
+    max_term_width = 120,
+    after_help = "\
+Try it:
+  doorcode dev                                     everything on this machine, mails in the browser
+
+Run it:
+  openssl rand -base64 32 > master.key
+  doorcode check-config --serve --config doorcode.toml
+  doorcode migrate --config doorcode.toml
+  doorcode serve --config doorcode.toml
+  doorcode tenant add acme --name 'Acme Ltd' --origin https://portal.acme.com
+  doorcode customer import acme customers.csv
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 64 bad configuration, 70 gave up after too many crashes.
+Every command has more to say: doorcode COMMAND --help."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Settings that differ from the defaults, in TOML [every one: `doorcode check-config`]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where `doorcode dev` keeps its database and keys; lets other commands find a running one
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run everything on this machine: a private Postgres, a demo tenant, mails kept for reading
+    #[command(after_help = "\
+Starts a Postgres of its own (or uses DATABASE_URL), migrates it, makes the tenant `demo` with the customers
+ada@example.com and grace@example.com, and prints one line that starts with `ready` when it serves.
+
+Examples:
+  doorcode dev
+  doorcode dev --listen 127.0.0.1:9000 --ops-listen 127.0.0.1:9001
+  doorcode dev --data-dir /tmp/try
+
+Then:
+  curl -i http://127.0.0.1:8080/v1/customer-auth/login \\
+       -H 'content-type: application/json' -d '{\"email\":\"ada@example.com\",\"tenant_slug\":\"demo\"}'
+  open http://127.0.0.1:8080/dev/mailbox")]
+    Dev(DevArgs),
+    /// Run in production: needs Postgres, a master key, a mail relay and a public URL
+    #[command(after_help = "\
+Examples:
+  doorcode serve --config /etc/doorcode.toml
+  DATABASE_URL=postgres://doorcode@db/doorcode DOORCODE__MASTER_KEY__VALUE_FILE=/run/secrets/master doorcode serve
+
+SIGTERM and Ctrl-C drain: nothing new is accepted, what was admitted is finished, mail that is due waits for the next start.")]
+    Serve,
+    /// Bring the database's schema up to this version
+    #[command(after_help = "\
+Safe to run at any time and from many machines at once: one of them does the work. A database that is newer than this
+program is refused.
+
+Example:
+  DATABASE_URL=postgres://doorcode@db/doorcode doorcode migrate")]
+    Migrate,
+    /// Print every setting in force and where it comes from, or what is wrong
+    #[command(after_help = "\
+Secrets are never printed. With --serve, also whatever would keep `serve` from starting is an error (exit code 64).
+
+Examples:
+  doorcode check-config
+  doorcode check-config --serve --config /etc/doorcode.toml
+  DOORCODE__HTTP__LISTEN=0.0.0.0:8080 doorcode check-config --json")]
+    CheckConfig {
+        /// Demand what `serve` demands
+        #[arg(long)]
+        serve: bool,
+        /// As JSON: {"settings": [...], "warnings": [...]} or {"faults": [...]}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask a running service whether it is ready: exit code 0 or 1
+    #[command(after_help = "\
+Examples:
+  doorcode healthcheck
+  doorcode healthcheck --url http://10.0.0.7:8081/readyz")]
+    Healthcheck {
+        /// What to ask [default: /readyz on `ops.listen`]
+        #[arg(long)]
+        url: Option<String>,
+    },
+    /// Portals: add, list, show, set, disable, enable
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// People who may log in: add, import, list, disable, enable, delete
+    #[command(subcommand)]
+    Customer(CustomerCommand),
+    /// Who is logged in: list, revoke
+    #[command(subcommand)]
+    Session(SessionCommand),
+    /// Signing and purpose keys: list, rotate, rewrap
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// After restoring a backup: end the sessions and clear the codes that the backup brought back
+    #[command(after_help = "\
+A restored database knows sessions that were ended and guesses that were not yet spent. This ends every session and
+clears every code; customers log in anew.
+
+Example:
+  doorcode recover --restored-to 2026-11-23T02:00:00Z")]
+    Recover {
+        /// The moment that the restored data is of
+        #[arg(long, value_name = "TIME")]
+        restored_to: Timestamp,
+    },
+}
+
+/// `dev`
+#[derive(Clone, Debug, Default, Args)]
+pub struct DevArgs {
+    /// Public listener [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Health, metrics and actors [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub ops_listen: Option<SocketAddr>,
+    /// Listen beyond loopback although everybody who reaches /dev/mailbox reads every code
+    #[arg(long)]
+    pub expose_codes: bool,
+}
+
+/// `tenant`
+#[derive(Clone, Debug, Subcommand)]
+pub enum TenantCommand {
+    /// Make a tenant
+    #[command(after_help = "\
+The slug is what portals send as `tenant_slug`: a-z, 0-9 and '-', never changed later. Origins are the web pages whose
+cookies and cross-origin calls belong to this tenant; each belongs to one tenant only.
+
+Examples:
+  doorcode tenant add acme --name 'Acme Ltd'
+  doorcode tenant add acme --name 'Acme Ltd' --origin https://portal.acme.com --portal-host portal.acme.com")]
+    Add {
+        /// What portals send
+        slug: String,
+        /// What mails say
+        #[arg(long)]
+        name: String,
+        /// A portal's origin; may be given many times
+        #[arg(long = "origin", value_name = "URL")]
+        origins: Vec<Origin>,
+        /// The host in a mail's last line, for browsers that fill in codes
+        #[arg(long, value_name = "HOST")]
+        portal_host: Option<PortalHost>,
+        /// What follows when guesses are spent [default: `codes.step_up`]
+        #[arg(long, value_name = "base32|digits", value_parser = parse_step_up)]
+        step_up: Option<StepUp>,
+    },
+    /// List all tenants
+    #[command(after_help = "Example:\n  doorcode tenant list --json | jq -r '.[].slug'")]
+    List {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one tenant with its origins and how many customers and sessions it has
+    #[command(after_help = "Example:\n  doorcode tenant show acme")]
+    Show {
+        /// Which
+        slug: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change a tenant
+    #[command(after_help = "\
+Keys: name, portal_host, step_up (base32 or digits), origins (all of them, separated by commas). An empty portal_host or
+origins takes it away.
+
+Examples:
+  doorcode tenant set acme 'name=Acme International'
+  doorcode tenant set acme step_up=digits origins=https://portal.acme.com,https://acme.com")]
+    Set {
+        /// Which
+        slug: String,
+        /// What shall be another
+        #[arg(required = true, value_name = "KEY=VALUE", value_parser = parse_tenant_setting)]
+        settings: Vec<TenantSetting>,
+    },
+    /// Close a tenant: nobody logs in or refreshes, until it is enabled
+    #[command(after_help = "Example:\n  doorcode tenant disable acme")]
+    Disable {
+        /// Which
+        slug: String,
+    },
+    /// Open a tenant again; its sessions go on
+    #[command(after_help = "Example:\n  doorcode tenant enable acme")]
+    Enable {
+        /// Which
+        slug: String,
+    },
+}
+
+/// One `KEY=VALUE` of `tenant set`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TenantSetting {
+    /// `name=`
+    Name(String),
+    /// `portal_host=`
+    PortalHost(Option<PortalHost>),
+    /// `step_up=`
+    StepUp(StepUp),
+    /// `origins=`
+    Origins(Vec<Origin>),
+}
+
+/// `customer`
+#[derive(Clone, Debug, Subcommand)]
+pub enum CustomerCommand {
+    /// Make customers
+    #[command(after_help = "\
+An address that is a customer already stays as it is.
+
+Example:
+  doorcode customer add acme ada@example.com grace@example.com")]
+    Add {
+        /// The tenant's slug
+        tenant: String,
+        /// Where codes go
+        #[arg(required = true, value_name = "EMAIL")]
+        emails: Vec<String>,
+    },
+    /// Make customers of a CSV file's lines: 100,000 in seconds
+    #[command(after_help = "\
+One address a line, or columns named by a header line: `email`, and `customer_id` (a UUID) to keep ids that exist
+elsewhere. Lines that cannot be customers are reported by number and the others are taken; the exit code is 1 if there
+were any. Repeating an import changes nothing.
+
+Examples:
+  doorcode customer import acme customers.csv
+  psql -c 'COPY (SELECT email FROM users) TO STDOUT' shop | doorcode customer import acme -")]
+    Import {
+        /// The tenant's slug
+        tenant: String,
+        /// The file, or - for standard input
+        file: PathBuf,
+        /// The report as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List a tenant's customers
+    #[command(
+        after_help = "Example:\n  doorcode customer list acme --json | jq -r '.[] | select(.disabled) | .email'"
+    )]
+    List {
+        /// The tenant's slug
+        tenant: String,
+        /// Not more than so many
+        #[arg(long, value_name = "N")]
+        limit: Option<u32>,
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a customer in no more, and end its sessions
+    #[command(after_help = "Example:\n  doorcode customer disable acme ada@example.com")]
+    Disable(Customer),
+    /// Let a disabled customer in again
+    #[command(after_help = "Example:\n  doorcode customer enable acme ada@example.com")]
+    Enable(Customer),
+    /// Delete a customer and its sessions
+    #[command(after_help = "\
+What the address has spent of its guesses and mails stays spent, in a form that does not hold the address.
+
+Example:
+  doorcode customer delete acme ada@example.com")]
+    Delete(Customer),
+}
+
+/// Which customer.
+#[derive(Clone, Debug, Args)]
+pub struct Customer {
+    /// The tenant's slug
+    pub tenant: String,
+    /// The customer's address
+    pub email: String,
+}
+
+/// `session`
+#[derive(Clone, Debug, Subcommand)]
+pub enum SessionCommand {
+    /// List a customer's live sessions
+    #[command(after_help = "Example:\n  doorcode session list acme ada@example.com")]
+    List {
+        /// The tenant's slug
+        tenant: String,
+        /// The customer's address
+        email: String,
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// End one session, or all of a customer
+    #[command(after_help = "\
+With an address, all sessions of the customer end and its device cookies are no longer known. Access tokens that are out
+stay valid until they expire, for at most an hour.
+
+Examples:
+  doorcode session revoke acme ada@example.com
+  doorcode session revoke acme 5f0c2f0e-8a55-4a3e-9f2e-0d9f5a3c1b7d")]
+    Revoke {
+        /// The tenant's slug
+        tenant: String,
+        /// The customer's address, or a session's id (the `sid` claim of its access tokens)
+        #[arg(value_name = "EMAIL|SESSION-ID")]
+        whom: String,
+    },
+}
+
+/// `keys`
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeysCommand {
+    /// List the keys by purpose, with state and age; never their material
+    #[command(after_help = "Example:\n  doorcode keys list")]
+    List {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a new signing key; the old one is published until its last token has expired
+    #[command(after_help = "Example:\n  doorcode keys rotate")]
+    Rotate,
+    /// Wrap all keys with another master key; tokens and codes stay valid
+    #[command(after_help = "\
+Example:
+  doorcode keys rewrap --new-master-key-file new-master.key
+  (then give the new key to every replica)")]
+    Rewrap {
+        /// 32 bytes as base64 or hex
+        #[arg(long, value_name = "FILE")]
+        new_master_key_file: PathBuf,
+    },
+}
+
+fn parse_step_up(text: &str) -> Result<StepUp, String> {
+    match text {
+        "base32" => Ok(StepUp::Base32),
+        "digits" => Ok(StepUp::Digits),
+        _ => Err("expected base32 or digits".to_owned()),
+    }
+}
+
+fn parse_tenant_setting(text: &str) -> Result<TenantSetting, String> {
+    const KEYS: &str = "expected one of name=, portal_host=, step_up=, origins=";
+    let (key, value) = text.split_once('=').ok_or(KEYS)?;
+    match key {
+        "name" => Ok(TenantSetting::Name(value.to_owned())),
+        "portal_host" if value.is_empty() => Ok(TenantSetting::PortalHost(None)),
+        "portal_host" => {
+            value.parse().map(|host| TenantSetting::PortalHost(Some(host))).map_err(|e| format!("{e}"))
+        }
+        "step_up" => parse_step_up(value).map(TenantSetting::StepUp),
+        "origins" => {
+            let origins = value.split(',').filter(|origin| !origin.is_empty()).map(str::parse);
+            origins.collect::<Result<_, _>>().map(TenantSetting::Origins).map_err(|error| error.to_string())
+        }
+        _ => Err(KEYS.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! What each command does: finds its settings, does its one thing, writes to the handle it is given.
+
+mod check_config;
+mod connect;
+mod customer;
+mod error;
+mod healthcheck;
+mod import;
+mod keys;
+mod migrate;
+mod recover;
+mod run;
+mod session;
+mod table;
+mod tenant;
+
+pub use error::{CommandError, Exit};
+
+use crate::cli::{Cli, Command};
+use crate::config::{Config, Loaded};
+use crate::telemetry;
+use std::io::Write;
+
+/// Does what the command line says.
+pub async fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CommandError> {
+    if let Command::CheckConfig { serve, json } = cli.command {
+        return check_config::run(cli.config.as_deref(), serve, json, out);
+    }
+    let loaded = Config::load(cli.config.as_deref(), environment())?;
+    telemetry::start(&loaded.config.log, matches!(cli.command, Command::Serve));
+    warn(&loaded);
+    let data_dir = cli.data_dir.as_deref();
+    let directory = || connect::directory(&loaded.config, data_dir);
+    match cli.command {
+        Command::CheckConfig { .. } => Ok(()),
+        Command::Dev(args) => run::dev(loaded, &args, data_dir, out).await,
+        Command::Serve => run::serve(loaded, out).await,
+        Command::Migrate => migrate::run(&loaded.config, data_dir, out).await,
+        Command::Healthcheck { url } => healthcheck::run(url, &loaded.config, out).await,
+        Command::Tenant(command) => {
+            tenant::run(&directory().await?, command, loaded.config.codes.step_up, out).await
+        }
+        Command::Customer(command) => customer::run(&directory().await?, command, out).await,
+        Command::Session(command) => session::run(&directory().await?, command, out).await,
+        Command::Keys(command) => keys::run(&loaded.config, data_dir, command, out).await,
+        Command::Recover { restored_to } => recover::run(&loaded.config, data_dir, restored_to, out).await,
+    }
+}
+
+/// The process's environment. Text that is not UTF-8 cannot be a setting of ours; it is read with marks in its place.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+}
+
+fn warn(loaded: &Loaded) {
+    for warning in loaded.config.warnings() {
+        tracing::warn!("{warning}");
+    }
+}

@@ -1,0 +1,180 @@
+//! `doorcode tenant`
+
+use super::CommandError;
+use super::table::{Table, iso, write_json};
+use crate::cli::{TenantCommand, TenantSetting};
+use crate::config;
+use doorcode_actors::Directory;
+use doorcode_actors::directory::{Figures, NewTenant, StepUp, Tenant, TenantChange};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+/// `step_up` is what a new tenant gets that says nothing of it.
+pub(super) async fn run(
+    directory: &Directory,
+    command: TenantCommand,
+    step_up: config::StepUp,
+    out: &mut dyn Write,
+) -> Result<(), CommandError> {
+    match command {
+        TenantCommand::Add { slug, name, origins, portal_host, step_up: given } => {
+            let step_up = given.unwrap_or(match step_up {
+                config::StepUp::Base32 => StepUp::Base32,
+                config::StepUp::Digits => StepUp::Digits,
+            });
+            let new = NewTenant { slug, name, portal_host, step_up, origins };
+            let tenant = directory.add_tenant(&new).await?;
+            writeln!(out, "added tenant {} with id {}", tenant.slug, tenant.tenant_id.0)?;
+        }
+        TenantCommand::List { json } => write_list(&directory.tenants().await?, json, out)?,
+        TenantCommand::Show { slug, json } => {
+            let tenant = directory.tenant(&slug).await?;
+            let figures = directory.tenant_figures(tenant.tenant_id).await?;
+            write_one(&tenant, figures, json, out)?;
+        }
+        TenantCommand::Set { slug, settings } => {
+            let tenant = directory.change_tenant(&slug, &change(settings)).await?;
+            write_list(&[tenant], false, out)?;
+        }
+        TenantCommand::Disable { slug } => {
+            directory.disable_tenant(&slug, true).await?;
+            writeln!(
+                out,
+                "disabled tenant {slug}: nobody logs in or refreshes until `doorcode tenant enable {slug}`"
+            )?;
+        }
+        TenantCommand::Enable { slug } => {
+            directory.disable_tenant(&slug, false).await?;
+            writeln!(out, "enabled tenant {slug}")?;
+        }
+    }
+    Ok(())
+}
+
+fn change(settings: Vec<TenantSetting>) -> TenantChange {
+    let mut change = TenantChange::default();
+    for setting in settings {
+        match setting {
+            TenantSetting::Name(name) => change.name = Some(name),
+            TenantSetting::PortalHost(host) => change.portal_host = Some(host),
+            TenantSetting::StepUp(step_up) => change.step_up = Some(step_up),
+            TenantSetting::Origins(origins) => change.origins = Some(origins),
+        }
+    }
+    change
+}
+
+fn write_list(tenants: &[Tenant], json: bool, out: &mut dyn Write) -> io::Result<()> {
+    if json {
+        return write_json(&tenants.iter().map(as_json).collect(), out);
+    }
+    let mut table = Table::new(["SLUG", "NAME", "STATE", "STEP-UP", "CREATED", "TENANT ID", "ORIGINS"]);
+    for tenant in tenants {
+        table.row([
+            tenant.slug.clone(),
+            tenant.name.clone(),
+            state(tenant).to_owned(),
+            tenant.step_up.as_str().to_owned(),
+            iso(tenant.created_us),
+            tenant.tenant_id.0.to_string(),
+            tenant.origins.join(" "),
+        ]);
+    }
+    table.write("no tenants yet; `doorcode tenant add SLUG --name NAME` makes one", out)
+}
+
+fn write_one(tenant: &Tenant, figures: Figures, json: bool, out: &mut dyn Write) -> io::Result<()> {
+    if json {
+        let mut value = as_json(tenant);
+        value["customers"] = json!(figures.customers);
+        value["disabled_customers"] = json!(figures.disabled_customers);
+        value["live_sessions"] = json!(figures.live_sessions);
+        return write_json(&value, out);
+    }
+    let none = || "-".to_owned();
+    let lines = [
+        ("slug", tenant.slug.clone()),
+        ("name", tenant.name.clone()),
+        ("tenant id", tenant.tenant_id.0.to_string()),
+        ("state", state(tenant).to_owned()),
+        ("step-up", tenant.step_up.as_str().to_owned()),
+        ("portal host", tenant.portal_host.clone().unwrap_or_else(none)),
+        ("origins", if tenant.origins.is_empty() { none() } else { tenant.origins.join(" ") }),
+        ("created", iso(tenant.created_us)),
+        ("customers", format!("{} ({} disabled)", figures.customers, figures.disabled_customers)),
+        ("live sessions", figures.live_sessions.to_string()),
+    ];
+    for (name, value) in lines {
+        writeln!(out, "{name:14} {value}")?;
+    }
+    Ok(())
+}
+
+fn state(tenant: &Tenant) -> &'static str {
+    if tenant.disabled { "disabled" } else { "enabled" }
+}
+
+/// Names that scripts may rely on.
+fn as_json(tenant: &Tenant) -> Value {
+    json!({
+        "tenant_id": tenant.tenant_id,
+        "slug": tenant.slug,
+        "name": tenant.name,
+        "portal_host": tenant.portal_host,
+        "step_up": tenant.step_up.as_str(),
+        "disabled": tenant.disabled,
+        "created_at": iso(tenant.created_us),
+        "origins": tenant.origins,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doorcode_domain::TenantId;
+    use uuid::Uuid;
+
+    fn acme() -> Tenant {
+        Tenant {
+            tenant_id: TenantId(Uuid::from_u128(1)),
+            slug: "acme".to_owned(),
+            name: "Acme Ltd".to_owned(),
+            portal_host: None,
+            step_up: StepUp::Base32,
+            disabled: false,
+            created_us: 1_795_399_200_000_000,
+            origins: vec!["https://a.b".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_listing_is_a_table_or_an_array() {
+        let mut out = Vec::new();
+        write_list(&[acme()], false, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("SLUG  NAME      STATE    STEP-UP  CREATED"), "{text}");
+        assert!(text.contains("acme  Acme Ltd  enabled  base32   2026-11-23T02:00:00Z"), "{text}");
+        let mut out = Vec::new();
+        write_list(&[acme()], true, &mut out).unwrap();
+        let value: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value[0]["slug"], "acme");
+        assert_eq!(value[0]["tenant_id"], "00000000-0000-0000-0000-000000000001");
+        assert_eq!(value[0]["portal_host"], Value::Null);
+        let mut out = Vec::new();
+        write_list(&[], true, &mut out).unwrap();
+        assert_eq!(out, b"[]\n");
+    }
+
+    #[test]
+    fn one_tenant_shows_its_figures() {
+        let figures = Figures { customers: 3, disabled_customers: 1, live_sessions: 2 };
+        let mut out = Vec::new();
+        write_one(&acme(), figures, false, &mut out).unwrap();
+        assert!(
+            String::from_utf8(out).unwrap().contains("customers      3 (1 disabled)\nlive sessions  2\n")
+        );
+        let mut out = Vec::new();
+        write_one(&acme(), figures, true, &mut out).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&out).unwrap()["live_sessions"], 2);
+    }
+}

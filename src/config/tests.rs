@@ -1,0 +1,258 @@
+use super::*;
+
+fn load(file: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+    let path = Scratch::new(file);
+    Config::load(Some(&path.0), env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+}
+
+fn error(file: &str, env: &[(&str, &str)]) -> ConfigError {
+    load(file, env).expect_err("the configuration should have been refused")
+}
+
+/// A file that is gone when the test is.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("doorcode-{}.toml", uuid::Uuid::new_v4()));
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn the_defaults_are_a_configuration_that_warns_of_nothing() {
+    let loaded = Config::load(None, []).unwrap();
+    assert!(loaded.config.warnings().is_empty());
+    let config = loaded.config;
+    assert_eq!(config.limits.address.refill, Duration::from_secs(4 * 3600 + 48 * 60));
+    assert_eq!(config.tokens.refresh_absolute, Duration::from_secs(30 * 86_400));
+    assert_eq!(config.tokens.algorithm, Algorithm::Es256);
+    assert_eq!(config.http.request_deadline, Duration::from_secs(2));
+    assert!(config.database.url.is_none() && config.master_key.key.is_none());
+}
+
+#[test]
+fn every_default_is_explained() {
+    let mut explained = false;
+    for line in DEFAULTS.lines() {
+        match line.chars().next() {
+            Some('#') => explained = true,
+            Some('[') | None => explained = false,
+            // `login_per_hour` stands under the comment of `login_per_minute`: one comment may serve a block.
+            Some(_) => assert!(explained || line.starts_with("port"), "no comment above: {line}"),
+        }
+    }
+}
+
+/// Each mistake: the file, then line, column, key, and what is said.
+#[test]
+fn mistakes_in_the_file_name_line_column_key_and_what_was_expected() {
+    let table = [
+        ("[http]\nlistn = \"x\"", 2, 9, "http.listn", "did you mean http.listen?"),
+        ("[htp]\nlisten = \"127.0.0.1:1\"", 1, 2, "htp", "did you mean http?"),
+        ("\n\n[database]\npool = 3", 4, 8, "database.pool", "did you mean database.pool_size?"),
+        ("[database]\nlisten = 3", 2, 10, "database.listen", "did you mean http.listen?"),
+        ("[database]\nxyzzy = 3", 2, 9, "database.xyzzy", "database has batch_max, create_timeout"),
+        (
+            "[database]\npool_size = \"3\"",
+            2,
+            13,
+            "database.pool_size",
+            "expected a whole number without quotes, found a string",
+        ),
+        ("[database]\npool_size = 0", 2, 13, "database.pool_size", "nonzero"),
+        ("[database]\npool_size = -1", 2, 13, "database.pool_size", "expected"),
+        (
+            "[http]\nrequest_deadline = \"soon\"",
+            2,
+            20,
+            "http.request_deadline",
+            "expected a duration above zero",
+        ),
+        (
+            "[http]\nrequest_deadline = \"0s\"",
+            2,
+            20,
+            "http.request_deadline",
+            "expected a duration above zero",
+        ),
+        ("[http]\nlisten = \"8080\"", 2, 10, "http.listen", "socket address"),
+        (
+            "[http]\ntrusted_proxies = [\"10.1.2.3/8\"]",
+            2,
+            19,
+            "http.trusted_proxies",
+            "bits after the prefix are zero",
+        ),
+        ("[http]\ntrusted_proxies = \"10.0.0.0/8\"", 2, 19, "http.trusted_proxies", "expected a list in [ ]"),
+        ("[codes]\nlife = \"601s\"", 2, 8, "codes.life", "expected 180s to 600s"),
+        ("[codes]\nstep_up = \"hex\"", 2, 11, "codes.step_up", "`base32` or `digits`"),
+        ("[limits]\nclient = true", 2, 10, "limits.client", "expected a section"),
+        ("[mail]\ndeadline = \"20s\"", 2, 12, "mail.deadline", "less than mail.lease"),
+        ("[tokens]\nalgorithm = \"HS256\"", 2, 13, "tokens.algorithm", "`ES256`"),
+        ("[log]\nlevel = \"inf\"", 2, 9, "log.level", "expected error, warn, info"),
+        ("public_url = \"https://a.b/\"", 1, 14, "public_url", "no closing slash"),
+        ("public_url = \"http://a.b\"", 1, 14, "public_url", "http only on localhost"),
+        (
+            "http.listen = \"1.2.3.4:5\"\nhttp.drain_deadline = 5",
+            2,
+            23,
+            "http.drain_deadline",
+            "expected a string",
+        ),
+        ("[http\nlisten = 1", 1, 6, "", "this is not TOML"),
+        ("[mail.smtp]\nusername = \"u\"", 2, 12, "mail.smtp.password", "username and password"),
+    ];
+    for (text, line, column, key, message) in table {
+        let error = error(text, &[]);
+        let fault = &error.faults[0];
+        assert_eq!(fault.key, key, "{text}");
+        assert!(fault.message.contains(message), "{text}: {}", fault.message);
+        if key != "mail.smtp.password" {
+            let Origin::File { line: l, column: c, .. } = fault.origin else {
+                panic!("{text}: {:?}", fault.origin)
+            };
+            assert_eq!((l, c), (line, column), "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_report_shows_the_line_and_points_at_the_value() {
+    let report = error("# ours\n[http]\nlisten = \"8080\" # all\n", &[]).to_string();
+    let (place, rest) = report.split_once(".toml:").unwrap();
+    assert!(place.contains("doorcode-"), "{report}");
+    assert_eq!(
+        rest,
+        "3:10: http.listen: invalid socket address syntax\n  |\n3 | listen = \"8080\" # all\n  |          ^^^^^^\n  \
+         = the default is \"127.0.0.1:8080\""
+    );
+}
+
+#[test]
+fn all_mistakes_of_a_kind_are_told_at_once() {
+    let error = error("[http]\na = 1\nb = 2\n[log]\nlevel = 3", &[("DOORCODE__NO", "1")]);
+    assert_eq!(error.faults.len(), 4, "{error}");
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_is_read_as_the_default_is() {
+    let loaded = load(
+        "[http]\nlisten = \"127.0.0.1:1\"\n[database]\npool_size = 9\nurl = \"postgres://file/x\"",
+        &[
+            ("DOORCODE__HTTP__LISTEN", "127.0.0.1:2"),
+            ("DOORCODE__HTTP__TRUSTED_PROXIES", "10.0.0.0/8, fd00::/8"),
+            ("DOORCODE__LIMITS__CLIENT__ENABLED", "false"),
+            ("DOORCODE__PUBLIC_URL", "https://login.acme.com"),
+            ("DATABASE_URL", "postgres://platform/x"),
+            ("DOORCODE__DATABASE__URL", "postgres://ours/x"),
+            ("UNRELATED", "1"),
+            ("DOORCODE_SINGLE", "1"),
+        ],
+    )
+    .unwrap();
+    let config = &loaded.config;
+    assert_eq!(config.http.listen.port(), 2);
+    assert_eq!(config.database.pool_size.get(), 9);
+    assert_eq!(config.http.trusted_proxies.len(), 2);
+    assert_eq!(config.database.url.as_ref().unwrap().reveal(), "postgres://platform/x");
+    assert_eq!(config.warnings().len(), 1, "a limit is off");
+    let setting = |key: &str| loaded.settings().into_iter().find(|setting| setting.key == key).unwrap();
+    assert_eq!(setting("http.listen").origin, Origin::Env { variable: "DOORCODE__HTTP__LISTEN".to_owned() });
+    assert!(matches!(setting("database.pool_size").origin, Origin::File { line: 4, .. }));
+    assert_eq!(setting("http.idle_timeout").origin, Origin::Default);
+    assert_eq!(setting("database.url").value.as_str(), Some("[redacted]"));
+}
+
+#[test]
+fn mistakes_in_the_environment_name_the_variable() {
+    let table = [
+        (("DOORCODE__HTTP__LISTN", "x"), "did you mean http.listen?"),
+        (("DOORCODE__DATABASE__POOL_SIZE", "many"), "expected a whole number"),
+        (("DOORCODE__LIMITS__CLIENT__ENABLED", "off"), "expected true or false"),
+        (("DOORCODE__HTTP__LISTEN", "nowhere"), "socket address"),
+        (("DOORCODE__MASTER_KEY__VALUE_FILE", "/no/such/file"), "cannot be read"),
+        (("DOORCODE__HTTP", "x"), "no such setting"),
+        (("DATABASE_URL", "mysql://x"), "expected a URL such as postgres://"),
+    ];
+    for (variable, message) in table {
+        let error = error("", &[variable]);
+        assert_eq!(error.faults[0].origin, Origin::Env { variable: variable.0.to_owned() }, "{variable:?}");
+        let report = error.to_string();
+        assert!(report.contains(variable.0) && report.contains(message), "{report}");
+    }
+}
+
+#[test]
+fn the_master_key_is_read_from_value_or_file_in_any_spelling() {
+    let hex = "00".repeat(31) + "ff";
+    let base64 = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAP8=";
+    let file = Scratch::new(&format!("{base64}\n"));
+    let path = file.0.display().to_string();
+    for env in [
+        ("DOORCODE__MASTER_KEY__VALUE", hex.as_str()),
+        ("DOORCODE__MASTER_KEY__VALUE", base64),
+        ("DOORCODE__MASTER_KEY__VALUE", base64.trim_end_matches('=')),
+        ("DOORCODE__MASTER_KEY__VALUE_FILE", &path),
+        ("DOORCODE__MASTER_KEY__FILE", &path),
+    ] {
+        let key = load("", &[env]).unwrap().config.master_key.key.unwrap();
+        assert_eq!((key.reveal()[0], key.reveal()[31]), (0, 255), "{env:?}");
+    }
+    let both = [("DOORCODE__MASTER_KEY__VALUE", hex.as_str()), ("DOORCODE__MASTER_KEY__FILE", &path)];
+    assert!(error("", &both).to_string().contains("not both"));
+}
+
+/// Promise 8: no mistake, no listing and no Debug shows a secret.
+#[test]
+fn secrets_are_shown_nowhere() {
+    let wrong = [
+        "[master_key]\nvalue = \"hunter2\"",
+        "[master_key]\nvalue = \"hunter2",
+        "[database]\nurl = \"mysql://u:hunter2@h/d\"",
+        "[database]\nurl = 'mysql://u:hunter2@h",
+        "[mail.smtp]\npassword = \"\"\"\nhunter2",
+        "[mail.smtp]\npassword = \"hunter2\"",
+        "[mail.smtp]\npassword = [\"hunter2\"]",
+    ];
+    for text in wrong {
+        let error = error(text, &[]);
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+    }
+    let env = error("", &[("DOORCODE__MASTER_KEY__VALUE", "hunter2"), ("DATABASE_URL", "hunter2")]);
+    assert!(!format!("{env} {env:?}").contains("hunter2"), "{env}");
+    let text = "[database]\nurl = \"postgres://u:hunter2@h/d\"\n[mail.smtp]\nusername = \"u\"\npassword = \"hunter2\"";
+    let loaded = load(text, &[]).unwrap();
+    assert!(!format!("{:?}", loaded.config).contains("hunter2"));
+    assert!(!format!("{:?}", loaded.settings()).contains("hunter2"));
+}
+
+#[test]
+fn serve_wants_what_dev_makes_itself() {
+    let missing = load("", &[]).unwrap().check_for_serve().unwrap_err();
+    let keys: Vec<&str> = missing.faults.iter().map(|fault| fault.key.as_str()).collect();
+    assert_eq!(keys, ["public_url", "database.url", "master_key.file", "mail.smtp.host", "mail.from"]);
+    let full = load(
+        "public_url = \"https://login.acme.com\"\n[mail]\nfrom = \"a@acme.com\"\n[mail.smtp]\nhost = \"relay\"",
+        &[("DATABASE_URL", "postgres://h/d"), ("DOORCODE__MASTER_KEY__VALUE", &"0a".repeat(32))],
+    );
+    full.unwrap().check_for_serve().unwrap();
+}
+
+#[test]
+fn networks_contain_what_their_prefix_says() {
+    let net = |text: &str| text.parse::<Cidr>().unwrap();
+    let ip = |text: &str| text.parse().unwrap();
+    assert!(net("10.0.0.0/8").contains(ip("10.255.0.1")) && !net("10.0.0.0/8").contains(ip("11.0.0.1")));
+    assert!(net("0.0.0.0/0").contains(ip("1.2.3.4")) && !net("0.0.0.0/0").contains(ip("::1")));
+    assert!(net("192.0.2.1").contains(ip("192.0.2.1")) && !net("192.0.2.1").contains(ip("192.0.2.2")));
+    assert!(net("fd00::/8").contains(ip("fdff::1")) && !net("fd00::/8").contains(ip("fe80::1")));
+    assert!("10.0.0.0/33".parse::<Cidr>().is_err() && "fd00::/129".parse::<Cidr>().is_err());
+}
