@@ -18,6 +18,10 @@ pub use origin::{Origin, OriginError, PortalHost};
 pub use sessions::{Ended, Session};
 pub use tenants::{Figures, NewTenant, StepUp, Tenant, TenantChange};
 
+use crate::keys::{KeyError, Keys, MasterKey};
+use crate::settings::DatabaseSettings;
+use crate::store::Store;
+use crate::system::StartError;
 use deadpool_postgres::{Object, Pool};
 use doorcode_domain::email::Email;
 use doorcode_domain::{AddressKey, MacKey, TenantId, TenantSlug};
@@ -35,6 +39,14 @@ impl Directory {
     /// Over a pool of a migrated database and its address key.
     pub fn new(pool: Pool, address_key: Arc<MacKey>) -> Self {
         Self { pool, address_key }
+    }
+
+    /// Connects; makes the keys of a database that has none yet.
+    pub async fn open(database: &DatabaseSettings, master_key: &[u8]) -> Result<Self, StartError> {
+        let store = Store::new(database)?;
+        let master = MasterKey::new(master_key).map_err(KeyError::from)?;
+        let address_key = Keys::address(&store, &master).await?;
+        Ok(Self::new(store.pool(), Arc::new(address_key)))
     }
 
     async fn client(&self) -> Result<Object, DirectoryError> {

@@ -38,17 +38,15 @@ mod store;
 mod system;
 mod tenants;
 
-pub use error::{Refusal, RefreshError, VerifyError};
-pub use keys::{KeyError, SigningKeyError, WrapError};
-pub use mail::{Mailbox, Secret, SetupError, SmtpSettings, StoredMail, TlsMode, Transport};
-pub use observe::{HistogramSnapshot, KindSnapshot, TreeSnapshot};
 pub use directory::Directory;
 pub use error::{RefreshError, Refusal, VerifyError};
-pub use observe::{KindSnapshot, TreeSnapshot};
+pub use keys::{KeyError, SigningKeyError, WrapError};
+pub use mail::{Mailbox, Secret, SetupError, SmtpSettings, StoredMail, TlsMode, Transport};
+pub use observe::{HistogramSnapshot, KindSnapshot, LedgerSnapshot, PoolSnapshot, TreeSnapshot};
 pub use service::{Caller, Login, LoginService};
 pub use settings::{
     AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, JanitorSettings, LimitSettings, MailSettings,
     Settings, TokenSettings,
 };
-pub use system::{FaultInjector, StartError, System};
 pub use store::{DatabaseUrlError, MigrateError, check_migrated, migrate};
+pub use system::{FaultInjector, StartError, System};

@@ -10,8 +10,6 @@ use crate::runtime::{Handle, Pool, Reply, Role, Ticket, until};
 use crate::store::sessions::{Moved, RefreshVerdict};
 use crate::tenants::{Issuers, TenantDirectory, TenantLimit};
 use arc_swap::ArcSwap;
-use crate::error::{RefreshError, Refusal, VerifyError};
-use crate::observe::TreeSnapshot;
 use doorcode_domain::email::Email;
 use doorcode_domain::{
     ACCESS_LIFE_S, AccessClaims, CustomerId, Micros, RefreshToken, SessionKey, SessionSecret, TenantId, TenantSlug,

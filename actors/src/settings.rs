@@ -1,12 +1,12 @@
 //! What the actors are told at start. Plain values; where they come from (file, environment, tests) is the edge's matter.
 
-use crate::mail::Transport;
+use crate::mail::{Mailbox, Transport};
 use doorcode_domain::Clock;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Everything.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Settings {
     /// `iss` of access tokens.
     pub public_url: String,
@@ -53,11 +53,33 @@ pub struct DatabaseSettings {
     pub batch_max: usize,
 }
 
+impl Default for DatabaseSettings {
+    fn default() -> Self {
+        Self {
+            url: Zeroizing::default(),
+            pool_size: 16,
+            statement_timeout: Duration::from_secs(2),
+            lock_timeout: Duration::from_secs(1),
+            create_timeout: Duration::from_secs(1),
+            wait_timeout: Duration::from_secs(1),
+            flights: 4,
+            allow_unsafe: false,
+            batch_max: 512,
+        }
+    }
+}
+
 /// Codes.
 #[derive(Clone, Copy, Debug)]
 pub struct CodeSettings {
     /// Life of a code; at most 600 s (NIST SP 800-63B-4 section 3.1.3.2). Default 600 s.
     pub life: Duration,
+}
+
+impl Default for CodeSettings {
+    fn default() -> Self {
+        Self { life: Duration::from_secs(600) }
+    }
 }
 
 /// Limits.
@@ -67,6 +89,13 @@ pub struct LimitSettings {
     pub tenant: Option<(u32, u32)>,
     /// Mails per address and lane: burst, period and cool-down; `None`: off. Default 5, 4.8 h, 60 s.
     pub mails: Option<(u32, Duration, Duration)>,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        let mails = (5, Duration::from_secs(17_280), Duration::from_secs(60));
+        Self { tenant: Some((1_000, 10_000)), mails: Some(mails) }
+    }
 }
 
 /// Sessions and tokens.
@@ -80,6 +109,13 @@ pub struct TokenSettings {
     pub absolute: Duration,
     /// A repeated refresh within that gets the first answer again. Default 30 s.
     pub retry_window: Duration,
+}
+
+impl Default for TokenSettings {
+    fn default() -> Self {
+        let day = Duration::from_secs(86_400);
+        Self { algorithm: Algorithm::Es256, idle: 7 * day, absolute: 30 * day, retry_window: Duration::from_secs(30) }
+    }
 }
 
 /// How access tokens are signed.
@@ -108,6 +144,18 @@ pub struct AdmissionSettings {
     pub minters: usize,
 }
 
+impl Default for AdmissionSettings {
+    fn default() -> Self {
+        Self {
+            issuers: 4_096,
+            sessions: 4_096,
+            max_issuers: 10_000,
+            issuer_idle: Duration::from_secs(60),
+            minters: std::thread::available_parallelism().map_or(2, usize::from),
+        }
+    }
+}
+
 /// Mail.
 #[derive(Clone)]
 pub struct MailSettings {
@@ -127,6 +175,20 @@ pub struct MailSettings {
     pub sweep: Duration,
 }
 
+impl Default for MailSettings {
+    fn default() -> Self {
+        Self {
+            transport: Transport::Memory(Mailbox::default()),
+            from: "doorcode <login@doorcode.example>".to_owned(),
+            workers: 4,
+            queue: 10_000,
+            lease: Duration::from_secs(20),
+            deadline: Duration::from_secs(10),
+            sweep: Duration::from_secs(1),
+        }
+    }
+}
+
 /// Cleaning.
 #[derive(Clone, Copy, Debug)]
 pub struct JanitorSettings {
@@ -134,4 +196,10 @@ pub struct JanitorSettings {
     pub interval: Duration,
     /// Rows looked at per page. Default 1,000.
     pub page: i64,
+}
+
+impl Default for JanitorSettings {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(1), page: 1_000 }
+    }
 }

@@ -1,12 +1,62 @@
 //! The way from the settings to the database, for commands that administer it.
 
 use super::CommandError;
-use crate::config::Config;
-use doorcode_actors::Directory;
+use crate::app::database_settings;
+use crate::config::{Config, MasterKey};
+use crate::dev;
+use crate::private_pg::PrivatePostgres;
+use doorcode_actors::{DatabaseSettings, Directory, check_migrated};
 use std::path::Path;
 
-/// Opens the directory of the configured database, or of the one that `dev` runs in `data_dir`.
+/// A database and the key that opens its keys.
+pub(super) struct Target {
+    pub(super) database: DatabaseSettings,
+    pub(super) master_key: MasterKey,
+}
+
+/// The configured database, or else the one that `dev` runs in `data_dir`.
+pub(super) fn target(config: &Config, data_dir: Option<&Path>) -> Result<Target, CommandError> {
+    let (database, in_dev) = database(config, data_dir)?;
+    let master_key = match (&config.master_key.key, in_dev) {
+        (Some(key), _) => key.clone(),
+        (None, Some(home)) => dev::master_key(&home)?,
+        (None, None) => {
+            return Err(CommandError::failed(
+                "there is no master key",
+                "give the one that `serve` runs with: DOORCODE__MASTER_KEY__VALUE_FILE=... or master_key.file",
+            ));
+        }
+    };
+    Ok(Target { database, master_key })
+}
+
+/// The database alone, and the data directory if it is `dev`'s.
+pub(super) fn database(
+    config: &Config,
+    data_dir: Option<&Path>,
+) -> Result<(DatabaseSettings, Option<std::path::PathBuf>), CommandError> {
+    let home = dev::data_dir(data_dir)?;
+    let (url, in_dev) = match &config.database.url {
+        Some(url) => (url.reveal().to_owned(), None),
+        None => match PrivatePostgres::running_url(&home)? {
+            Some(url) => (url, Some(home)),
+            None => {
+                return Err(CommandError::failed(
+                    "there is no database: database.url is not set, and no `doorcode dev` runs here",
+                    "set DATABASE_URL, start `doorcode dev`, or point at its directory with --data-dir",
+                ));
+            }
+        },
+    };
+    // a dev database whose key is in its directory, also when its address was given by hand
+    Ok((database_settings(&config.database, &url), in_dev))
+}
+
+/// Opens the directory of the database.
 pub(super) async fn directory(config: &Config, data_dir: Option<&Path>) -> Result<Directory, CommandError> {
-    let _ = (config, data_dir);
-    Err(super::run::not_joined("the directory"))
+    let Target { database, master_key } = target(config, data_dir)?;
+    check_migrated(&database).await.map_err(|error| CommandError::failed(error.to_string(), ""))?;
+    Directory::open(&database, master_key.reveal())
+        .await
+        .map_err(|error| CommandError::failed(error.to_string(), "is this the master key that `serve` runs with?"))
 }

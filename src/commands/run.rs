@@ -1,17 +1,47 @@
 //! `doorcode serve` and `doorcode dev`: until a signal says stop.
-//!
-//! `out` is buffered: flush it after a line that somebody waits for.
 
 use super::CommandError;
+use crate::app::{App, AppError, Ended, Mode, database_settings};
 use crate::cli::DevArgs;
-use crate::config::Loaded;
+use crate::config::{Config, Loaded};
+use crate::dev;
+use crate::private_pg::{Options, PrivatePgError, PrivatePostgres};
+use doorcode_actors::{Directory, MigrateError, StartError, check_migrated, migrate};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// SIGTERM and Ctrl-C. Taken before anything is started, so that none arrives in between.
+struct Stop {
+    term: Signal,
+    int: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self, CommandError> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}
 
 pub(super) async fn serve(loaded: Loaded, out: &mut dyn Write) -> Result<(), CommandError> {
     loaded.check_for_serve()?;
-    let _ = out;
-    Err(not_joined("serve"))
+    let mut stop = Stop::listen()?;
+    let config = &loaded.config;
+    // both are there: check_for_serve has seen to it
+    let url = config.database.url.as_ref().ok_or_else(|| missing("database.url"))?;
+    let key = config.master_key.key.as_ref().ok_or_else(|| missing("master_key"))?;
+    check_migrated(&database_settings(&config.database, url.reveal())).await?;
+    let app = App::start(config, url.reveal(), key.reveal(), Mode::production()).await?;
+    announce(&app, out, "serve")?;
+    how(app.run(stop.asked()).await)
 }
 
 pub(super) async fn dev(
@@ -20,11 +50,129 @@ pub(super) async fn dev(
     data_dir: Option<&Path>,
     out: &mut dyn Write,
 ) -> Result<(), CommandError> {
-    let _ = (loaded, args, data_dir, out);
-    Err(not_joined("dev"))
+    let mut stop = Stop::listen()?;
+    let mut config = loaded.config;
+    config.http.listen = args.listen.unwrap_or(config.http.listen);
+    config.ops.listen = args.ops_listen.unwrap_or(config.ops.listen);
+    refuse_exposure(&config, args.expose_codes)?;
+    let home = dev::data_dir(data_dir)?;
+    let key = match &config.master_key.key {
+        Some(key) => key.clone(),
+        None => dev::master_key(&home)?,
+    };
+    let mut postgres = match &config.database.url {
+        Some(_) => None,
+        None => Some(tokio::select! {
+            started = PrivatePostgres::start(Options::new(&home)) => started?,
+            () = stop.asked() => return Ok(()),
+        }),
+    };
+    let given = config.database.url.as_ref().map(|url| url.reveal().to_owned());
+    let url = postgres.as_ref().map(PrivatePostgres::url).or(given).ok_or_else(|| missing("database.url"))?;
+    let served = serve_dev(&mut config, &url, key.reveal(), postgres.as_mut(), &mut stop, out).await;
+    if let Some(postgres) = postgres {
+        postgres.stop().await?;
+    }
+    served
 }
 
-/// Stands where a part is still to be joined.
-pub(super) fn not_joined(what: &str) -> CommandError {
-    CommandError::failed(format!("{what} is not part of this build"), "")
+async fn serve_dev(
+    config: &mut Config,
+    url: &str,
+    key: &[u8],
+    postgres: Option<&mut PrivatePostgres>,
+    stop: &mut Stop,
+    out: &mut dyn Write,
+) -> Result<(), CommandError> {
+    let database = database_settings(&config.database, url);
+    migrate(&database).await?;
+    dev::make_demo(&Directory::open(&database, key).await?).await?;
+    let app = App::start(config, url, key, Mode::development()).await?;
+    announce(&app, out, "dev")?;
+    let Some(postgres) = postgres else { return how(app.run(stop.asked()).await) };
+    let mut dead: Option<PrivatePgError> = None;
+    let ended = app
+        .run(async {
+            tokio::select! {
+                () = stop.asked() => {}
+                error = postgres.supervise() => dead = Some(error),
+            }
+        })
+        .await;
+    match dead {
+        Some(error) => Err(error.into()),
+        None => how(ended),
+    }
+}
+
+/// Whoever reaches `/dev/mailbox` reads every code.
+fn refuse_exposure(config: &Config, expose_codes: bool) -> Result<(), CommandError> {
+    let open = [("--listen", config.http.listen), ("--ops-listen", config.ops.listen)]
+        .into_iter()
+        .find(|(_, address)| !address.ip().is_loopback());
+    match open {
+        Some((flag, address)) if !expose_codes => Err(CommandError::failed(
+            format!("{flag} {address} is not loopback: everybody who reaches it could read every login code"),
+            "use 127.0.0.1, or say --expose-codes if that is what you want",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// One line that a person reads and a script waits for.
+fn announce(app: &App, out: &mut dyn Write, mode: &str) -> Result<(), CommandError> {
+    let (public, ops) = (local(app.public_addr()?), local(app.ops_addr()?));
+    match mode {
+        "dev" => writeln!(out, "ready: api http://{public}  mailbox http://{public}/dev/mailbox  ops http://{ops}/")?,
+        _ => writeln!(out, "ready: api http://{public}  ops http://{ops}/")?,
+    }
+    Ok(out.flush()?)
+}
+
+/// A listener on all addresses is reached on loopback.
+fn local(address: SocketAddr) -> String {
+    match address.ip().is_unspecified() {
+        true => format!("localhost:{}", address.port()),
+        false => address.to_string(),
+    }
+}
+
+fn how(ended: Ended) -> Result<(), CommandError> {
+    match ended {
+        Ended::Drained => Ok(()),
+        Ended::GaveUp => Err(CommandError::GaveUp("its actors crashed too often; see the log".to_owned())),
+    }
+}
+
+fn missing(what: &str) -> CommandError {
+    CommandError::failed(format!("{what} is not set"), "`doorcode check-config --serve` shows what is missing")
+}
+
+impl From<AppError> for CommandError {
+    fn from(error: AppError) -> Self {
+        let hint = match &error {
+            AppError::Listen { .. } => "is another doorcode running? --listen and --ops-listen choose other addresses",
+            AppError::Start(StartError::Keys(_)) => "master_key must be the one this database was first started with",
+            _ => "",
+        };
+        CommandError::failed(error.to_string(), hint)
+    }
+}
+
+impl From<StartError> for CommandError {
+    fn from(error: StartError) -> Self {
+        AppError::from(error).into()
+    }
+}
+
+impl From<MigrateError> for CommandError {
+    fn from(error: MigrateError) -> Self {
+        CommandError::failed(error.to_string(), "")
+    }
+}
+
+impl From<PrivatePgError> for CommandError {
+    fn from(error: PrivatePgError) -> Self {
+        CommandError::failed(error.to_string(), "")
+    }
 }

@@ -3,7 +3,10 @@
 //! A browser on the same machine can reach loopback too, so only known host names are answered (DNS rebinding), and
 //! nothing here changes anything unless the page is ours or the caller holds the admin key.
 
+mod faults;
 mod metrics;
+
+pub use faults::Faults;
 
 use crate::http::filters::{at, finished, only};
 use crate::http::preview::html;
@@ -40,12 +43,14 @@ pub struct Ops {
     pub hosts: HostAllowlist,
     /// The admin API under `/v1/admin/`, guarded here against other sites' pages, authorised by itself. Default: none.
     pub admin: Option<BoxedFilter<(Response,)>>,
+    /// Faults on demand. Default: none; never in production.
+    pub faults: Option<Faults>,
 }
 
 impl Ops {
     /// Without an admin API.
     pub fn new(service: LoginService, http: Arc<HttpMetrics>, limits: Arc<ClientLimits>) -> Self {
-        Self { service, http, limits, hosts: HostAllowlist::default(), admin: None }
+        Self { service, http, limits, hosts: HostAllowlist::default(), admin: None, faults: None }
     }
 }
 
@@ -54,7 +59,9 @@ pub fn routes(
     ops: Ops,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static {
     let nothing = || warp::any().and_then(async || Err(warp::reject::not_found())).boxed();
-    let admin = guard().and(ops.admin.clone().unwrap_or_else(nothing)).boxed();
+    let admin = ops.admin.clone().unwrap_or_else(nothing);
+    let faults = ops.faults.as_ref().map_or_else(nothing, Faults::route);
+    let admin = guard().and(admin.or(faults).unify()).boxed();
     let known = page()
         .or(livez())
         .unify()
@@ -161,7 +168,7 @@ mod tests {
 
     async fn ops(admin: Option<BoxedFilter<(Response,)>>) -> std::net::SocketAddr {
         let limits = Arc::new(ClientLimits::new(ClientLimitSettings::default(), &LimitClock::real()));
-        let ops = Ops { admin, ..Ops::new(LoginService {}, Arc::default(), limits) };
+        let ops = Ops { admin, ..Ops::new(LoginService::down().unwrap(), Arc::default(), limits) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, routes(ops), ServerLimits::default(), std::future::pending()));

@@ -111,6 +111,11 @@ impl Store {
         (status.size, status.available, status.waiting)
     }
 
+    /// For administration.
+    pub(crate) fn pool(&self) -> Pool {
+        self.pool.clone()
+    }
+
     pub(crate) fn close(&self) {
         self.pool.close();
     }

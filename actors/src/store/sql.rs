@@ -21,7 +21,7 @@ statements! {
     MAIL_DONE = "mail_due/done.sql";
     POSTPONE_MAIL = "mail_due/postpone.sql";
     CLAIM_MAIL = "mail_due/claim.sql";
-    FIND_TENANT = "tenants/find.sql";
+    RESOLVE_TENANT = "tenants/resolve.sql";
     LIST_PURPOSE_KEYS = "purpose_keys/list.sql";
     ADD_PURPOSE_KEY = "purpose_keys/add.sql";
     LIST_SIGNING_KEYS = "signing_keys/list.sql";

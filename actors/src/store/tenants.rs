@@ -14,7 +14,7 @@ pub(crate) struct Tenant {
 impl Store {
     /// The enabled tenant of that slug.
     pub(crate) async fn find_tenant(&self, slug: &TenantSlug) -> Result<Option<Tenant>, StoreError> {
-        let rows = self.query(sql::FIND_TENANT, &[&slug.as_str()]).await?;
+        let rows = self.query(sql::RESOLVE_TENANT, &[&slug.as_str()]).await?;
         Ok(rows
             .first()
             .filter(|row| !row.get::<_, bool>("disabled"))

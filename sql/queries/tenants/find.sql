@@ -1,5 +1,3 @@
--- Finds a tenant by its slug: what an issuer needs to know of it.
-SELECT tenant_id, step_up, disabled FROM tenants WHERE slug = $1
 -- Gives the tenant of a slug with its origins.
 SELECT t.tenant_id, t.slug, t.name, t.portal_host, t.step_up, t.disabled, t.created_us,
        ARRAY(SELECT o.origin FROM origins o WHERE o.tenant_id = t.tenant_id ORDER BY o.origin) AS origins

@@ -29,7 +29,7 @@ impl Edge {
 
     /// An edge whose settings differ from the default, client limits off unless switched on again.
     pub async fn with(change: impl FnOnce(&mut Public), server: ServerLimits) -> Self {
-        let mut public = Public::new(LoginService {});
+        let mut public = Public::new(LoginService::down().unwrap());
         let off = ClientLimitSettings { enabled: false, ..Default::default() };
         public.limits = Arc::new(ClientLimits::new(off, &LimitClock::real()));
         change(&mut public);

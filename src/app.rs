@@ -1,0 +1,286 @@
+//! The process: actors below, two listeners in front, started in order and drained in reverse.
+
+use crate::config::{self, Config};
+use crate::http::{
+    BodyLimits, Cidr, ClientLimitSettings, ClientLimits, HostAllowlist, LimitClock, Preview, Public, ServerLimits,
+    TrustedProxies,
+};
+use crate::ops::{Faults, Ops};
+use crate::{http, ops};
+use doorcode_actors::{
+    AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, JanitorSettings, LimitSettings, MailSettings,
+    Mailbox, Secret, Settings, SetupError, SmtpSettings, StartError, System, TlsMode, TokenSettings, Transport,
+};
+use doorcode_domain::Clock;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+/// What is not configuration: how `dev` and the tests differ from `serve`.
+#[derive(Clone)]
+pub struct Mode {
+    /// Keep mails in memory and show them on the public listener.
+    pub mailbox: Option<Mailbox>,
+    /// Take faults by `POST /v1/admin/faults` on the ops listener.
+    pub faults: bool,
+    /// Whose clock counts in Postgres.
+    pub clock: Clock,
+    /// Whose clock counts in the client limits.
+    pub limit_clock: LimitClock,
+    /// Accept a database that may forget. Tests only.
+    pub allow_unsafe: bool,
+}
+
+impl Mode {
+    /// `serve`: real mail, no faults, the database's clock.
+    pub fn production() -> Self {
+        Self {
+            mailbox: None,
+            faults: false,
+            clock: Clock::Database,
+            limit_clock: LimitClock::real(),
+            allow_unsafe: false,
+        }
+    }
+
+    /// `dev`: mails in memory, faults on demand.
+    pub fn development() -> Self {
+        Self { mailbox: Some(Mailbox::default()), faults: true, ..Self::production() }
+    }
+}
+
+/// Why nothing was started.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// The actors.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The mail relay's settings.
+    #[error("mail.smtp: {0}")]
+    Mail(#[from] SetupError),
+    /// A listener's address.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The configuration lacks what this mode needs; `serve` and `dev` have seen to it before.
+    #[error("{0} is not set")]
+    Missing(&'static str),
+}
+
+/// Everything, started and bound.
+pub struct App {
+    system: System,
+    public: TcpListener,
+    ops: TcpListener,
+    routes: Public,
+    ops_routes: Ops,
+    limits: ServerLimits,
+    metrics_limits: Arc<ClientLimits>,
+}
+
+/// How an app ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// As it was told.
+    Drained,
+    /// Its actors crashed too often.
+    GaveUp,
+}
+
+impl App {
+    /// Starts the actors and binds both listeners; nobody is answered before [`run`](Self::run).
+    pub async fn start(config: &Config, database_url: &str, master_key: &[u8], mode: Mode) -> Result<Self, AppError> {
+        // bound first: an address in use is found before anything is written
+        let public = bind(config.http.listen).await?;
+        let ops_listener = bind(config.ops.listen).await?;
+        let system = System::start(settings(config, database_url, master_key, &mode)?).await?;
+        let client_limits = Arc::new(ClientLimits::new(client_limits(&config.limits.client), &mode.limit_clock));
+        let hosts = HostAllowlist::new(config.ops.hosts.clone());
+        let routes = Public {
+            limits: client_limits.clone(),
+            proxies: TrustedProxies::new(config.http.trusted_proxies.iter().filter_map(cidr).collect()),
+            body: BodyLimits { timeout: config.http.body_timeout, ..BodyLimits::default() },
+            deadline: config.http.request_deadline,
+            hsts: config.public_url.as_str().starts_with("https://") && mode.mailbox.is_none(),
+            preview: mode.mailbox.clone().map(|mailbox| preview(mailbox, hosts.clone())),
+            ..Public::new(system.service())
+        };
+        let ops_routes = Ops {
+            hosts,
+            faults: mode.faults.then(|| Faults::new(system.fault_injector())),
+            ..Ops::new(system.service(), routes.metrics.clone(), client_limits.clone())
+        };
+        let limits = ServerLimits {
+            max_connections: config.http.max_connections.get(),
+            header_timeout: config.http.header_timeout,
+            idle_timeout: config.http.idle_timeout,
+            drain: config.http.drain_deadline,
+            ..ServerLimits::default()
+        };
+        Ok(Self { system, public, ops: ops_listener, routes, ops_routes, limits, metrics_limits: client_limits })
+    }
+
+    /// Where the public listener is.
+    pub fn public_addr(&self) -> std::io::Result<SocketAddr> {
+        self.public.local_addr()
+    }
+
+    /// Where the ops listener is.
+    pub fn ops_addr(&self) -> std::io::Result<SocketAddr> {
+        self.ops.local_addr()
+    }
+
+    /// Serves until `shutdown` completes or the actors give up. Then: no new connection, what was admitted is
+    /// finished, ledgers flush, mail that is due waits for the next start.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Ended {
+        let (stop, stopped) = watch::channel(false);
+        let until = |mut stopped: watch::Receiver<bool>| async move {
+            // a dropped sender is a stop as well
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let public = tokio::spawn(http::serve(
+            self.public,
+            http::routes(self.routes),
+            self.limits,
+            until(stopped.clone()),
+        ));
+        let ops_limits = ServerLimits { max_connections: 256, drain: Duration::from_secs(1), ..self.limits };
+        let ops = tokio::spawn(http::serve(self.ops, ops::routes(self.ops_routes), ops_limits, until(stopped)));
+        let housekeeping = tokio::spawn(async move { self.metrics_limits.housekeeping().await });
+        tokio::select! {
+            () = shutdown => tracing::info!("draining"),
+            () = self.system.ended() => tracing::error!("the actors gave up"),
+        }
+        stop.send_replace(true);
+        for (name, listener) in [("public", public), ("ops", ops)] {
+            if let Err(error) = listener.await {
+                tracing::error!(%error, name, "a listener ended badly");
+            }
+        }
+        housekeeping.abort();
+        if self.system.stop().await { Ended::Drained } else { Ended::GaveUp }
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|error| AppError::Listen { address, error })
+}
+
+fn cidr(range: &config::Cidr) -> Option<Cidr> {
+    format!("{}/{}", range.network, range.prefix).parse().ok()
+}
+
+fn preview(mailbox: Mailbox, hosts: HostAllowlist) -> Preview {
+    let list = move |to: Option<&str>| {
+        let mails = mailbox.list(to, 200);
+        mails.iter().filter_map(|mail| serde_json::to_value(&**mail).ok()).collect()
+    };
+    Preview::new(list, hosts)
+}
+
+fn client_limits(limits: &config::ClientLimits) -> ClientLimitSettings {
+    ClientLimitSettings {
+        enabled: limits.enabled,
+        login_per_minute: limits.login_per_minute.get(),
+        login_per_hour: limits.login_per_hour.get(),
+        code_per_minute: limits.verify_per_minute.get(),
+        session_per_minute: limits.refresh_per_minute.get(),
+        ..ClientLimitSettings::default()
+    }
+}
+
+/// The database part of the settings, which administrative commands need alone.
+pub fn database_settings(config: &config::Database, url: &str) -> DatabaseSettings {
+    DatabaseSettings {
+        url: Zeroizing::new(url.to_owned()),
+        pool_size: config.pool_size.get(),
+        statement_timeout: config.statement_timeout,
+        create_timeout: config.create_timeout,
+        wait_timeout: config.wait_timeout,
+        flights: config.flights.get(),
+        batch_max: config.batch_max.get(),
+        ..DatabaseSettings::default()
+    }
+}
+
+fn settings(config: &Config, database_url: &str, master_key: &[u8], mode: &Mode) -> Result<Settings, AppError> {
+    let limits = &config.limits;
+    let from = config.mail.from.clone().or_else(|| mode.mailbox.as_ref().map(|_| MailSettings::default().from));
+    Ok(Settings {
+        public_url: config.public_url.as_str().to_owned(),
+        database: DatabaseSettings {
+            allow_unsafe: mode.allow_unsafe,
+            ..database_settings(&config.database, database_url)
+        },
+        master_key: Zeroizing::new(master_key.to_vec()),
+        codes: CodeSettings { life: config.codes.life },
+        limits: LimitSettings {
+            tenant: limits.tenant.enabled.then(|| (limits.tenant.per_second.get(), limits.tenant.burst.get())),
+            mails: limits
+                .address
+                .enabled
+                .then(|| (limits.address.burst.get(), limits.address.refill, limits.address.cooldown)),
+        },
+        tokens: TokenSettings {
+            algorithm: match config.tokens.algorithm {
+                config::Algorithm::Es256 => Algorithm::Es256,
+                config::Algorithm::EdDsa => Algorithm::EdDsa,
+                config::Algorithm::Rs256 => Algorithm::Rs256,
+            },
+            idle: config.tokens.refresh_idle,
+            absolute: config.tokens.refresh_absolute,
+            retry_window: config.tokens.retry_window,
+        },
+        admission: AdmissionSettings {
+            issuers: config.admission.issuer_permits.get(),
+            sessions: config.admission.ledger_permits.get(),
+            max_issuers: config.admission.max_issuers.get(),
+            issuer_idle: config.admission.issuer_idle,
+            ..AdmissionSettings::default()
+        },
+        mail: MailSettings {
+            transport: match &mode.mailbox {
+                Some(mailbox) => Transport::Memory(mailbox.clone()),
+                None => Transport::smtp(smtp_settings(config)?)?,
+            },
+            from: from.ok_or(AppError::Missing("mail.from"))?,
+            workers: config.mail.workers.get(),
+            lease: config.mail.lease,
+            deadline: config.mail.deadline,
+            ..MailSettings::default()
+        },
+        janitor: JanitorSettings {
+            interval: config.janitor.interval,
+            page: i64::from(config.janitor.batch.get()),
+        },
+        clock: mode.clock.clone(),
+    })
+}
+
+fn smtp_settings(config: &Config) -> Result<SmtpSettings, AppError> {
+    let smtp = &config.mail.smtp;
+    let login = smtp.username.clone().zip(smtp.password.as_ref().map(|p| Secret::from(p.reveal())));
+    Ok(SmtpSettings {
+        host: smtp.host.clone().ok_or(AppError::Missing("mail.smtp.host"))?,
+        port: smtp.port,
+        tls: match smtp.tls {
+            config::SmtpTls::StartTls => TlsMode::StartTls,
+            config::SmtpTls::Implicit => TlsMode::Implicit,
+            config::SmtpTls::None => TlsMode::None,
+        },
+        extra_roots: None,
+        login,
+        hello_name: config.public_url.host().to_owned(),
+        timeout: config.mail.deadline,
+        max_idle: Duration::from_secs(30),
+    })
+}

@@ -1,0 +1,99 @@
+//! What `doorcode dev` has that `serve` has not: a data directory with a key of its own, and a demo tenant.
+
+use crate::commands::CommandError;
+use crate::config::MasterKey;
+use doorcode_actors::Directory;
+use doorcode_actors::directory::{DirectoryError, NewTenant, StepUp};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// The demo tenant and who may log in there.
+pub const DEMO_TENANT: &str = "demo";
+/// See [`DEMO_TENANT`].
+pub const DEMO_CUSTOMERS: [&str; 2] = ["ada@example.com", "grace@example.com"];
+
+/// Where `dev` keeps what it keeps: as told, or `.doorcode/` beside the current folder's Cargo.toml, or else in the
+/// user's data folder.
+pub fn data_dir(told: Option<&Path>) -> Result<PathBuf, CommandError> {
+    if let Some(told) = told {
+        return Ok(std::path::absolute(told)?);
+    }
+    let here = std::env::current_dir()?;
+    if here.join("Cargo.toml").is_file() {
+        return Ok(here.join(".doorcode"));
+    }
+    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    data.or_else(home).map(|data| data.join("doorcode")).ok_or_else(|| {
+        CommandError::failed("there is no place for data: neither XDG_DATA_HOME nor HOME is set", "give --data-dir DIR")
+    })
+}
+
+/// The key that wraps the dev database's keys; made once.
+pub fn master_key(home: &Path) -> Result<MasterKey, CommandError> {
+    let path = home.join("master.key");
+    match fs::read(&path) {
+        Ok(bytes) => {
+            let bytes = Zeroizing::new(bytes);
+            let key = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| {
+                CommandError::failed(
+                    format!("{} is damaged: it holds {} bytes instead of 32", path.display(), bytes.len()),
+                    format!("remove {} to start anew", home.display()),
+                )
+            })?;
+            Ok(MasterKey::new(Zeroizing::new(key)))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_master_key(home, &path),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Written beside and renamed, so that a killed start leaves no half of a key.
+fn make_master_key(home: &Path, path: &Path) -> Result<MasterKey, CommandError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(home)?;
+    let mut key = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut key[..]).map_err(|error| CommandError::failed(format!("no random numbers: {error}"), ""))?;
+    let draft = path.with_extension(format!("new.{}", std::process::id()));
+    let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&draft)?;
+    file.write_all(&key[..])?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    Ok(MasterKey::new(key))
+}
+
+/// Makes the demo tenant and its customers where they are missing.
+pub async fn make_demo(directory: &Directory) -> Result<(), DirectoryError> {
+    let new = NewTenant {
+        slug: DEMO_TENANT.to_owned(),
+        name: "Demo".to_owned(),
+        portal_host: None,
+        step_up: StepUp::Base32,
+        origins: Vec::new(),
+    };
+    match directory.add_tenant(&new).await {
+        Ok(_) | Err(DirectoryError::TenantExists { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    for email in DEMO_CUSTOMERS {
+        directory.add_customer(DEMO_TENANT, email).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once() {
+        let home = std::env::temp_dir().join(format!("doorcode-dev-{}", std::process::id()));
+        let first = master_key(&home).unwrap();
+        assert!(master_key(&home).unwrap() == first);
+        fs::write(home.join("master.key"), b"short").unwrap();
+        assert!(master_key(&home).unwrap_err().to_string().contains("5 bytes"));
+        fs::remove_dir_all(home).unwrap();
+    }
+}
