@@ -206,6 +206,8 @@ fn the_master_key_is_read_from_value_or_file_in_any_spelling() {
         let key = load("", &[env]).unwrap().config.master_key.key.unwrap();
         assert_eq!((key.reveal()[0], key.reveal()[31]), (0, 255), "{env:?}");
     }
+    let open = load("", &[("DOORCODE__MASTER_KEY__FILE", &path)]).unwrap().config.warnings();
+    assert!(open.len() == 1 && open[0].contains("chmod 400"), "{open:?}");
     let both = [("DOORCODE__MASTER_KEY__VALUE", hex.as_str()), ("DOORCODE__MASTER_KEY__FILE", &path)];
     assert!(error("", &both).to_string().contains("not both"));
 }
