@@ -313,7 +313,7 @@ pub enum SessionCommand {
     },
     /// End one session, or all of a customer
     #[command(after_help = "\
-With an address, all sessions of the customer end and its device cookies are no longer known. Access tokens that are out \
+With an address, all sessions of the customer end and its devices are no longer known. Access tokens that are out \
 stay valid until they expire, for at most an hour.
 
 Examples:
