@@ -44,7 +44,7 @@ pub struct Cli {
 pub enum Command {
     /// Run everything on this machine: a private Postgres, a demo tenant, mails kept for reading
     #[command(after_help = "\
-Starts a Postgres of its own (or uses DATABASE_URL), migrates it, makes the tenant `demo` with the customers
+Starts a Postgres of its own (or uses DATABASE_URL), migrates it, makes the tenant `demo` with the customers \
 ada@example.com and grace@example.com, and prints one line that starts with `ready` when it serves.
 
 Examples:
@@ -61,13 +61,13 @@ Then:
     #[command(after_help = "\
 Examples:
   doorcode serve --config /etc/doorcode.toml
-  DATABASE_URL=postgres://doorcode@db/doorcode DOORCODE__MASTER_KEY__VALUE_FILE=/run/secrets/master doorcode serve
+  DOORCODE__MASTER_KEY__VALUE_FILE=/run/secrets/master doorcode serve
 
 SIGTERM and Ctrl-C drain: nothing new is accepted, what was admitted is finished, mail that is due waits for the next start.")]
     Serve,
     /// Bring the database's schema up to this version
     #[command(after_help = "\
-Safe to run at any time and from many machines at once: one of them does the work. A database that is newer than this
+Safe to run at any time and from many machines at once: one of them does the work. A database that is newer than this \
 program is refused.
 
 Example:
@@ -113,7 +113,7 @@ Examples:
     Keys(KeysCommand),
     /// After restoring a backup: end the sessions and clear the codes that the backup brought back
     #[command(after_help = "\
-A restored database knows sessions that were ended and guesses that were not yet spent. This ends every session and
+A restored database knows sessions that were ended and guesses that were not yet spent. This ends every session and \
 clears every code; customers log in anew.
 
 Example:
@@ -144,12 +144,13 @@ pub struct DevArgs {
 pub enum TenantCommand {
     /// Make a tenant
     #[command(after_help = "\
-The slug is what portals send as `tenant_slug`: a-z, 0-9 and '-', never changed later. Origins are the web pages whose
+The slug is what portals send as `tenant_slug`: a-z, 0-9 and '-', never changed later. Origins are the web pages whose \
 cookies and cross-origin calls belong to this tenant; each belongs to one tenant only.
 
 Examples:
   doorcode tenant add acme --name 'Acme Ltd'
-  doorcode tenant add acme --name 'Acme Ltd' --origin https://portal.acme.com --portal-host portal.acme.com")]
+  doorcode tenant add acme --name 'Acme Ltd' --origin https://portal.acme.com
+  doorcode tenant add acme --name 'Acme Ltd' --portal-host portal.acme.com")]
     Add {
         /// What portals send
         slug: String,
@@ -184,7 +185,7 @@ Examples:
     },
     /// Change a tenant
     #[command(after_help = "\
-Keys: name, portal_host, step_up (base32 or digits), origins (all of them, separated by commas). An empty portal_host or
+Keys: name, portal_host, step_up (base32 or digits), origins (all of them, separated by commas). An empty portal_host or \
 origins takes it away.
 
 Examples:
@@ -242,8 +243,8 @@ Example:
     },
     /// Make customers of a CSV file's lines: 100,000 in seconds
     #[command(after_help = "\
-One address a line, or columns named by a header line: `email`, and `customer_id` (a UUID) to keep ids that exist
-elsewhere. Lines that cannot be customers are reported by number and the others are taken; the exit code is 1 if there
+One address a line, or columns named by a header line: `email`, and `customer_id` (a UUID) to keep ids that exist \
+elsewhere. Lines that cannot be customers are reported by number and the others are taken; the exit code is 1 if there \
 were any. Repeating an import changes nothing.
 
 Examples:
@@ -312,7 +313,7 @@ pub enum SessionCommand {
     },
     /// End one session, or all of a customer
     #[command(after_help = "\
-With an address, all sessions of the customer end and its device cookies are no longer known. Access tokens that are out
+With an address, all sessions of the customer end and its devices are no longer known. Access tokens that are out \
 stay valid until they expire, for at most an hour.
 
 Examples:

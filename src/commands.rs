@@ -28,7 +28,9 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CommandError> {
     }
     let loaded = Config::load(cli.config.as_deref(), environment())?;
     telemetry::start(&loaded.config.log, matches!(cli.command, Command::Serve));
-    warn(&loaded);
+    if matches!(cli.command, Command::Serve | Command::Dev(_)) {
+        warn(&loaded);
+    }
     let data_dir = cli.data_dir.as_deref();
     let directory = || connect::directory(&loaded.config, data_dir);
     match cli.command {
@@ -53,6 +55,7 @@ fn environment() -> impl Iterator<Item = (String, String)> {
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
 }
 
+/// Says aloud what is allowed and dangerous, at every start of a service.
 fn warn(loaded: &Loaded) {
     for warning in loaded.config.warnings() {
         tracing::warn!("{warning}");

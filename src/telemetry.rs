@@ -130,4 +130,26 @@ mod tests {
             }
         }
     }
+
+    /// Promise 8: a panic is logged with its place and without its text.
+    #[test]
+    fn a_panic_is_logged_without_its_text() {
+        let sink = Sink::default();
+        let make = {
+            let sink = sink.clone();
+            move || sink.clone()
+        };
+        let subscriber =
+            tracing_subscriber::registry().with(tracing_subscriber::fmt::layer().with_writer(make));
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(log_panic));
+        let panicked = tracing::subscriber::with_default(subscriber, || {
+            std::panic::catch_unwind(|| panic!("code 123456"))
+        });
+        std::panic::set_hook(before);
+        assert!(panicked.is_err());
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("panicked") && text.contains("src/telemetry.rs:"), "{text}");
+        assert!(!text.contains("123456"), "{text}");
+    }
 }

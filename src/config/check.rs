@@ -4,6 +4,8 @@ use super::error::Problem;
 use super::{Config, SmtpTls};
 use doorcode_domain::email::Email;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// The longest life of a code (STANDARDS A3); also where NIST SP 800-63B-4 draws the line.
@@ -136,12 +138,19 @@ impl Config {
         if self.mail.smtp.tls == SmtpTls::None && !self.relay_is_local() {
             warnings.push("mail.smtp.tls is \"none\": codes travel to the relay in the clear".to_owned());
         }
+        if let Some(path) = self.master_key.file.as_deref().filter(|path| everybody_reads(path)) {
+            warnings.push(format!("{} can be read by everybody: chmod 400 it", path.display()));
+        }
         if self.http.trusted_proxies.iter().any(|network| network.prefix == 0) {
             warnings
                 .push("http.trusted_proxies trusts everybody: clients choose their own address".to_owned());
         }
         warnings
     }
+}
+
+fn everybody_reads(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
 }
 
 struct Problems(Vec<Problem>);

@@ -76,7 +76,13 @@ impl Layers {
 
     /// Finds the place of each problem: environment over file over defaults.
     pub(super) fn locate(&self, problems: Vec<Problem>) -> ConfigError {
-        ConfigError { faults: problems.into_iter().map(|problem| self.fault(problem)).collect() }
+        let mut faults: Vec<Fault> = problems.into_iter().map(|problem| self.fault(problem)).collect();
+        // Those of the file in its order; the sort is stable, so the others keep theirs.
+        faults.sort_by_key(|fault| match fault.origin {
+            Origin::File { line, .. } => line,
+            _ => usize::MAX,
+        });
+        ConfigError { faults }
     }
 
     pub(super) fn settings(&self) -> Vec<Setting> {
@@ -103,7 +109,7 @@ impl Layers {
         self.file = Some(File { path: shown, text });
         let mut problems = Vec::new();
         overlay(&mut self.merged, &self.defaults, table, "", &mut problems);
-        Ok(problems.into_iter().map(|problem| self.fault(problem)).collect())
+        Ok(self.locate(problems).faults)
     }
 
     fn fault(&self, problem: Problem) -> Fault {

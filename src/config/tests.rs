@@ -40,14 +40,15 @@ fn the_defaults_are_a_configuration_that_warns_of_nothing() {
 
 #[test]
 fn every_default_is_explained() {
-    let mut explained = false;
+    // These stand under the comment of the line above them.
+    let shared = ["value", "login_per_hour", "port", "username", "password"];
+    let mut above = "";
     for line in DEFAULTS.lines() {
-        match line.chars().next() {
-            Some('#') => explained = true,
-            Some('[') | None => explained = false,
-            // `login_per_hour` stands under the comment of `login_per_minute`: one comment may serve a block.
-            Some(_) => assert!(explained || line.starts_with("port"), "no comment above: {line}"),
+        if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            let named = shared.contains(&key) && !above.is_empty();
+            assert!(named || above.starts_with('#'), "no comment above: {line}");
         }
+        above = line;
     }
 }
 
@@ -206,6 +207,8 @@ fn the_master_key_is_read_from_value_or_file_in_any_spelling() {
         let key = load("", &[env]).unwrap().config.master_key.key.unwrap();
         assert_eq!((key.reveal()[0], key.reveal()[31]), (0, 255), "{env:?}");
     }
+    let open = load("", &[("DOORCODE__MASTER_KEY__FILE", &path)]).unwrap().config.warnings();
+    assert!(open.len() == 1 && open[0].contains("chmod 400"), "{open:?}");
     let both = [("DOORCODE__MASTER_KEY__VALUE", hex.as_str()), ("DOORCODE__MASTER_KEY__FILE", &path)];
     assert!(error("", &both).to_string().contains("not both"));
 }

@@ -80,7 +80,7 @@ impl Directory {
         self.on_customer(sql::CUSTOMERS_ENABLE, slug, email).await
     }
 
-    /// Deletes a customer and its sessions. What its address has spent of its budgets stays spent.
+    /// Deletes a customer, its sessions and known devices. What its address has spent of its budgets stays spent.
     pub async fn delete_customer(&self, slug: &str, email: &str) -> Result<Ended, DirectoryError> {
         self.on_customer(sql::CUSTOMERS_DELETE, slug, email).await
     }

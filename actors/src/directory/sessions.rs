@@ -53,7 +53,7 @@ impl Directory {
         }
     }
 
-    /// Ends all sessions of a customer and makes its device cookies strangers (E14).
+    /// Ends all sessions of a customer and makes its devices and networks strangers (E14).
     pub async fn revoke_sessions(&self, slug: &str, email: &str) -> Result<Ended, DirectoryError> {
         self.on_customer(sql::SESSIONS_REVOKE_CUSTOMER, slug, email).await
     }

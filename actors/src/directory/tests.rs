@@ -16,13 +16,16 @@ const SCHEMA: &str = "
         step_up smallint NOT NULL, disabled boolean NOT NULL, created_us bigint NOT NULL);
     CREATE TABLE origins (origin text PRIMARY KEY, tenant_id uuid NOT NULL);
     CREATE TABLE customers (tenant_id uuid NOT NULL, customer_id uuid NOT NULL, address_key uuid NOT NULL,
-        email text NOT NULL, disabled boolean NOT NULL, device_epoch int NOT NULL, created_us bigint NOT NULL,
+        email text NOT NULL, disabled boolean NOT NULL, created_us bigint NOT NULL,
         PRIMARY KEY (tenant_id, customer_id), UNIQUE (tenant_id, address_key));
     CREATE TABLE sessions (tenant_id uuid NOT NULL, session_key uuid NOT NULL, customer_id uuid NOT NULL,
         created_us bigint NOT NULL, generation int NOT NULL, branch int NOT NULL, prev_branch int NOT NULL,
         rotated_us bigint NOT NULL, idle_until_us bigint NOT NULL, expires_us bigint NOT NULL,
         PRIMARY KEY (tenant_id, session_key));
-    CREATE INDEX ON sessions (tenant_id, customer_id);";
+    CREATE INDEX ON sessions (tenant_id, customer_id);
+    CREATE TABLE challenges (tenant_id uuid NOT NULL, address_key uuid NOT NULL, s_digit_tat bigint NOT NULL DEFAULT 7,
+        devices_from_us bigint NOT NULL DEFAULT 0, known_tags bigint[] NOT NULL DEFAULT '{5}',
+        known_days int[] NOT NULL DEFAULT '{20000}', PRIMARY KEY (tenant_id, address_key));";
 
 struct World {
     directory: Directory,
@@ -52,6 +55,25 @@ impl World {
 
     async fn tenant(&self, slug: &str) -> Tenant {
         self.directory.add_tenant(&new_tenant(slug, &[])).await.unwrap()
+    }
+
+    /// Gives every customer of a tenant a row with a known network and a spent budget.
+    async fn challenges(&self, tenant: &Tenant) {
+        let client = self.pool.get().await.unwrap();
+        let statement =
+            "INSERT INTO challenges SELECT tenant_id, address_key FROM customers WHERE tenant_id = $1";
+        client.execute(statement, &[&tenant.tenant_id.0]).await.unwrap();
+    }
+
+    /// How many rows know nobody any more, and how many still know somebody; all with their budgets.
+    async fn strangers(&self, tenant: &Tenant) -> (i64, i64) {
+        let client = self.pool.get().await.unwrap();
+        let statement = "
+            SELECT count(*) FILTER (WHERE devices_from_us > 0 AND known_tags = '{}' AND known_days = '{}'),
+                   count(*) FILTER (WHERE devices_from_us = 0 AND known_tags = '{5}')
+            FROM challenges WHERE tenant_id = $1 AND s_digit_tat = 7";
+        let row = client.query_one(statement, &[&tenant.tenant_id.0]).await.unwrap();
+        (row.get(0), row.get(1))
     }
 
     async fn session(&self, tenant: &Tenant, customer: CustomerId, life_s: f64) -> SessionKey {
@@ -175,7 +197,9 @@ async fn customers_come_and_go(world: &World) {
     world.session(&tenant, id, 600.0).await;
     let figures = directory.tenant_figures(tenant.tenant_id).await.unwrap();
     assert_eq!(figures, Figures { customers: 1, disabled_customers: 0, live_sessions: 1 });
+    world.challenges(&tenant).await;
     assert_eq!(directory.delete_customer("shop", "ada@example.com").await.unwrap().sessions, 1);
+    assert_eq!(world.strangers(&tenant).await, (1, 0), "who gets the address next inherits no known device");
     assert!(matches!(
         directory.customer("shop", "ada@example.com").await,
         Err(DirectoryError::NoSuchCustomer { .. })
@@ -226,14 +250,17 @@ async fn sessions_are_listed_and_ended(world: &World) {
     assert!(matches!(twice, Err(DirectoryError::NoSuchSession { .. })));
     let foreign = directory.revoke_session("other", new).await;
     assert!(matches!(foreign, Err(DirectoryError::NoSuchSession { .. })), "a session is its tenant's only");
-    directory.revoke_sessions("logins", "grace@example.com").await.unwrap();
+    directory.add_customer("logins", "other@example.com").await.unwrap();
+    world.challenges(&tenant).await;
+    assert_eq!(world.strangers(&tenant).await, (0, 2));
+    let ended = directory.revoke_sessions("logins", "grace@example.com").await.unwrap();
+    assert_eq!(ended, Ended { customer_id: id, sessions: 2 }, "the live one and the idle one");
     assert!(directory.sessions("logins", "grace@example.com").await.unwrap().is_empty());
-    let client = world.pool.get().await.unwrap();
-    let row = client
-        .query_one("SELECT device_epoch FROM customers WHERE customer_id = $1", &[&id.0])
-        .await
-        .unwrap();
-    assert_eq!(row.get::<_, i32>(0), 1, "device cookies are strangers now");
+    assert_eq!(
+        world.strangers(&tenant).await,
+        (1, 1),
+        "devices and networks are strangers now, budgets stay"
+    );
 }
 
 fn row(line: u64, email: &str, id: Option<Uuid>) -> Result<ImportRow, RefusedLine> {

@@ -1,9 +1,16 @@
 -- Disables a customer and ends all of its sessions, in one step.
 WITH customer AS (
     UPDATE customers SET disabled = true WHERE tenant_id = $1 AND address_key = $2 RETURNING customer_id
+), locked AS (
+    -- In key order, as the ledger locks them, so that the two cannot deadlock.
+    SELECT s.session_key
+    FROM sessions s JOIN customer c ON s.customer_id = c.customer_id
+    WHERE s.tenant_id = $1
+    ORDER BY s.session_key
+    FOR UPDATE OF s
 ), ended AS (
-    DELETE FROM sessions s USING customer c
-    WHERE s.tenant_id = $1 AND s.customer_id = c.customer_id
+    DELETE FROM sessions s USING locked l
+    WHERE s.tenant_id = $1 AND s.session_key = l.session_key
     RETURNING s.session_key
 )
 SELECT c.customer_id, (SELECT count(*) FROM ended) FROM customer c
