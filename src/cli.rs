@@ -1,8 +1,8 @@
 //! The command line: its words and its help. What the commands do is in [`commands`](crate::commands).
 
+use crate::loadtest::LoadArgs;
 use clap::{Args, Parser, Subcommand};
 use doorcode_actors::directory::{Origin, PortalHost, StepUp};
-use jiff::Timestamp;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -108,21 +108,8 @@ Examples:
     /// Who is logged in: list, revoke
     #[command(subcommand)]
     Session(SessionCommand),
-    /// Signing and purpose keys: list, rotate, rewrap
-    #[command(subcommand)]
-    Keys(KeysCommand),
-    /// After restoring a backup: end the sessions and clear the codes that the backup brought back
-    #[command(after_help = "\
-A restored database knows sessions that were ended and guesses that were not yet spent. This ends every session and \
-clears every code; customers log in anew.
-
-Example:
-  doorcode recover --restored-to 2026-11-23T02:00:00Z")]
-    Recover {
-        /// The moment that the restored data is of
-        #[arg(long, value_name = "TIME")]
-        restored_to: Timestamp,
-    },
+    /// Put load on a running doorcode and report what it bore, or check that its limits are exact
+    Loadtest(Box<LoadArgs>),
 }
 
 /// `dev`
@@ -325,31 +312,6 @@ Examples:
         /// The customer's address, or a session's id (the `sid` claim of its access tokens)
         #[arg(value_name = "EMAIL|SESSION-ID")]
         whom: String,
-    },
-}
-
-/// `keys`
-#[derive(Clone, Debug, Subcommand)]
-pub enum KeysCommand {
-    /// List the keys by purpose, with state and age; never their material
-    #[command(after_help = "Example:\n  doorcode keys list")]
-    List {
-        /// As a JSON array
-        #[arg(long)]
-        json: bool,
-    },
-    /// Make a new signing key; the old one is published until its last token has expired
-    #[command(after_help = "Example:\n  doorcode keys rotate")]
-    Rotate,
-    /// Wrap all keys with another master key; tokens and codes stay valid
-    #[command(after_help = "\
-Example:
-  doorcode keys rewrap --new-master-key-file new-master.key
-  (then give the new key to every replica)")]
-    Rewrap {
-        /// 32 bytes as base64 or hex
-        #[arg(long, value_name = "FILE")]
-        new_master_key_file: PathBuf,
     },
 }
 

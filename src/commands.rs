@@ -6,9 +6,8 @@ mod customer;
 mod error;
 mod healthcheck;
 mod import;
-mod keys;
+mod loadtest;
 mod migrate;
-mod recover;
 mod run;
 mod session;
 mod table;
@@ -44,8 +43,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CommandError> {
         }
         Command::Customer(command) => customer::run(&directory().await?, command, out).await,
         Command::Session(command) => session::run(&directory().await?, command, out).await,
-        Command::Keys(command) => keys::run(&loaded.config, data_dir, command, out).await,
-        Command::Recover { restored_to } => recover::run(&loaded.config, data_dir, restored_to, out).await,
+        Command::Loadtest(args) => loadtest::run(*args, out).await,
     }
 }
 

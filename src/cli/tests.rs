@@ -29,9 +29,6 @@ fn the_words_are_the_contract_s() {
         "doorcode customer delete acme a@b.c",
         "doorcode session list acme a@b.c --json",
         "doorcode session revoke acme a@b.c",
-        "doorcode keys list --json",
-        "doorcode keys rotate",
-        "doorcode recover --restored-to 2026-11-23T02:00:00Z",
     ] {
         parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
@@ -48,7 +45,6 @@ fn wrong_usage_is_exit_code_2() {
         "doorcode tenant set acme nmae=x",
         "doorcode tenant set acme step_up=hex",
         "doorcode dev --listen 8080",
-        "doorcode recover --restored-to yesterday",
     ] {
         assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
     }
