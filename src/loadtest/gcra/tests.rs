@@ -104,6 +104,16 @@ fn a_stall_of_the_driver_costs_no_more_than_the_places_it_left_free() {
 }
 
 #[test]
+fn a_slow_answer_may_have_been_decided_at_once() {
+    let policy: Policy = "2/2s".parse().unwrap();
+    let seconds = Duration::from_secs;
+    let slow = Exchange { sent: seconds(0), answered: seconds(10), verdict: Verdict::Admitted };
+    let quick = Exchange { sent: seconds(5), answered: seconds(6), verdict: Verdict::Refused };
+    let found = gaps(&policy, &[slow, quick], seconds(10));
+    assert_eq!(found, Gaps { longest: seconds(6), idle: seconds(5) });
+}
+
+#[test]
 fn an_unknown_answer_may_have_taken_a_place() {
     let policy: Policy = "3/3h".parse().unwrap();
     let mut exchanges = vec![at(0, Verdict::Admitted), at(1, Verdict::Admitted), at(2, Verdict::Unknown)];
