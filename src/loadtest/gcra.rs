@@ -10,8 +10,8 @@
 //!   `(burst - 1) · T` ahead of `d`. It advances by `T` per admission, so at least `burst + ⌊(d - first) / T⌋` were
 //!   admitted before. The last refusal gives the sharpest figure; its sending time is the earliest possible `d`,
 //!   the earliest answer of an admitted request the latest possible `first`. This presumes a limit that was full
-//!   when the run began. Where requests came too far apart for the limit to stay busy (a gap longer than `T`, or
-//!   any gap with a burst of 1), each admission may have been late by the longest gap: `T` grows by it.
+//!   when the run began. A place is lost where the limit stood idle: with a burst of 2 or more, in gaps between
+//!   decisions longer than `T`, by what exceeds `T`; with a burst of 1, before every admission, by the gap.
 
 use std::fmt;
 use std::str::FromStr;
@@ -47,16 +47,16 @@ impl Policy {
         u64::from(self.burst).saturating_add(floor_div(span.as_nanos(), self.interval.as_nanos()))
     }
 
-    /// The least that was admitted before a refusal `since_first` after the first admission, when decisions were
-    /// at most `gap` apart.
-    fn least(&self, since_first: Duration, gap: Duration) -> u64 {
-        let never_idle = self.burst >= 2 && gap <= self.interval;
-        if never_idle {
-            return self.most(since_first);
-        }
-        let stored = self.interval.as_nanos().saturating_mul(u128::from(self.burst - 1));
-        let stretched = self.interval + gap;
-        floor_div(since_first.as_nanos() + gap.as_nanos() + stored, stretched.as_nanos()).saturating_add(1)
+    /// The least that was admitted before a refusal `since_first` after the first admission.
+    fn least(&self, since_first: Duration, gaps: &Gaps) -> u64 {
+        let (since_first, interval) = (since_first.as_nanos() as i128, self.interval.as_nanos() as i128);
+        let least = if self.burst >= 2 {
+            (since_first - gaps.idle.as_nanos() as i128).div_euclid(interval) + i128::from(self.burst)
+        } else {
+            let gap = gaps.longest.as_nanos() as i128;
+            (since_first + gap) / (interval + gap) + 1
+        };
+        u64::try_from(least).unwrap_or(0)
     }
 }
 
@@ -174,7 +174,7 @@ fn least(policy: &Policy, exchanges: &[Exchange]) -> u64 {
         exchanges.iter().filter(|e| e.verdict != Verdict::Refused).map(|e| e.answered).min();
     match (last_refusal, first_admission) {
         (Some(refusal), Some(first)) => {
-            policy.least(refusal.saturating_sub(first), longest_gap(exchanges, refusal))
+            policy.least(refusal.saturating_sub(first), &gaps(policy, exchanges, refusal))
         }
         // Refused without ever admitting: a limit at rest admits its burst first.
         (Some(_), None) => u64::from(policy.burst),
@@ -182,20 +182,40 @@ fn least(policy: &Policy, exchanges: &[Exchange]) -> u64 {
     }
 }
 
-/// The longest time that can have passed between two decisions before `end`, whenever in their exchanges they
-/// fell: after any moment `x`, one has come by the earliest answer to anything sent after `x`.
-fn longest_gap(exchanges: &[Exchange], end: Duration) -> Duration {
+/// How far apart decisions can have been, whenever in their exchanges they fell.
+#[derive(Debug, PartialEq, Eq)]
+struct Gaps {
+    /// The longest time between two.
+    longest: Duration,
+    /// By how much all gaps together exceeded the limit's interval.
+    idle: Duration,
+}
+
+/// Looks at the decisions before `end`. After any moment `x`, one has come by the earliest answer to anything sent
+/// after `x`; gaps that share such an answer lie side by side, so the first of them bounds their sum.
+fn gaps(policy: &Policy, exchanges: &[Exchange], end: Duration) -> Gaps {
     let mut by_sending: Vec<&Exchange> = exchanges.iter().filter(|e| e.sent <= end).collect();
-    by_sending.sort_by_key(|e| e.sent);
-    let mut longest = Duration::ZERO;
-    let mut next_answer: Option<Duration> = None;
-    for exchange in by_sending.iter().rev() {
-        if let Some(answer) = next_answer {
-            longest = longest.max(answer.saturating_sub(exchange.sent));
-        }
-        next_answer = Some(next_answer.map_or(exchange.answered, |answer| answer.min(exchange.answered)));
+    by_sending.sort_by_key(|e| std::cmp::Reverse(e.sent));
+    let mut gaps = Gaps { longest: Duration::ZERO, idle: Duration::ZERO };
+    // The earliest answer to anything later, and the longest gap that it ends.
+    let mut end_of_gap: Option<(Duration, Duration)> = None;
+    for exchange in by_sending {
+        end_of_gap = match end_of_gap {
+            None => Some((exchange.answered, Duration::ZERO)),
+            Some((answer, _)) => {
+                let gap = answer.saturating_sub(exchange.sent);
+                gaps.longest = gaps.longest.max(gap);
+                if exchange.answered < answer {
+                    gaps.idle += gap.saturating_sub(policy.interval);
+                    Some((exchange.answered, Duration::ZERO))
+                } else {
+                    Some((answer, gap))
+                }
+            }
+        };
     }
-    longest
+    gaps.idle += end_of_gap.map_or(Duration::ZERO, |(_, gap)| gap.saturating_sub(policy.interval));
+    gaps
 }
 
 /// Checks every window that starts with the sending of an admitted request and ends with the answer of one.

@@ -6,7 +6,8 @@ use super::*;
 
 mod stub;
 
-const CLIENT: Limit = Limit(20, Duration::from_millis(50));
+/// Its interval is longer than any stall of a busy machine, and the run ends well between two places coming free.
+const CLIENT: Limit = Limit(20, Duration::from_millis(250));
 const MAIL: Limit = Limit(3, Duration::from_secs(3_600));
 
 fn options(scenario: ScenarioName, address: SocketAddr) -> Options {
@@ -14,7 +15,7 @@ fn options(scenario: ScenarioName, address: SocketAddr) -> Options {
         scenario,
         target: Target { authority: address.to_string(), address },
         connections: 4,
-        pace: Pace { warm_up: Duration::ZERO, duration: Duration::from_millis(400), steps: None },
+        pace: Pace { warm_up: Duration::ZERO, duration: Duration::from_millis(600), steps: None },
         time_limit: Duration::from_secs(2),
         tenant: "demo".to_owned(),
         addresses: Addresses::new("user{}@example.com", 0, 40).unwrap(),
@@ -170,7 +171,7 @@ async fn exact_limits_pass() {
     let report = report(&options(ScenarioName::Limits, address)).await;
     assert!(report.ok, "{report:?}");
     let [client, mail] = &report.limits[..] else { panic!("two limits: {report:?}") };
-    assert!(client.admitted > 20 && client.refused > 0 && client.most - client.least <= 2, "{client:?}");
+    assert!(client.admitted > 20 && client.refused > 0 && client.most - client.least <= 1, "{client:?}");
     assert_eq!((mail.admitted, mail.least, mail.most), (3, 3, 3));
     assert_balanced(&report);
 }
