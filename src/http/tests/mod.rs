@@ -8,6 +8,7 @@ pub(crate) mod script;
 mod sessions;
 mod smuggling;
 pub(crate) mod support;
+mod surroundings;
 mod timing;
 
 use super::ServerLimits;
