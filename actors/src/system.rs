@@ -14,7 +14,7 @@ use crate::observe::{Observer, Probe, Sights};
 use crate::postmaster::{MailCounts, Postmaster};
 use crate::runtime::{ChildSpec, Fault, Handle, Meter, Pool, Role, Supervisor, SupervisorExit, Tolerance, child};
 use crate::service::{LoginService, Parts};
-use crate::settings::{DatabaseSettings, Settings};
+use crate::settings::Settings;
 use crate::store::challenges::LoginPolicy;
 use crate::store::{DatabaseUrlError, Store, StoreError, micros};
 use crate::tenants::{Issuers, TenantDirectory, TenantLimit, Tenants};
@@ -26,7 +26,6 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use zeroize::Zeroizing;
 
 /// Why nothing was started.
 #[derive(Debug, Error)]
@@ -131,26 +130,6 @@ impl System {
         let _ = self.ended.await;
         self.store.close();
         !self.exit.gave_up()
-    }
-}
-
-impl LoginService {
-    /// A service whose actors are all down and whose database nobody can reach: every verb is refused with 503.
-    /// For tests of the edge alone.
-    ///
-    /// # Errors
-    /// None in practice: making keys can fail.
-    pub fn down() -> Result<Self, StartError> {
-        let settings = Settings {
-            public_url: "https://login.example.com".to_owned(),
-            database: DatabaseSettings { url: Zeroizing::new("host=/nonexistent".to_owned()), ..Default::default() },
-            ..Settings::default()
-        };
-        let store = Store::new(&settings.database)?;
-        let master = Arc::new(MasterKey::new(&[0; 32]).map_err(KeyError::from)?);
-        let keys = Keys::ephemeral(settings.tokens.algorithm)?;
-        let sender = parse_from(&settings.mail.from)?;
-        Ok(Wiring::new(settings, store, master, Arc::new(ArcSwap::from_pointee(keys)), sender).build().service)
     }
 }
 

@@ -9,6 +9,7 @@ mod cookies;
 mod cors;
 mod csrf;
 mod detail;
+mod door;
 mod exchange;
 mod fields;
 pub(crate) mod filters;
@@ -32,10 +33,11 @@ mod verify;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-pub(crate) use tests::support as tests_support;
+pub(crate) use tests::{script as tests_script, support as tests_support};
 
 pub use body::BodyLimits;
 pub use client::{Cidr, CidrError, TrustedProxies};
+pub use door::Door;
 pub use exchange::Exchange;
 pub use gcra::LimitClock;
 pub use hosts::HostAllowlist;
@@ -45,7 +47,6 @@ pub use portals::{Portals, SameHostOnly};
 pub use preview::Preview;
 pub use server::{ServerLimits, serve};
 
-use doorcode_actors::LoginService;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +56,7 @@ use warp::reply::Response;
 /// Everything the public listener needs.
 pub struct Public {
     /// The actors' one door.
-    pub service: LoginService,
+    pub service: Arc<dyn Door>,
     /// The callers' own limits; run [`ClientLimits::housekeeping`] beside the listener.
     pub limits: Arc<ClientLimits>,
     /// Whose `X-Forwarded-For` and `Forwarded` count. Default: nobody's.
@@ -76,9 +77,9 @@ pub struct Public {
 
 impl Public {
     /// With the defaults.
-    pub fn new(service: LoginService) -> Self {
+    pub fn new(service: impl Door) -> Self {
         Self {
-            service,
+            service: Arc::new(service),
             limits: Arc::new(ClientLimits::new(ClientLimitSettings::default(), &LimitClock::real())),
             proxies: TrustedProxies::default(),
             portals: Arc::new(SameHostOnly),

@@ -204,9 +204,12 @@ impl Connection {
         if overdue == Some(Overdue::Head) {
             let _ = timeout(LINGER, stream.write_all(too_slow().as_bytes())).await;
         }
-        tokio::select! {
-            () = linger(stream) => {}
-            _ = self.stage.wait_for(|stage| *stage == Stage::Cut) => {}
+        // While draining nothing is waited for that is not owed.
+        if *self.stage.borrow() == Stage::Serving {
+            tokio::select! {
+                () = linger(stream) => {}
+                _ = self.stage.changed() => {}
+            }
         }
     }
 }

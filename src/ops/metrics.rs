@@ -1,8 +1,8 @@
 //! The actors' snapshot as Prometheus text.
 
-use crate::http::ClientLimits;
 use crate::http::reply;
-use doorcode_actors::{KindSnapshot, LoginService};
+use crate::http::{ClientLimits, Door};
+use doorcode_actors::KindSnapshot;
 use http::StatusCode;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use warp::reply::Response;
 
 /// Adds what is looked up at each scrape.
-pub fn register(registry: &mut Registry, service: LoginService, limits: Arc<ClientLimits>) {
+pub fn register(registry: &mut Registry, service: Arc<dyn Door>, limits: Arc<ClientLimits>) {
     registry.register_collector(Box::new(Tree(service)));
     registry.register_collector(Box::new(Callers(limits)));
 }
@@ -35,7 +35,7 @@ pub fn text(registry: &Registry) -> Response {
     }
 }
 
-struct Tree(LoginService);
+struct Tree(Arc<dyn Door>);
 
 impl fmt::Debug for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

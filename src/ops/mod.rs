@@ -11,8 +11,7 @@ pub use faults::Faults;
 use crate::http::filters::{at, finished, only};
 use crate::http::preview::html;
 use crate::http::reply::{self, Problem};
-use crate::http::{ClientLimits, HostAllowlist, HttpMetrics};
-use doorcode_actors::LoginService;
+use crate::http::{ClientLimits, Door, HostAllowlist, HttpMetrics};
 use futures_util::future::ready;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode};
@@ -23,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 use warp::filters::BoxedFilter;
+use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
@@ -34,7 +34,7 @@ const GET: &[Method] = &[Method::GET, Method::HEAD];
 /// Everything the ops listener needs.
 pub struct Ops {
     /// The actors' one door.
-    pub service: LoginService,
+    pub service: Arc<dyn Door>,
     /// The public listener's counters.
     pub http: Arc<HttpMetrics>,
     /// The public listener's limits: how many callers they hold.
@@ -49,8 +49,8 @@ pub struct Ops {
 
 impl Ops {
     /// Without an admin API.
-    pub fn new(service: LoginService, http: Arc<HttpMetrics>, limits: Arc<ClientLimits>) -> Self {
-        Self { service, http, limits, hosts: HostAllowlist::default(), admin: None, faults: None }
+    pub fn new(service: impl Door, http: Arc<HttpMetrics>, limits: Arc<ClientLimits>) -> Self {
+        Self { service: Arc::new(service), http, limits, hosts: HostAllowlist::default(), admin: None, faults: None }
     }
 }
 
@@ -61,7 +61,7 @@ pub fn routes(
     let nothing = || warp::any().and_then(async || Err(warp::reject::not_found())).boxed();
     let admin = ops.admin.clone().unwrap_or_else(nothing);
     let faults = ops.faults.as_ref().map_or_else(nothing, Faults::route);
-    let admin = guard().and(admin.or(faults).unify()).boxed();
+    let admin = under("/v1/admin/").and(guard()).and(admin.or(faults).unify()).boxed();
     let known = page()
         .or(livez())
         .unify()
@@ -93,12 +93,12 @@ fn readyz(ops: &Ops) -> BoxedFilter<(Response,)> {
         .and(only(GET, "GET, HEAD"))
         .then(move |_| {
             let service = service.clone();
-            async move { readiness(&service).await }
+            async move { readiness(&*service).await }
         })
         .boxed()
 }
 
-async fn readiness(service: &LoginService) -> Response {
+async fn readiness(service: &dyn Door) -> Response {
     match timeout(READY_WITHIN, service.ready()).await {
         Ok(Ok(())) => state(StatusCode::OK, "ready", &[]),
         Ok(Err(reasons)) => state(StatusCode::SERVICE_UNAVAILABLE, "not ready", &reasons),
@@ -137,6 +137,15 @@ fn prometheus(ops: &Ops) -> BoxedFilter<(Response,)> {
     at("/metrics", "metrics").and(only(GET, "GET, HEAD")).map(move |_| metrics::text(&registry)).boxed()
 }
 
+/// Every path that begins so.
+fn under(prefix: &'static str) -> impl Filter<Extract = (), Error = Rejection> + Clone {
+    warp::path::full()
+        .and_then(move |full: FullPath| {
+            ready(if full.as_str().starts_with(prefix) { Ok(()) } else { Err(warp::reject::not_found()) })
+        })
+        .untuple_one()
+}
+
 /// What may change something: JSON, from a page of this listener or from a holder of an admin key. Whether the key is
 /// right is for the admin API to say; that there is one shows that no other site's page sent it.
 fn guard() -> impl Filter<Extract = (), Error = Rejection> + Clone {
@@ -162,13 +171,15 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::tests_script::{Mood, Script};
     use crate::http::tests_support::{Answer, raw};
     use crate::http::{ClientLimitSettings, LimitClock, ServerLimits, serve};
+    use doorcode_actors::Refusal;
     use tokio::net::TcpListener;
 
-    async fn ops(admin: Option<BoxedFilter<(Response,)>>) -> std::net::SocketAddr {
+    async fn ops(mood: Mood, admin: Option<BoxedFilter<(Response,)>>) -> std::net::SocketAddr {
         let limits = Arc::new(ClientLimits::new(ClientLimitSettings::default(), &LimitClock::real()));
-        let ops = Ops { admin, ..Ops::new(LoginService::down().unwrap(), Arc::default(), limits) };
+        let ops = Ops { admin, ..Ops::new(Script::new(mood), Arc::default(), limits) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::spawn(serve(listener, routes(ops), ServerLimits::default(), std::future::pending()));
@@ -181,11 +192,10 @@ mod tests {
 
     #[tokio::test]
     async fn probes_and_views() {
-        let addr = ops(None).await;
+        let addr = ops(Mood::Sound, None).await;
         assert_eq!(get(addr, "/livez").await.status, 200);
-        let ready = get(addr, "/readyz").await;
-        assert_eq!((ready.status, ready.body.contains("nothing runs yet")), (503, true), "{ready:?}");
-        assert_eq!(get(addr, "/actors").await.body, r#"{"actors":[]}"#);
+        assert_eq!(get(addr, "/readyz").await.body, r#"{"status":"ready","reasons":[]}"#);
+        assert!(get(addr, "/actors").await.body.starts_with(r#"{"actors":[]"#));
         let page = get(addr, "/").await;
         assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
         assert!(page.header("content-security-policy").is_some(), "F13");
@@ -200,10 +210,21 @@ mod tests {
         }
     }
 
+    /// Readiness is asked of the actors: one that is silent, or all of them, is told.
+    #[tokio::test]
+    async fn silent_actors_are_not_ready() {
+        let refusing = ops(Mood::Refuses(Refusal::Unavailable), None).await;
+        let answer = get(refusing, "/readyz").await;
+        assert_eq!((answer.status, answer.body.contains("ledger.login")), (503, true), "{answer:?}");
+        let hanging = ops(Mood::Hangs, None).await;
+        assert_eq!(get(hanging, "/readyz").await.status, 503);
+        assert_eq!(get(hanging, "/livez").await.status, 200);
+    }
+
     /// A name that another site's page made up is not answered.
     #[tokio::test]
     async fn unknown_hosts_are_refused() {
-        let addr = ops(None).await;
+        let addr = ops(Mood::Sound, None).await;
         for host in ["evil.example", "evil.example:8081"] {
             let answer = raw(addr, format!("GET /actors HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await;
             assert_eq!(answer.status, 421, "{host}");
@@ -214,7 +235,7 @@ mod tests {
     #[tokio::test]
     async fn posts_must_be_meant() {
         let admin = warp::any().map(reply::no_content).boxed();
-        let addr = ops(Some(admin)).await;
+        let addr = ops(Mood::Sound, Some(admin)).await;
         let post = async |lines: &str| {
             let head =
                 format!("POST /v1/admin/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n{lines}\r\n");

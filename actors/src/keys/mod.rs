@@ -70,28 +70,6 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// Keys of no database, gone with the process.
-    pub(crate) fn ephemeral(algorithm: Algorithm) -> Result<Self, KeyError> {
-        let fresh = || -> Result<MacKey, KeyError> {
-            let mut material = Zeroizing::new(vec![0; MacKey::BYTES]);
-            aws_lc_rs::rand::fill(&mut material).map_err(|_| SigningKeyError::Library)?;
-            MacKey::new(&material).map_err(|_| KeyError::Damaged("ephemeral"))
-        };
-        let signer = Arc::new(SigningKey::from_pkcs8(algorithm, &SigningKey::generate(algorithm)?)?);
-        Ok(Self {
-            address: fresh()?,
-            code_mac: fresh()?,
-            code_derivation: fresh()?,
-            session_hash: fresh()?,
-            device: fresh()?,
-            client_tag: fresh()?,
-            refresh_version: 1,
-            refresh: BTreeMap::from([(1, fresh()?)]),
-            signer,
-            jwks: Arc::from("{\"keys\":[]}"),
-        })
-    }
-
     /// The address key alone, for administration.
     pub(crate) async fn address(store: &Store, master: &MasterKey) -> Result<MacKey, KeyError> {
         let mut purposes = load_purposes(store, master).await?;

@@ -2,23 +2,22 @@
 
 use super::support::{Edge, LOGIN, post};
 
-/// The thin whole: each endpoint answers in its own way, and reaches the service.
+/// Each endpoint answers in its own way.
 #[tokio::test]
 async fn all_endpoints_answer() {
     let edge = Edge::unlimited().await;
     let code = r#"{"code":"123456","email":"ann@acme.io","tenant_slug":"acme"}"#;
     for (path, body, status) in [
-        (LOGIN, r#"{"email":"ann@acme.io","tenant_slug":"acme"}"#, 503),
-        ("/v1/customer-auth/verify", code, 503),
-        ("/v1/customer-auth/token", code, 503),
-        ("/v1/customer-auth/refresh", r#"{"refresh_token":"x"}"#, 503),
+        (LOGIN, r#"{"email":"ann@acme.io","tenant_slug":"acme"}"#, 200),
+        ("/v1/customer-auth/verify", code, 200),
+        ("/v1/customer-auth/token", code, 200),
+        ("/v1/customer-auth/refresh", r#"{"refresh_token":"good"}"#, 200),
         ("/v1/customer-auth/refresh", "", 401),
-        ("/v1/customer-auth/logout", r#"{"refresh_token":"x"}"#, 503),
+        ("/v1/customer-auth/logout", r#"{"refresh_token":"x"}"#, 204),
         ("/v1/customer-auth/logout", "", 204),
     ] {
         let answer = edge.post(path, "", body).await;
         assert_eq!(answer.status, status, "{path} {answer:?}");
-        assert_eq!(answer.header("retry-after").is_some(), status == 503);
     }
     let keys = edge.send(b"GET /.well-known/jwks.json HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert_eq!((keys.status, keys.body.as_str()), (200, "{\"keys\":[]}"));

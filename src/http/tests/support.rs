@@ -1,7 +1,7 @@
 //! An edge on a port of its own, and a client that can say anything.
 
+use super::script::Script;
 use crate::http::{ClientLimitSettings, ClientLimits, LimitClock, Public, ServerLimits, routes, serve};
-use doorcode_actors::LoginService;
 use governor::clock::FakeRelativeClock;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Edge {
 
     /// An edge whose settings differ from the default, client limits off unless switched on again.
     pub async fn with(change: impl FnOnce(&mut Public), server: ServerLimits) -> Self {
-        let mut public = Public::new(LoginService::down().unwrap());
+        let mut public = Public::new(Script::default());
         let off = ClientLimitSettings { enabled: false, ..Default::default() };
         public.limits = Arc::new(ClientLimits::new(off, &LimitClock::real()));
         change(&mut public);

@@ -1,0 +1,94 @@
+//! The service as the edge sees it. The one real door is [`LoginService`]; the edge's own tests open a scripted one, so
+//! that parsing, cookies and sockets are tried without a database.
+
+use doorcode_actors::{Caller, Login, LoginService, RefreshError, Refusal, TreeSnapshot, VerifyError};
+use doorcode_domain::email::Email;
+use doorcode_domain::{TenantSlug, TypedCode};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+
+/// See [`LoginService`] for what each verb promises.
+pub trait Door: Send + Sync + 'static {
+    /// `/login`.
+    fn request_code<'a>(
+        &'a self,
+        caller: &'a Caller,
+        tenant: &'a TenantSlug,
+        email: &'a Email,
+    ) -> BoxFuture<'a, Result<(), Refusal>>;
+
+    /// `/verify` and `/token`.
+    fn verify<'a>(
+        &'a self,
+        caller: &'a Caller,
+        tenant: &'a TenantSlug,
+        email: &'a Email,
+        code: &'a TypedCode,
+        presented: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Login, VerifyError>>;
+
+    /// `/refresh`.
+    fn refresh<'a>(
+        &'a self,
+        caller: &'a Caller,
+        token: &'a str,
+    ) -> BoxFuture<'a, Result<Login, RefreshError>>;
+
+    /// `/logout`.
+    fn logout<'a>(&'a self, caller: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>>;
+
+    /// The published keys.
+    fn jwks(&self) -> Arc<str>;
+
+    /// Whether every actor answers.
+    fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>>;
+
+    /// The supervision tree.
+    fn snapshot(&self) -> TreeSnapshot;
+}
+
+impl Door for LoginService {
+    fn request_code<'a>(
+        &'a self,
+        caller: &'a Caller,
+        tenant: &'a TenantSlug,
+        email: &'a Email,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(self.request_code(caller, tenant, email))
+    }
+
+    fn verify<'a>(
+        &'a self,
+        caller: &'a Caller,
+        tenant: &'a TenantSlug,
+        email: &'a Email,
+        code: &'a TypedCode,
+        presented: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Login, VerifyError>> {
+        Box::pin(self.verify(caller, tenant, email, code, presented))
+    }
+
+    fn refresh<'a>(
+        &'a self,
+        caller: &'a Caller,
+        token: &'a str,
+    ) -> BoxFuture<'a, Result<Login, RefreshError>> {
+        Box::pin(self.refresh(caller, token))
+    }
+
+    fn logout<'a>(&'a self, caller: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(self.logout(caller, token))
+    }
+
+    fn jwks(&self) -> Arc<str> {
+        self.jwks()
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
+        Box::pin(self.ready())
+    }
+
+    fn snapshot(&self) -> TreeSnapshot {
+        self.snapshot()
+    }
+}

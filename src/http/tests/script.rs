@@ -1,0 +1,119 @@
+//! A door that does as it is told: what a real service answers to real callers is tried elsewhere, over Postgres.
+
+use crate::http::Door;
+use doorcode_actors::{Caller, Login, RefreshError, Refusal, TreeSnapshot, VerifyError};
+use doorcode_domain::email::Email;
+use doorcode_domain::{CustomerId, TenantId, TenantSlug, TypedCode};
+use futures_util::future::{BoxFuture, pending, ready};
+use std::sync::{Arc, Mutex};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+pub const ACME: TenantId = TenantId(Uuid::from_u128(0xacce));
+pub const OTHER: TenantId = TenantId(Uuid::from_u128(0x07e5));
+
+/// What the door answers, and what it was asked.
+#[derive(Clone, Default)]
+pub struct Script {
+    asked: Arc<Mutex<Vec<String>>>,
+    mood: Mood,
+}
+
+#[derive(Clone, Copy, Default)]
+pub enum Mood {
+    /// Code 123456 is right, refresh token `good-…` is good; nothing else is.
+    #[default]
+    Sound,
+    /// Refuses everything so.
+    Refuses(Refusal),
+    /// Knows nobody.
+    Stranger,
+    /// Never answers.
+    Hangs,
+}
+
+impl Script {
+    pub fn new(mood: Mood) -> Self {
+        Self { mood, ..Self::default() }
+    }
+
+    /// What was asked since the last look.
+    pub fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+
+    fn answer<'a, T: Send + 'a, E: From<Refusal> + Send + 'a>(
+        &self,
+        question: String,
+        outcome: Result<T, E>,
+    ) -> BoxFuture<'a, Result<T, E>> {
+        self.asked.lock().unwrap().push(question);
+        match self.mood {
+            Mood::Sound | Mood::Stranger => Box::pin(ready(outcome)),
+            Mood::Refuses(refusal) => Box::pin(ready(Err(refusal.into()))),
+            Mood::Hangs => Box::pin(pending()),
+        }
+    }
+}
+
+fn login() -> Login {
+    Login {
+        access_token: "a.b.c".to_owned(),
+        refresh_token: Zeroizing::new("dcr_next".to_owned()),
+        customer_id: CustomerId(Uuid::from_u128(1)),
+        tenant_id: ACME,
+        expires_in_s: 3_600,
+        refresh_life_s: 604_800,
+        device_cookie: None,
+    }
+}
+
+impl Door for Script {
+    fn request_code<'a>(
+        &'a self,
+        _: &'a Caller,
+        tenant: &'a TenantSlug,
+        email: &'a Email,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        self.answer(format!("login {} {}", tenant.as_str(), email.as_str()), Ok(()))
+    }
+
+    fn verify<'a>(
+        &'a self,
+        caller: &'a Caller,
+        _: &'a TenantSlug,
+        _: &'a Email,
+        code: &'a TypedCode,
+        presented: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Login, VerifyError>> {
+        let code = code.read_as(doorcode_domain::Alphabet::Digits).map(|code| code.reveal());
+        let right = matches!(self.mood, Mood::Sound) && code.is_some_and(|code| *code == "123456");
+        let question = format!("verify presented={presented:?} device={:?}", caller.device_cookies);
+        self.answer(question, if right { Ok(login()) } else { Err(VerifyError::Rejected) })
+    }
+
+    fn refresh<'a>(&'a self, _: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<Login, RefreshError>> {
+        let good = token.starts_with("good");
+        self.answer(format!("refresh {token}"), if good { Ok(login()) } else { Err(RefreshError::Rejected) })
+    }
+
+    fn logout<'a>(&'a self, _: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>> {
+        self.answer(format!("logout {token}"), Ok(()))
+    }
+
+    fn jwks(&self) -> Arc<str> {
+        Arc::from("{\"keys\":[]}")
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
+        match self.mood {
+            Mood::Sound | Mood::Stranger => Box::pin(ready(Ok(()))),
+            Mood::Refuses(_) => Box::pin(ready(Err(vec!["ledger.login".to_owned()]))),
+            Mood::Hangs => Box::pin(pending()),
+        }
+    }
+
+    fn snapshot(&self) -> TreeSnapshot {
+        TreeSnapshot::default()
+    }
+}
