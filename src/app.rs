@@ -2,14 +2,15 @@
 
 use crate::config::{self, Config};
 use crate::http::{
-    BodyLimits, Cidr, ClientLimitSettings, ClientLimits, HostAllowlist, LimitClock, Preview, Public, ServerLimits,
-    TrustedProxies,
+    BodyLimits, Cidr, ClientLimitSettings, ClientLimits, HostAllowlist, LimitClock, Preview, Public,
+    ServerLimits, TrustedProxies,
 };
 use crate::ops::{Faults, Ops};
 use crate::{http, ops};
 use doorcode_actors::{
-    AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, JanitorSettings, LimitSettings, MailSettings,
-    Mailbox, Secret, Settings, SetupError, SmtpSettings, StartError, System, TlsMode, TokenSettings, Transport,
+    AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, JanitorSettings, LimitSettings,
+    MailSettings, Mailbox, Secret, Settings, SetupError, SmtpSettings, StartError, System, TlsMode,
+    TokenSettings, Transport,
 };
 use doorcode_domain::Clock;
 use std::future::Future;
@@ -98,12 +99,18 @@ pub enum Ended {
 
 impl App {
     /// Starts the actors and binds both listeners; nobody is answered before [`run`](Self::run).
-    pub async fn start(config: &Config, database_url: &str, master_key: &[u8], mode: Mode) -> Result<Self, AppError> {
+    pub async fn start(
+        config: &Config,
+        database_url: &str,
+        master_key: &[u8],
+        mode: Mode,
+    ) -> Result<Self, AppError> {
         // bound first: an address in use is found before anything is written
         let public = bind(config.http.listen).await?;
         let ops_listener = bind(config.ops.listen).await?;
         let system = System::start(settings(config, database_url, master_key, &mode)?).await?;
-        let client_limits = Arc::new(ClientLimits::new(client_limits(&config.limits.client), &mode.limit_clock));
+        let client_limits =
+            Arc::new(ClientLimits::new(client_limits(&config.limits.client), &mode.limit_clock));
         let hosts = HostAllowlist::new(config.ops.hosts.clone());
         let routes = Public {
             limits: client_limits.clone(),
@@ -126,7 +133,15 @@ impl App {
             drain: config.http.drain_deadline,
             ..ServerLimits::default()
         };
-        Ok(Self { system, public, ops: ops_listener, routes, ops_routes, limits, metrics_limits: client_limits })
+        Ok(Self {
+            system,
+            public,
+            ops: ops_listener,
+            routes,
+            ops_routes,
+            limits,
+            metrics_limits: client_limits,
+        })
     }
 
     /// Where the public listener is.
@@ -154,7 +169,8 @@ impl App {
             until(stopped.clone()),
         ));
         let ops_limits = ServerLimits { max_connections: 256, drain: Duration::from_secs(1), ..self.limits };
-        let ops = tokio::spawn(http::serve(self.ops, ops::routes(self.ops_routes), ops_limits, until(stopped)));
+        let ops =
+            tokio::spawn(http::serve(self.ops, ops::routes(self.ops_routes), ops_limits, until(stopped)));
         let housekeeping = tokio::spawn(async move { self.metrics_limits.housekeeping().await });
         tokio::select! {
             () = shutdown => tracing::info!("draining"),
@@ -212,9 +228,15 @@ pub fn database_settings(config: &config::Database, url: &str) -> DatabaseSettin
     }
 }
 
-fn settings(config: &Config, database_url: &str, master_key: &[u8], mode: &Mode) -> Result<Settings, AppError> {
+fn settings(
+    config: &Config,
+    database_url: &str,
+    master_key: &[u8],
+    mode: &Mode,
+) -> Result<Settings, AppError> {
     let limits = &config.limits;
-    let from = config.mail.from.clone().or_else(|| mode.mailbox.as_ref().map(|_| MailSettings::default().from));
+    let from =
+        config.mail.from.clone().or_else(|| mode.mailbox.as_ref().map(|_| MailSettings::default().from));
     Ok(Settings {
         public_url: config.public_url.as_str().to_owned(),
         database: DatabaseSettings {
@@ -224,7 +246,10 @@ fn settings(config: &Config, database_url: &str, master_key: &[u8], mode: &Mode)
         master_key: Zeroizing::new(master_key.to_vec()),
         codes: CodeSettings { life: config.codes.life },
         limits: LimitSettings {
-            tenant: limits.tenant.enabled.then(|| (limits.tenant.per_second.get(), limits.tenant.burst.get())),
+            tenant: limits
+                .tenant
+                .enabled
+                .then(|| (limits.tenant.per_second.get(), limits.tenant.burst.get())),
             mails: limits
                 .address
                 .enabled

@@ -28,7 +28,10 @@ pub fn data_dir(told: Option<&Path>) -> Result<PathBuf, CommandError> {
     let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
     data.or_else(home).map(|data| data.join("doorcode")).ok_or_else(|| {
-        CommandError::failed("there is no place for data: neither XDG_DATA_HOME nor HOME is set", "give --data-dir DIR")
+        CommandError::failed(
+            "there is no place for data: neither XDG_DATA_HOME nor HOME is set",
+            "give --data-dir DIR",
+        )
     })
 }
 
@@ -55,7 +58,8 @@ pub fn master_key(home: &Path) -> Result<MasterKey, CommandError> {
 fn make_master_key(home: &Path, path: &Path) -> Result<MasterKey, CommandError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(home)?;
     let mut key = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut key[..]).map_err(|error| CommandError::failed(format!("no random numbers: {error}"), ""))?;
+    getrandom::fill(&mut key[..])
+        .map_err(|error| CommandError::failed(format!("no random numbers: {error}"), ""))?;
     let draft = path.with_extension(format!("new.{}", std::process::id()));
     let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&draft)?;
     file.write_all(&key[..])?;

@@ -11,7 +11,9 @@ use crate::store::challenges::{LoginRow, Verdict, VerifyRow};
 use crate::store::tenants::Tenant;
 use crate::tenants::{IssuerSlot, Issuers};
 use arc_swap::ArcSwap;
-use doorcode_domain::{AddressKey, Alphabet, ChallengeId, CodeMac, LoginCode, SessionKey, TenantId, TenantSlug, TypedCode};
+use doorcode_domain::{
+    AddressKey, Alphabet, ChallengeId, CodeMac, LoginCode, SessionKey, TenantId, TenantSlug, TypedCode,
+};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +72,12 @@ impl Issuer {
         let (tenant, address) = address(&keys, subject);
         let challenge = ChallengeId::random(rng.draw()?);
         let mac = |alphabet| {
-            LoginCode::derive(&keys.code_derivation, challenge, alphabet).mac(&keys.code_mac, tenant, address, alphabet)
+            LoginCode::derive(&keys.code_derivation, challenge, alphabet).mac(
+                &keys.code_mac,
+                tenant,
+                address,
+                alphabet,
+            )
         };
         Ok(LoginRow {
             address: (tenant, address),

@@ -42,15 +42,16 @@ impl Janitor {
         let (store, now, page, me) = (self.store.clone(), self.clock.sql_now(), self.page, me.clone());
         let (mut cursors, counts) = (state.cursors, self.counts.clone());
         state.tasks.spawn(async move {
-            let tables =
-                [(Sweep::Challenges, &counts.challenges), (Sweep::Sessions, &counts.sessions)];
+            let tables = [(Sweep::Challenges, &counts.challenges), (Sweep::Sessions, &counts.sessions)];
             for (cursor, (table, count)) in cursors.iter_mut().zip(tables) {
                 match store.sweep(table, *cursor, page, now).await {
                     Ok(swept) => {
                         count.fetch_add(swept.gone.unsigned_abs(), Relaxed);
                         *cursor = swept.next.unwrap_or(BEGINNING);
                     }
-                    Err(error) => tracing::warn!(%error, ?table, "a page cannot be swept; the next round will"),
+                    Err(error) => {
+                        tracing::warn!(%error, ?table, "a page cannot be swept; the next round will")
+                    }
                 }
             }
             me.note(JanitorMessage::Swept(cursors));

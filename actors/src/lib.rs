@@ -45,8 +45,8 @@ pub use mail::{Mailbox, Secret, SetupError, SmtpSettings, StoredMail, TlsMode, T
 pub use observe::{HistogramSnapshot, KindSnapshot, LedgerSnapshot, PoolSnapshot, TreeSnapshot};
 pub use service::{Caller, Login, LoginService};
 pub use settings::{
-    AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, JanitorSettings, LimitSettings, MailSettings,
-    Settings, TokenSettings,
+    AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, JanitorSettings, LimitSettings,
+    MailSettings, Settings, TokenSettings,
 };
 pub use store::{DatabaseUrlError, MigrateError, check_migrated, migrate};
 pub use system::{FaultInjector, StartError, System};

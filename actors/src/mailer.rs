@@ -13,10 +13,10 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use doorcode_domain::{Alphabet, LoginCode};
 use futures_util::FutureExt;
 use ractor::factory::{
-    DiscardMode, DiscardSettings, Factory, FactoryArguments, FactoryMessage, Job, Worker, WorkerBuilder, WorkerId,
-    queues::DefaultQueue, routing::QueuerRouting,
+    DiscardMode, DiscardSettings, Factory, FactoryArguments, FactoryMessage, Job, Worker, WorkerBuilder,
+    WorkerId, queues::DefaultQueue, routing::QueuerRouting,
 };
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{ActorProcessingErr, ActorRef};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -62,7 +62,8 @@ impl MailerKit {
 
     /// Derives the code, which exists only from here to the mail server.
     fn letter(&self, mail: &Outgoing) -> Letter {
-        let code = LoginCode::derive(&self.keys.load().code_derivation, mail.due.challenge, mail.due.alphabet);
+        let code =
+            LoginCode::derive(&self.keys.load().code_derivation, mail.due.challenge, mail.due.alphabet);
         Letter {
             to: mail.recipient.email.clone(),
             tenant_name: mail.recipient.tenant_name.clone(),
@@ -139,10 +140,14 @@ pub(crate) fn mailers(kit: MailerKit, workers: usize, limit: usize) -> (MailerPo
                     .num_initial_workers(workers)
                     .router(Routing::default())
                     .queue(DefaultQueue::default())
-                    .discard_settings(DiscardSettings::Static { limit: limit + workers, mode: DiscardMode::Newest })
+                    .discard_settings(DiscardSettings::Static {
+                        limit: limit + workers,
+                        mode: DiscardMode::Newest,
+                    })
                     .build();
                 let (factory, _) =
-                    ractor::ActorRuntime::spawn_linked(None, MailerFactory::default(), arguments, parent).await?;
+                    ractor::ActorRuntime::spawn_linked(None, MailerFactory::default(), arguments, parent)
+                        .await?;
                 let cell = factory.get_cell();
                 up.target.store(Some(Arc::new(factory)));
                 Ok(cell)
@@ -176,7 +181,8 @@ impl Mailer {
             return;
         }
         let letter = self.kit.letter(&mail);
-        let tried = AssertUnwindSafe(tokio::time::timeout(self.kit.deadline, courier.send(&letter))).catch_unwind();
+        let tried =
+            AssertUnwindSafe(tokio::time::timeout(self.kit.deadline, courier.send(&letter))).catch_unwind();
         let report = match tried.await {
             Ok(Ok(Ok(()))) => {
                 self.kit.counts.sent.fetch_add(1, Relaxed);
@@ -197,7 +203,12 @@ impl Mailer {
 
     fn try_later(&self, mail: Outgoing, why: &str) -> PostmasterMessage {
         self.kit.counts.retried.fetch_add(1, Relaxed);
-        tracing::warn!(why, tenant = mail.recipient.tenant_slug, attempts = mail.due.attempts, "mail not sent; trying later");
+        tracing::warn!(
+            why,
+            tenant = mail.recipient.tenant_slug,
+            attempts = mail.due.attempts,
+            "mail not sent; trying later"
+        );
         PostmasterMessage::Failed(mail.due)
     }
 }

@@ -106,7 +106,8 @@ impl Postmaster {
             match desk.store.claim_mails(desk.clock.sql_now(), lease, room.min(1_000) as i64).await {
                 Ok((claimed, now_us)) if !claimed.is_empty() => {
                     desk.counts.recovered.fetch_add(claimed.len() as u64, Relaxed);
-                    let (live, dead): (Vec<_>, Vec<_>) = claimed.into_iter().partition(|m| m.expires_us > now_us);
+                    let (live, dead): (Vec<_>, Vec<_>) =
+                        claimed.into_iter().partition(|m| m.expires_us > now_us);
                     desk.counts.expired.fetch_add(dead.len() as u64, Relaxed);
                     desk.settle(dead, Vec::new()).await;
                     desk.dispatch(live, Instant::now()).await;
@@ -132,7 +133,11 @@ impl Postmaster {
 
 impl PostmasterState {
     fn take(&mut self) -> (Vec<DueMail>, Vec<DueMail>, Vec<(DueMail, Duration)>) {
-        (std::mem::take(&mut self.waiting), std::mem::take(&mut self.finished), std::mem::take(&mut self.failed))
+        (
+            std::mem::take(&mut self.waiting),
+            std::mem::take(&mut self.finished),
+            std::mem::take(&mut self.failed),
+        )
     }
 }
 

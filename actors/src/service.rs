@@ -1,6 +1,6 @@
 //! All that HTTP ever sees of the actors: four verbs, the published keys, and health.
 
-use crate::error::{Refusal, RefreshError, VerifyError};
+use crate::error::{RefreshError, Refusal, VerifyError};
 use crate::issuer::{Guess, IssuerMessage, Subject};
 use crate::keys::{Keys, SigningKeyError};
 use crate::ledger::{Ledger, LedgerMessage, LogoutBatch, Outcome, RefreshBatch};
@@ -12,8 +12,8 @@ use crate::tenants::{Issuers, TenantDirectory, TenantLimit};
 use arc_swap::ArcSwap;
 use doorcode_domain::email::Email;
 use doorcode_domain::{
-    ACCESS_LIFE_S, AccessClaims, CustomerId, Micros, RefreshToken, SessionKey, SessionSecret, TenantId, TenantSlug,
-    TokenPosition, TypedCode,
+    ACCESS_LIFE_S, AccessClaims, CustomerId, Micros, RefreshToken, SessionKey, SessionSecret, TenantId,
+    TenantSlug, TokenPosition, TypedCode,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -84,7 +84,12 @@ struct Grant {
 
 impl LoginService {
     /// `/login`. `Ok` means committed: the mail, if one is due, survives a crash. Says nothing of the account.
-    pub async fn request_code(&self, caller: &Caller, slug: &TenantSlug, email: &Email) -> Result<(), Refusal> {
+    pub async fn request_code(
+        &self,
+        caller: &Caller,
+        slug: &TenantSlug,
+        email: &Email,
+    ) -> Result<(), Refusal> {
         let outcome = self.ask_issuer(caller, slug, email, IssuerMessage::RequestCode).await;
         let outcomes = &self.0.sights.outcomes;
         count(if outcome.is_ok() { &outcomes.login_accepted } else { &outcomes.login_refused });
@@ -110,7 +115,8 @@ impl LoginService {
         let tenant_id = tenant.map_or(TenantId::UNKNOWN, |t| t.id);
         let secret = new_secret().map_err(refused)?;
         let session = secret.key(&self.0.keys.load().session_hash, tenant_id);
-        let ended = presented.and_then(|text| self.read_token(text)).filter(|(token, _)| token.tenant == tenant_id);
+        let ended =
+            presented.and_then(|text| self.read_token(text)).filter(|(token, _)| token.tenant == tenant_id);
         let guess = Guess { typed: typed.clone(), session, ended: ended.map(|(_, key)| key) };
         let verdict = self
             .ask_issuer(caller, slug, email, |subject, reply| IssuerMessage::Verify(subject, guess, reply))

@@ -114,7 +114,12 @@ pub struct TokenSettings {
 impl Default for TokenSettings {
     fn default() -> Self {
         let day = Duration::from_secs(86_400);
-        Self { algorithm: Algorithm::Es256, idle: 7 * day, absolute: 30 * day, retry_window: Duration::from_secs(30) }
+        Self {
+            algorithm: Algorithm::Es256,
+            idle: 7 * day,
+            absolute: 30 * day,
+            retry_window: Duration::from_secs(30),
+        }
     }
 }
 

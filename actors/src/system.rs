@@ -12,7 +12,9 @@ use crate::mailer::{MailerKit, mailers};
 use crate::minter::Minter;
 use crate::observe::{Observer, Probe, Sights};
 use crate::postmaster::{MailCounts, Postmaster};
-use crate::runtime::{ChildSpec, Fault, Handle, Meter, Pool, Role, Supervisor, SupervisorExit, Tolerance, child};
+use crate::runtime::{
+    ChildSpec, Fault, Handle, Meter, Pool, Role, Supervisor, SupervisorExit, Tolerance, child,
+};
 use crate::service::{LoginService, Parts};
 use crate::settings::Settings;
 use crate::store::challenges::LoginPolicy;
@@ -34,10 +36,14 @@ pub enum StartError {
     #[error(transparent)]
     Url(#[from] DatabaseUrlError),
     /// The database.
-    #[error("the database does not answer: {0}. Check database.url (or DATABASE_URL) and that PostgreSQL runs")]
+    #[error(
+        "the database does not answer: {0}. Check database.url (or DATABASE_URL) and that PostgreSQL runs"
+    )]
     Database(String),
     /// A setting of the server that would lose what was promised.
-    #[error("the database has {0} off: a code answered with 200 could be lost. Turn it on, or use another server")]
+    #[error(
+        "the database has {0} off: a code answered with 200 could be lost. Turn it on, or use another server"
+    )]
     NotDurable(&'static str),
     /// The keys.
     #[error(transparent)]
@@ -98,7 +104,8 @@ impl System {
         let master = Arc::new(MasterKey::new(&settings.master_key).map_err(KeyError::from)?);
         let keys = Keys::load(&store, &master, settings.tokens.algorithm).await?;
         let sender = parse_from(&settings.mail.from)?;
-        let wiring = Wiring::new(settings, store.clone(), master, Arc::new(ArcSwap::from_pointee(keys)), sender);
+        let wiring =
+            Wiring::new(settings, store.clone(), master, Arc::new(ArcSwap::from_pointee(keys)), sender);
         let Built { service, specs, injectors } = wiring.build();
         let exit = SupervisorExit::default();
         let supervisor = Supervisor { tolerance: Tolerance::default(), exit: exit.clone() };
@@ -227,11 +234,18 @@ impl Wiring {
         ));
     }
 
-    fn ledger<B: Batch>(&mut self, kind: &'static str, permits: Option<usize>, batch: B) -> Handle<LedgerMessage<B>> {
-        let (handle, batch, counts) = (Handle::new(Meter::new(kind, permits)), Arc::new(batch), Arc::default());
+    fn ledger<B: Batch>(
+        &mut self,
+        kind: &'static str,
+        permits: Option<usize>,
+        batch: B,
+    ) -> Handle<LedgerMessage<B>> {
+        let (handle, batch, counts) =
+            (Handle::new(Meter::new(kind, permits)), Arc::new(batch), Arc::default());
         self.ledgers.push((kind, Arc::clone(&counts)));
         let database = &self.settings.database;
-        let settings = LedgerSettings { flights: database.flights.max(1), batch_max: database.batch_max.max(1) };
+        let settings =
+            LedgerSettings { flights: database.flights.max(1), batch_max: database.batch_max.max(1) };
         let meter = handle.meter.clone();
         self.add(&handle, move || Ledger {
             batch: batch.clone(),
@@ -243,7 +257,8 @@ impl Wiring {
     }
 
     fn build(mut self) -> Built {
-        let (settings, store, clock) = (self.settings.clone(), self.store.clone(), self.settings.clock.clone());
+        let (settings, store, clock) =
+            (self.settings.clone(), self.store.clone(), self.settings.clock.clone());
         let keyring = Handle::new(Meter::new("keyring", None));
         let (master, keys, algorithm) = (self.master.clone(), self.keys.clone(), settings.tokens.algorithm);
         self.add(&keyring, {
@@ -267,7 +282,8 @@ impl Wiring {
         self.meters.push(kit.meter.clone());
         let (pool, mailer_spec) = mailers(kit, settings.mail.workers.max(1), settings.mail.queue);
         self.add(&postmaster, {
-            let (store, clock, mail, counts) = (store.clone(), clock.clone(), settings.mail.clone(), Arc::clone(&mails));
+            let (store, clock, mail, counts) =
+                (store.clone(), clock.clone(), settings.mail.clone(), Arc::clone(&mails));
             move || Postmaster {
                 store: store.clone(),
                 clock: clock.clone(),
@@ -281,25 +297,37 @@ impl Wiring {
         // drained before the postmaster, which strikes off what the mailers report
         self.specs.push(mailer_spec);
 
-        let login = self.ledger("ledger.login", None, LoginBatch {
-            store: store.clone(),
-            clock: clock.clone(),
-            policy: login_policy(&settings),
-            postmaster: postmaster.clone(),
-        });
-        let verify = self.ledger("ledger.verify", None, VerifyBatch {
-            store: store.clone(),
-            clock: clock.clone(),
-            idle: settings.tokens.idle,
-            absolute: settings.tokens.absolute,
-        });
+        let login = self.ledger(
+            "ledger.login",
+            None,
+            LoginBatch {
+                store: store.clone(),
+                clock: clock.clone(),
+                policy: login_policy(&settings),
+                postmaster: postmaster.clone(),
+            },
+        );
+        let verify = self.ledger(
+            "ledger.verify",
+            None,
+            VerifyBatch {
+                store: store.clone(),
+                clock: clock.clone(),
+                idle: settings.tokens.idle,
+                absolute: settings.tokens.absolute,
+            },
+        );
         let permits = Some(settings.admission.sessions);
-        let refresh = self.ledger("ledger.refresh", permits, RefreshBatch {
-            store: store.clone(),
-            clock: clock.clone(),
-            idle: settings.tokens.idle,
-            retry_window: settings.tokens.retry_window,
-        });
+        let refresh = self.ledger(
+            "ledger.refresh",
+            permits,
+            RefreshBatch {
+                store: store.clone(),
+                clock: clock.clone(),
+                idle: settings.tokens.idle,
+                retry_window: settings.tokens.retry_window,
+            },
+        );
         let logout = self.ledger("ledger.logout", permits, LogoutBatch { store: store.clone() });
 
         let minters = Pool::new(&Meter::new("minter", None), settings.admission.minters);
@@ -323,7 +351,8 @@ impl Wiring {
         let janitor = Handle::new(Meter::new("janitor", None));
         let swept: Arc<SweepCounts> = Arc::default();
         self.add(&janitor, {
-            let (store, clock, counts, settings) = (store.clone(), clock, Arc::clone(&swept), settings.janitor);
+            let (store, clock, counts, settings) =
+                (store.clone(), clock, Arc::clone(&swept), settings.janitor);
             move || Janitor {
                 store: store.clone(),
                 clock: clock.clone(),
@@ -367,7 +396,9 @@ impl Wiring {
 
 fn login_policy(settings: &Settings) -> LoginPolicy {
     let (burst, period_us, cooldown_us) = match settings.limits.mails {
-        Some((burst, period, cooldown)) => (i32::try_from(burst).unwrap_or(i32::MAX), micros(period), micros(cooldown)),
+        Some((burst, period, cooldown)) => {
+            (i32::try_from(burst).unwrap_or(i32::MAX), micros(period), micros(cooldown))
+        }
         None => (1, 0, 0),
     };
     LoginPolicy {
@@ -394,6 +425,8 @@ fn inject_issuer(issuers: Issuers) -> Injector {
 fn probe_database(store: Store) -> Probe {
     Box::new(move |until| {
         let store = store.clone();
-        Box::pin(async move { matches!(tokio::time::timeout_at(until, store.query("SELECT 1", &[])).await, Ok(Ok(_))) })
+        Box::pin(async move {
+            matches!(tokio::time::timeout_at(until, store.query("SELECT 1", &[])).await, Ok(Ok(_)))
+        })
     })
 }

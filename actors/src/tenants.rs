@@ -86,14 +86,20 @@ impl TenantLimit {
         let quota = limit.and_then(|(rate, burst)| {
             Some(Quota::per_second(NonZeroU32::new(rate)?).allow_burst(NonZeroU32::new(burst)?))
         });
-        Self { limiter: quota.map(RateLimiter::keyed), hasher: RandomState::new(), clock: DefaultClock::default() }
+        Self {
+            limiter: quota.map(RateLimiter::keyed),
+            hasher: RandomState::new(),
+            clock: DefaultClock::default(),
+        }
     }
 
     pub(crate) fn check(&self, slug: &TenantSlug) -> Result<(), Refusal> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
         limiter.check_key(&self.hasher.hash_one(slug)).map_err(|until| {
             let wait = until.wait_time_from(self.clock.now());
-            Refusal::TenantLimited { retry_after_s: u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1) }
+            Refusal::TenantLimited {
+                retry_after_s: u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1),
+            }
         })
     }
 
@@ -140,7 +146,12 @@ impl Issuers {
     }
 
     /// Sends a message to a tenant's issuer. One that is just retiring gives it back: then to the next.
-    pub(crate) fn send(&self, slot: IssuerSlot, message: IssuerMessage, ticket: Ticket) -> Result<(), Refusal> {
+    pub(crate) fn send(
+        &self,
+        slot: IssuerSlot,
+        message: IssuerMessage,
+        ticket: Ticket,
+    ) -> Result<(), Refusal> {
         let (mut message, mut ticket) = (message, ticket);
         for _ in 0..3 {
             let (handle, id) = self.find_or_start(slot)?;
@@ -162,7 +173,9 @@ impl Issuers {
             Some(tenant) => IssuerSlot::Own(tenant.id),
             None => {
                 let bytes = slug.as_str().bytes();
-                IssuerSlot::Shared(bytes.fold(0u64, |hash, b| hash.wrapping_mul(31).wrapping_add(b.into())) % SHARED)
+                IssuerSlot::Shared(
+                    bytes.fold(0u64, |hash, b| hash.wrapping_mul(31).wrapping_add(b.into())) % SHARED,
+                )
             }
         }
     }
@@ -170,7 +183,9 @@ impl Issuers {
     fn find_or_start(&self, slot: IssuerSlot) -> Result<(Handle<IssuerMessage>, ActorId), Refusal> {
         let mut directory = lock(&self.directory);
         let slot = match slot {
-            IssuerSlot::Own(tenant) if !directory.live.contains_key(&slot) && directory.live.len() >= self.max => {
+            IssuerSlot::Own(tenant)
+                if !directory.live.contains_key(&slot) && directory.live.len() >= self.max =>
+            {
                 IssuerSlot::Shared((tenant.0.as_u128() % u128::from(SHARED)) as u64)
             }
             slot => slot,

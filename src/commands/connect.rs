@@ -56,7 +56,7 @@ pub(super) fn database(
 pub(super) async fn directory(config: &Config, data_dir: Option<&Path>) -> Result<Directory, CommandError> {
     let Target { database, master_key } = target(config, data_dir)?;
     check_migrated(&database).await.map_err(|error| CommandError::failed(error.to_string(), ""))?;
-    Directory::open(&database, master_key.reveal())
-        .await
-        .map_err(|error| CommandError::failed(error.to_string(), "is this the master key that `serve` runs with?"))
+    Directory::open(&database, master_key.reveal()).await.map_err(|error| {
+        CommandError::failed(error.to_string(), "is this the master key that `serve` runs with?")
+    })
 }

@@ -12,6 +12,10 @@ pub(super) async fn run(args: LoadArgs, out: &mut dyn Write) -> Result<(), Comma
         .await
         .map_err(|error| CommandError::failed(error.to_string(), ""))?
         .map_err(|error| CommandError::failed(error.to_string(), ""))?;
-    if json { report.write_json(out)? } else { report.write_text(out)? }
+    if json {
+        report.write_json(out)?
+    } else {
+        report.write_text(out)?
+    }
     if report.ok { Ok(()) } else { Err(CommandError::failed("the run was not clean", "the report says why")) }
 }

@@ -123,7 +123,10 @@ fn refuse_exposure(config: &Config, expose_codes: bool) -> Result<(), CommandErr
 fn announce(app: &App, out: &mut dyn Write, mode: &str) -> Result<(), CommandError> {
     let (public, ops) = (local(app.public_addr()?), local(app.ops_addr()?));
     match mode {
-        "dev" => writeln!(out, "ready: api http://{public}  mailbox http://{public}/dev/mailbox  ops http://{ops}/")?,
+        "dev" => writeln!(
+            out,
+            "ready: api http://{public}  mailbox http://{public}/dev/mailbox  ops http://{ops}/"
+        )?,
         _ => writeln!(out, "ready: api http://{public}  ops http://{ops}/")?,
     }
     Ok(out.flush()?)
@@ -145,14 +148,21 @@ fn how(ended: Ended) -> Result<(), CommandError> {
 }
 
 fn missing(what: &str) -> CommandError {
-    CommandError::failed(format!("{what} is not set"), "`doorcode check-config --serve` shows what is missing")
+    CommandError::failed(
+        format!("{what} is not set"),
+        "`doorcode check-config --serve` shows what is missing",
+    )
 }
 
 impl From<AppError> for CommandError {
     fn from(error: AppError) -> Self {
         let hint = match &error {
-            AppError::Listen { .. } => "is another doorcode running? --listen and --ops-listen choose other addresses",
-            AppError::Start(StartError::Keys(_)) => "master_key must be the one this database was first started with",
+            AppError::Listen { .. } => {
+                "is another doorcode running? --listen and --ops-listen choose other addresses"
+            }
+            AppError::Start(StartError::Keys(_)) => {
+                "master_key must be the one this database was first started with"
+            }
             _ => "",
         };
         CommandError::failed(error.to_string(), hint)

@@ -50,7 +50,14 @@ pub struct Ops {
 impl Ops {
     /// Without an admin API.
     pub fn new(service: impl Door, http: Arc<HttpMetrics>, limits: Arc<ClientLimits>) -> Self {
-        Self { service: Arc::new(service), http, limits, hosts: HostAllowlist::default(), admin: None, faults: None }
+        Self {
+            service: Arc::new(service),
+            http,
+            limits,
+            hosts: HostAllowlist::default(),
+            admin: None,
+            faults: None,
+        }
     }
 }
 

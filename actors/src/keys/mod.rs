@@ -13,8 +13,8 @@ use std::sync::Arc;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-pub use signing::SigningKeyError;
 pub(crate) use signing::SigningKey;
+pub use signing::SigningKeyError;
 pub(crate) use wrap::MasterKey;
 pub use wrap::WrapError;
 
@@ -49,7 +49,8 @@ const REFRESH_MAC: &str = "refresh_mac";
 const SESSION_HASH: &str = "session_hash";
 const DEVICE: &str = "device";
 const CLIENT_TAG: &str = "client_tag";
-const PURPOSES: [&str; 7] = [ADDRESS, CODE_MAC, CODE_DERIVATION, REFRESH_MAC, SESSION_HASH, DEVICE, CLIENT_TAG];
+const PURPOSES: [&str; 7] =
+    [ADDRESS, CODE_MAC, CODE_DERIVATION, REFRESH_MAC, SESSION_HASH, DEVICE, CLIENT_TAG];
 
 /// A snapshot of all keys. Cheap to share; replaced as a whole.
 pub(crate) struct Keys {
@@ -83,7 +84,11 @@ impl Keys {
     }
 
     /// Reads the keys, making those that do not exist yet. Of several replicas that do so at once, one wins.
-    pub(crate) async fn load(store: &Store, master: &MasterKey, algorithm: Algorithm) -> Result<Self, KeyError> {
+    pub(crate) async fn load(
+        store: &Store,
+        master: &MasterKey,
+        algorithm: Algorithm,
+    ) -> Result<Self, KeyError> {
         let purposes = load_purposes(store, master).await?;
         let signing = load_signing(store, master, algorithm).await?;
         let newest = |purpose: &'static str| -> Result<MacKey, KeyError> {

@@ -5,7 +5,7 @@
 use crate::settings::Algorithm;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::{KeySize, KeyPair as RsaKeyPair};
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{self, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -56,7 +56,6 @@ enum Pair {
 /// A key pair, its published half, and the token header that names it.
 pub(crate) struct SigningKey {
     pub(crate) kid: String,
-    pub(crate) algorithm: Algorithm,
     pub(crate) jwk: Jwk,
     pair: Pair,
     /// `{"typ":"at+jwt","alg":…,"kid":…}`, encoded.
@@ -72,9 +71,11 @@ impl SigningKey {
                 let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(library)?;
                 pair.to_pkcs8v1().map_err(library)?.as_ref().to_vec()
             }
-            Algorithm::EdDsa => {
-                Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1()).map_err(library)?.as_ref().to_vec()
-            }
+            Algorithm::EdDsa => Ed25519KeyPair::generate()
+                .and_then(|pair| pair.to_pkcs8v1())
+                .map_err(library)?
+                .as_ref()
+                .to_vec(),
             Algorithm::Rs256 => {
                 let pair = RsaKeyPair::generate(KeySize::Rsa3072).map_err(library)?;
                 AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(library)?.as_ref().to_vec()
@@ -89,8 +90,8 @@ impl SigningKey {
         let b64 = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let (pair, public) = match algorithm {
             Algorithm::Es256 => {
-                let pair =
-                    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map_err(|_| material())?;
+                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
+                    .map_err(|_| material())?;
                 // SEC 1 section 2.3.3: 4, x, y
                 let point = pair.public_key().as_ref();
                 let (x, y) = point.get(1..65).map(|xy| xy.split_at(32)).ok_or_else(material)?;
@@ -118,7 +119,7 @@ impl SigningKey {
         public["use"] = json!("sig");
         let jwk = serde_json::from_value(public).map_err(|_| material())?;
         let header = json!({"typ": "at+jwt", "alg": algorithm.jose_name(), "kid": kid});
-        Ok(Self { header: b64(header.to_string().as_bytes()), kid, algorithm, jwk, pair })
+        Ok(Self { header: b64(header.to_string().as_bytes()), kid, jwk, pair })
     }
 
     /// Signs claims into a compact JWS (RFC 7515 section 7.1).
@@ -160,7 +161,15 @@ mod tests {
 
     fn claims() -> AccessClaims {
         let id = Uuid::from_u128;
-        AccessClaims::new("https://a.example", TenantId(id(1)), CustomerId(id(2)), SessionKey(id(3)), id(4), 10, 4_000_000_000)
+        AccessClaims::new(
+            "https://a.example",
+            TenantId(id(1)),
+            CustomerId(id(2)),
+            SessionKey(id(3)),
+            id(4),
+            10,
+            4_000_000_000,
+        )
     }
 
     /// D1, D2: another library reads what we sign, by the published key alone.
@@ -202,6 +211,9 @@ mod tests {
             "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
         }))
         .unwrap();
-        assert_eq!(jwk.thumbprint(ThumbprintHash::SHA256).unwrap(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        assert_eq!(
+            jwk.thumbprint(ThumbprintHash::SHA256).unwrap(),
+            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
+        );
     }
 }

@@ -11,7 +11,9 @@ pub enum WrapError {
     #[error("the master key has {0} bytes; it must have 32")]
     Length(usize),
     /// The wrong master key, or a changed row.
-    #[error("the master key does not open the keys in this database: it is not the one they were wrapped with")]
+    #[error(
+        "the master key does not open the keys in this database: it is not the one they were wrapped with"
+    )]
     WrongKey,
 }
 
@@ -20,7 +22,9 @@ pub(crate) struct MasterKey(RandomizedNonceKey);
 
 impl MasterKey {
     pub(crate) fn new(material: &[u8]) -> Result<Self, WrapError> {
-        RandomizedNonceKey::new(&AES_256_GCM, material).map(Self).map_err(|_| WrapError::Length(material.len()))
+        RandomizedNonceKey::new(&AES_256_GCM, material)
+            .map(Self)
+            .map_err(|_| WrapError::Length(material.len()))
     }
 
     /// Nonce, then ciphertext and tag. `label` names the row, so that one row's key cannot be passed off as another's.

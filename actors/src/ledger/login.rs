@@ -29,7 +29,9 @@ impl Batch for LoginBatch {
 
     /// The same address in the same lane: the first one's candidate serves both.
     fn same(waiting: &LoginRow, new: &LoginRow) -> bool {
-        waiting.device_us == new.device_us && waiting.client_tag == new.client_tag && waiting.step_up == new.step_up
+        waiting.device_us == new.device_us
+            && waiting.client_tag == new.client_tag
+            && waiting.step_up == new.step_up
     }
 
     async fn write(&self, rows: Vec<LoginRow>) -> Result<Vec<(Address, ())>, StoreError> {

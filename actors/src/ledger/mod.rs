@@ -41,8 +41,10 @@ pub(crate) trait Batch: Send + Sync + 'static {
     /// Whether one write serves both.
     fn same(waiting: &Self::Row, new: &Self::Row) -> bool;
     /// Writes rows of distinct keys in one statement. A key without an answer is refused as unavailable.
-    fn write(&self, rows: Vec<Self::Row>)
-    -> impl Future<Output = Result<Vec<(Self::Key, Self::Answer)>, StoreError>> + Send;
+    fn write(
+        &self,
+        rows: Vec<Self::Row>,
+    ) -> impl Future<Output = Result<Vec<(Self::Key, Self::Answer)>, StoreError>> + Send;
     /// After an answer was lost: what can be found out. `None` for a row of which nothing is known; then the caller is
     /// told that the outcome is unknown.
     fn look_up(&self, _rows: Vec<Self::Row>) -> impl Future<Output = Vec<(Self::Key, Self::Answer)>> + Send {

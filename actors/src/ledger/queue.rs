@@ -35,7 +35,10 @@ impl<B: Batch> Queue<B> {
         let (key, tenant) = (B::key(&row), B::tenant(&row));
         match self.lines.entry(key.clone()) {
             Slot::Vacant(slot) => {
-                slot.insert(Line { head: Some(Entry { row, waiters: vec![waiter] }), behind: VecDeque::new() });
+                slot.insert(Line {
+                    head: Some(Entry { row, waiters: vec![waiter] }),
+                    behind: VecDeque::new(),
+                });
                 self.make_due(tenant, key);
             }
             Slot::Occupied(mut slot) => {

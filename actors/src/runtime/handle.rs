@@ -117,7 +117,11 @@ impl<M: Send + 'static> Handle<M> {
     }
 
     /// Sends a message and awaits its answer until the deadline.
-    pub(crate) async fn call<R>(&self, deadline: Instant, build: impl FnOnce(Reply<R>) -> M) -> Result<R, Refusal> {
+    pub(crate) async fn call<R>(
+        &self,
+        deadline: Instant,
+        build: impl FnOnce(Reply<R>) -> M,
+    ) -> Result<R, Refusal> {
         let ticket = Ticket::admit(&self.meter, deadline)?;
         let (reply, answer) = oneshot::channel();
         self.deliver(Parcel::Work(build(reply), ticket)).map_err(|_| Refusal::Unavailable)?;

@@ -86,7 +86,12 @@ pub(crate) trait Role: Sized + Send + Sync + 'static {
     }
 
     /// A linked child ended.
-    fn child_ended(&self, _child: ActorCell, _why: ChildEnd, _state: &mut Self::State) -> Result<(), Failure> {
+    fn child_ended(
+        &self,
+        _child: ActorCell,
+        _why: ChildEnd,
+        _state: &mut Self::State,
+    ) -> Result<(), Failure> {
         Ok(())
     }
 }
@@ -145,7 +150,11 @@ impl<R: Role> Actor for Shell<R> {
     type State = ShellState<R::State>;
     type Arguments = ();
 
-    async fn pre_start(&self, myself: ActorRef<Self::Msg>, (): ()) -> Result<Self::State, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        (): (),
+    ) -> Result<Self::State, ActorProcessingErr> {
         let inner = self.role.start(&Me(myself)).await?;
         Ok(ShellState { inner, _alive: Alive::new(&self.meter) })
     }
@@ -178,7 +187,11 @@ impl<R: Role> Actor for Shell<R> {
         Ok(())
     }
 
-    async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(
+        &self,
+        _: ActorRef<Self::Msg>,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
         self.role.finish(&mut state.inner).await;
         Ok(())
     }
@@ -207,7 +220,8 @@ pub(crate) fn start_linked<R: Role>(
     meter: &Arc<Meter>,
     parent: ActorCell,
 ) -> Result<(Handle<R::Message>, ActorCell), SpawnErr> {
-    let (actor, _) = ractor::ActorRuntime::spawn_linked_instant(None, Shell::new(role, meter.clone()), (), parent)?;
+    let (actor, _) =
+        ractor::ActorRuntime::spawn_linked_instant(None, Shell::new(role, meter.clone()), (), parent)?;
     let cell = actor.get_cell();
     Ok((Handle::to(meter.clone(), actor), cell))
 }

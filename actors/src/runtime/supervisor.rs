@@ -58,7 +58,10 @@ pub(crate) struct ChildSpec {
 }
 
 /// A child that plays a role; `handle` points at it while it lives.
-pub(crate) fn child<R: Role>(handle: &Handle<R::Message>, make: impl Fn() -> R + Send + Sync + 'static) -> ChildSpec {
+pub(crate) fn child<R: Role>(
+    handle: &Handle<R::Message>,
+    make: impl Fn() -> R + Send + Sync + 'static,
+) -> ChildSpec {
     let (up, down) = (handle.clone(), handle.clone());
     ChildSpec {
         meter: handle.meter.clone(),
@@ -145,7 +148,13 @@ impl Supervisor {
         }
         let wait = backoff(self.tolerance, child.failures);
         child.failures += 1;
-        tracing::warn!(actor = child.spec.meter.kind, ?reason, why, wait_ms = wait.as_millis() as u64, "actor ended; restarting");
+        tracing::warn!(
+            actor = child.spec.meter.kind,
+            ?reason,
+            why,
+            wait_ms = wait.as_millis() as u64,
+            "actor ended; restarting"
+        );
         state.restarts.retain(|then| now.saturating_duration_since(*then) < self.tolerance.window);
         state.restarts.push(now);
         if state.restarts.len() > self.tolerance.max_restarts {
@@ -214,8 +223,11 @@ impl Actor for Supervisor {
             },
             SupervisionEvent::ActorTerminated(cell, _, why) => match find(state, cell.get_id()) {
                 Some(at) => {
-                    let reason =
-                        if why.as_deref() == Some("killed") { RestartReason::Killed } else { RestartReason::Stopped };
+                    let reason = if why.as_deref() == Some("killed") {
+                        RestartReason::Killed
+                    } else {
+                        RestartReason::Stopped
+                    };
                     self.restart_later(&me, state, at, reason, why.as_deref().unwrap_or("no reason given"))
                 }
                 None => Ok(()),
@@ -224,7 +236,11 @@ impl Actor for Supervisor {
         }
     }
 
-    async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(
+        &self,
+        _: ActorRef<Self::Msg>,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
         for child in state.children.iter_mut().rev() {
             (child.spec.on_down)();
             let Some(cell) = child.cell.take() else { continue };

@@ -98,8 +98,20 @@ impl Store {
             .query(
                 sql::LOGIN,
                 &[
-                    &now, &tenants, &addresses, &challenges, &digit_macs, &base32_macs, &devices, &clients, &step_ups,
-                    &life_us, &cooldown_us, &mail_burst, &mail_period_us, &lease_us,
+                    &now,
+                    &tenants,
+                    &addresses,
+                    &challenges,
+                    &digit_macs,
+                    &base32_macs,
+                    &devices,
+                    &clients,
+                    &step_ups,
+                    &life_us,
+                    &cooldown_us,
+                    &mail_burst,
+                    &mail_period_us,
+                    &lease_us,
                 ],
             )
             .await?;
@@ -128,8 +140,18 @@ impl Store {
             .query(
                 sql::VERIFY,
                 &[
-                    &now, &tenants, &addresses, &digit_macs, &base32_macs, &devices, &clients, &sessions, &ended,
-                    &decoys, &idle_us, &absolute_us,
+                    &now,
+                    &tenants,
+                    &addresses,
+                    &digit_macs,
+                    &base32_macs,
+                    &devices,
+                    &clients,
+                    &sessions,
+                    &ended,
+                    &decoys,
+                    &idle_us,
+                    &absolute_us,
                 ],
             )
             .await?;

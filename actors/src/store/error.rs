@@ -39,7 +39,9 @@ impl From<tokio_postgres::Error> for StoreError {
         match error.code() {
             None => StoreError::Ambiguous(text),
             // the server says it is going away: what it was doing is rolled back, but the message may be about a later moment
-            Some(code) if code.code().starts_with("57P") || code.code().starts_with("08") => StoreError::Ambiguous(text),
+            Some(code) if code.code().starts_with("57P") || code.code().starts_with("08") => {
+                StoreError::Ambiguous(text)
+            }
             Some(code)
                 if [
                     SqlState::LOCK_NOT_AVAILABLE,

@@ -26,11 +26,20 @@ impl Store {
         let rows = self.query(sql::LIST_PURPOSE_KEYS, &[]).await?;
         Ok(rows
             .iter()
-            .map(|row| WrappedKey { purpose: row.get("purpose"), version: row.get("version"), wrapped: row.get("wrapped") })
+            .map(|row| WrappedKey {
+                purpose: row.get("purpose"),
+                version: row.get("version"),
+                wrapped: row.get("wrapped"),
+            })
             .collect())
     }
 
-    pub(crate) async fn add_purpose_key(&self, purpose: &str, version: i32, wrapped: &[u8]) -> Result<(), StoreError> {
+    pub(crate) async fn add_purpose_key(
+        &self,
+        purpose: &str,
+        version: i32,
+        wrapped: &[u8],
+    ) -> Result<(), StoreError> {
         self.query(sql::ADD_PURPOSE_KEY, &[&purpose, &version, &wrapped]).await.map(drop)
     }
 
@@ -49,7 +58,12 @@ impl Store {
             .collect())
     }
 
-    pub(crate) async fn add_first_signing_key(&self, kid: &str, algorithm: &str, wrapped: &[u8]) -> Result<(), StoreError> {
+    pub(crate) async fn add_first_signing_key(
+        &self,
+        kid: &str,
+        algorithm: &str,
+        wrapped: &[u8],
+    ) -> Result<(), StoreError> {
         self.query(sql::ADD_FIRST_SIGNING_KEY, &[&kid, &algorithm, &wrapped]).await.map(drop)
     }
 }

@@ -19,7 +19,8 @@ pub(crate) struct Recipient {
 impl Store {
     /// The recipients among these addresses; who is unknown or disabled is not in the answer.
     pub(crate) async fn resolve(&self, mails: &[DueMail]) -> Result<HashMap<Address, Recipient>, StoreError> {
-        let (tenants, addresses): (Vec<Uuid>, Vec<Uuid>) = mails.iter().map(|m| (m.address.0.0, m.address.1.0)).unzip();
+        let (tenants, addresses): (Vec<Uuid>, Vec<Uuid>) =
+            mails.iter().map(|m| (m.address.0.0, m.address.1.0)).unzip();
         let found = self.query(sql::RESOLVE_MAIL, &[&tenants, &addresses]).await?;
         Ok(found
             .iter()
@@ -43,11 +44,19 @@ impl Store {
     }
 
     /// Puts mails off, each by its own wait.
-    pub(crate) async fn postpone_mails(&self, now: Option<Micros>, mails: &[(DueMail, Duration)]) -> Result<(), StoreError> {
-        let (mails, waits): (Vec<DueMail>, Vec<i64>) = mails.iter().map(|(m, wait)| (m.clone(), micros(*wait))).unzip();
+    pub(crate) async fn postpone_mails(
+        &self,
+        now: Option<Micros>,
+        mails: &[(DueMail, Duration)],
+    ) -> Result<(), StoreError> {
+        let (mails, waits): (Vec<DueMail>, Vec<i64>) =
+            mails.iter().map(|(m, wait)| (m.clone(), micros(*wait))).unzip();
         let keys = Keys::of(&mails);
-        self.query(sql::POSTPONE_MAIL, &[&now, &keys.tenants, &keys.addresses, &keys.challenges, &keys.asked, &waits])
-            .await?;
+        self.query(
+            sql::POSTPONE_MAIL,
+            &[&now, &keys.tenants, &keys.addresses, &keys.challenges, &keys.asked, &waits],
+        )
+        .await?;
         Ok(())
     }
 

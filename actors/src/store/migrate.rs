@@ -13,7 +13,9 @@ const LOCK: i64 = 0x646f_6f72_636f_6465;
 #[derive(Debug, Error)]
 pub enum MigrateError {
     /// No connection.
-    #[error("the database does not answer: {0}. Check database.url (or DATABASE_URL) and that PostgreSQL runs")]
+    #[error(
+        "the database does not answer: {0}. Check database.url (or DATABASE_URL) and that PostgreSQL runs"
+    )]
     Connect(String),
     /// The URL.
     #[error(transparent)]
@@ -54,7 +56,10 @@ pub async fn migrate(settings: &DatabaseSettings) -> Result<usize, MigrateError>
         move |e: tokio_postgres::Error| MigrateError::Failed(what, describe(&e))
     };
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(failed("lock"))?;
-    client.batch_execute(include_str!("../../../sql/migrations/0000_bookkeeping.sql")).await.map_err(failed("bookkeeping"))?;
+    client
+        .batch_execute(include_str!("../../../sql/migrations/0000_bookkeeping.sql"))
+        .await
+        .map_err(failed("bookkeeping"))?;
     let applied = applied(&client).await?;
     let pending = pending(&applied)?;
     for (version, name, text) in &pending {
@@ -62,7 +67,10 @@ pub async fn migrate(settings: &DatabaseSettings) -> Result<usize, MigrateError>
         let transaction = client.transaction().await.map_err(failed(&label))?;
         transaction.batch_execute(text).await.map_err(failed(&label))?;
         transaction
-            .execute("INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)", &[version, name, &checksum(text)])
+            .execute(
+                "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
+                &[version, name, &checksum(text)],
+            )
             .await
             .map_err(failed(&label))?;
         transaction.commit().await.map_err(failed(&label))?;

@@ -12,9 +12,8 @@ pub(crate) mod sweep;
 pub(crate) mod tenants;
 mod tls;
 
-pub(crate) use error::{StoreError, describe};
+pub(crate) use error::StoreError;
 pub use migrate::{MigrateError, check_migrated, migrate};
-pub(crate) use migrate::connect;
 pub use pool::DatabaseUrlError;
 pub(crate) use pool::Store;
 

@@ -3,7 +3,9 @@
 use super::error::StoreError;
 use super::{sql, tls};
 use crate::settings::DatabaseSettings;
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+};
 use std::time::Duration;
 use thiserror::Error;
 use tokio_postgres::types::ToSql;
@@ -25,7 +27,8 @@ pub enum DatabaseUrlError {
 
 /// Parses a database URL and adds what every connection of ours has.
 pub(crate) fn connection_config(settings: &DatabaseSettings) -> Result<Config, DatabaseUrlError> {
-    let mut config: Config = settings.url.parse().map_err(|e| DatabaseUrlError::Url(super::error::describe(&e)))?;
+    let mut config: Config =
+        settings.url.parse().map_err(|e| DatabaseUrlError::Url(super::error::describe(&e)))?;
     // set in the startup packet: no further round trip, and a recycled connection keeps them
     let options = format!(
         "{} -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout=5000 -c plan_cache_mode=force_generic_plan",
