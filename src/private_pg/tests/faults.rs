@@ -65,9 +65,15 @@ impl Owner {
         self.process.id().cast_signed()
     }
 
-    fn kill(mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+    fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let _ = self.process.kill(); // -9
+        let _ = self.process.wait();
     }
 }
 
@@ -255,19 +261,37 @@ fn reuse_pid(base: &Path, pid: i32) {
     }
 }
 
+/// A process of PostgreSQL's user (PostgreSQL minds no others) that has nothing to do with it.
+struct Bystander(Child);
+
+impl Bystander {
+    fn beside(base: &Path) -> Self {
+        let mut command = Command::new("sleep");
+        if let Some(user) = Place::of(base).unwrap().user {
+            command.uid(user.uid.as_raw());
+        }
+        Self(command.arg("600").spawn().unwrap())
+    }
+
+    fn was_left_alone(mut self) {
+        assert!(self.0.try_wait().unwrap().is_none());
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[tokio::test]
 async fn stale_pid_reused_by_a_bystander() {
     let scratch = crashed("reused").await;
-    let mut command = Command::new("sleep");
-    if let Some(user) = Place::of(&scratch.base).unwrap().user {
-        command.uid(user.uid.as_raw()); // PostgreSQL minds only its own user's processes
-    }
-    let mut bystander = command.arg("600").spawn().unwrap();
-    reuse_pid(&scratch.base, bystander.id().cast_signed());
+    let bystander = Bystander::beside(&scratch.base);
+    reuse_pid(&scratch.base, bystander.0.id().cast_signed());
     next_start_finds(&scratch.base, 1).await;
-    assert!(bystander.try_wait().unwrap().is_none(), "it was left alone");
-    bystander.kill().unwrap();
-    bystander.wait().unwrap();
+    bystander.was_left_alone();
 }
 
 #[tokio::test]
@@ -284,8 +308,22 @@ async fn stale_pid_reused_by_another_cluster() {
 #[tokio::test]
 async fn pid_file_cut_short() {
     let scratch = crashed("short").await;
+    let bystander = Bystander::beside(&scratch.base);
+    reuse_pid(&scratch.base, bystander.0.id().cast_signed()); // the socket's lock is whole
     fs::write(scratch.base.join("data/postmaster.pid"), "").unwrap();
     next_start_finds(&scratch.base, 1).await;
+    bystander.was_left_alone();
+}
+
+#[tokio::test]
+async fn pid_file_planted() {
+    let scratch = crashed("pipe").await;
+    let file = scratch.base.join("data/postmaster.pid");
+    fs::remove_file(&file).unwrap();
+    let made = Command::new("mkfifo").arg(&file).status().unwrap();
+    assert!(made.success());
+    let error = PrivatePostgres::start(Options::new(&scratch.base)).await.unwrap_err();
+    assert!(error.to_string().contains("not a plain file"), "{error}");
 }
 
 fn stop_with(signal: Signal, mut owner: Owner, rows: i64) {
