@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod codes;
+mod cookies;
 mod journey;
 mod login;
+mod sessions;
 mod support;
