@@ -65,7 +65,8 @@ type Injector = Box<dyn Fn(Fault, Instant) -> BoxFuture<'static, Result<(), Refu
 pub struct System {
     service: LoginService,
     root: ractor::ActorRef<<Supervisor as Actor>::Msg>,
-    ended: JoinHandle<()>,
+    /// `None` once the root has ended: a handle answers only once.
+    ended: Option<JoinHandle<()>>,
     exit: SupervisorExit,
     store: Store,
     injectors: Arc<Vec<(&'static str, Injector)>>,
@@ -114,7 +115,7 @@ impl System {
         let (root, ended) = ractor::ActorRuntime::spawn(None, supervisor, specs)
             .await
             .map_err(|error| StartError::Actors(error.to_string()))?;
-        Ok(Self { service, root, ended, exit, store, injectors: Arc::new(injectors) })
+        Ok(Self { service, root, ended: Some(ended), exit, store, injectors: Arc::new(injectors) })
     }
 
     /// The actors' one door.
@@ -129,14 +130,17 @@ impl System {
 
     /// Returns when the root ended by itself: it gave up.
     pub async fn ended(&mut self) {
-        // the handle only fails if the runtime is going down
-        let _ = (&mut self.ended).await;
+        if let Some(ended) = &mut self.ended {
+            // the handle only fails if the runtime is going down
+            let _ = ended.await;
+            self.ended = None;
+        }
     }
 
     /// Drains everything in reverse order. `true`: the root had not given up.
-    pub async fn stop(self) -> bool {
+    pub async fn stop(mut self) -> bool {
         self.root.stop(None);
-        let _ = self.ended.await;
+        self.ended().await;
         self.store.close();
         !self.exit.gave_up()
     }

@@ -5,7 +5,9 @@
 
 mod codes;
 mod cookies;
+mod crash;
 mod journey;
+mod lifecycle;
 mod login;
 mod sessions;
 mod support;
