@@ -5,7 +5,7 @@ pub mod app;
 pub mod client;
 pub mod postgres;
 
-pub use app::{TestApp, Tokens};
+pub use app::{TestApp, Tokens, Visitor, another_code};
 
 /// Longer than anything here takes, shorter than a patient person.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
