@@ -5,6 +5,8 @@
 
 mod budgets;
 mod codes;
+mod cookies;
 mod journey;
 mod login;
+mod sessions;
 mod support;
