@@ -28,6 +28,7 @@ pub struct Builder {
 impl Builder {
     fn new() -> Self {
         let defaults = [
+            ("public_url", "https://id.acme.io"),
             ("http.listen", "127.0.0.1:0"),
             ("ops.listen", "127.0.0.1:0"),
             // Tests say in X-Forwarded-For where a visitor comes from.
