@@ -6,9 +6,15 @@
 mod budgets;
 mod codes;
 mod cookies;
+mod corpus;
 mod crash;
 mod journey;
 mod lifecycle;
 mod login;
+mod schema;
+mod secrets;
 mod sessions;
+mod spending;
 mod support;
+mod tokens;
+mod validation;
