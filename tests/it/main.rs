@@ -6,4 +6,5 @@
 mod crash;
 mod journey;
 mod lifecycle;
+mod replicas;
 mod support;
