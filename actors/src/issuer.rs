@@ -2,6 +2,7 @@
 //!
 //! It holds nothing that must survive it: budgets live in Postgres, the tenant's quota in [`crate::tenants`].
 
+use crate::device::DeviceCookie;
 use crate::error::Refusal;
 use crate::keys::Keys;
 use crate::ledger::{Ledger, LedgerMessage, LoginBatch, Outcome, VerifyBatch};
@@ -29,6 +30,8 @@ pub(crate) struct Subject {
     /// The address in the form in which addresses compare.
     pub(crate) email_key: String,
     pub(crate) client: IpAddr,
+    /// What the caller presented as device cookies; nothing unless it is ours.
+    pub(crate) device_cookies: Vec<String>,
 }
 
 pub(crate) enum IssuerMessage {
@@ -69,7 +72,7 @@ pub(crate) struct IssuerState {
 impl Issuer {
     fn request_code(&self, rng: &mut SecretRng, subject: &Subject) -> Result<LoginRow, getrandom::Error> {
         let keys = self.kit.keys.load();
-        let (tenant, address) = address(&keys, subject);
+        let (tenant, address) = address_of(&keys, subject);
         let challenge = ChallengeId::random(rng.draw()?);
         let mac = |alphabet| {
             LoginCode::derive(&keys.code_derivation, challenge, alphabet).mac(
@@ -84,15 +87,15 @@ impl Issuer {
             challenge,
             digit_mac: mac(Alphabet::Digits),
             base32_mac: mac(Alphabet::Base32),
-            device_us: 0,
+            device_us: device(&keys, tenant, subject).since(&keys.device, tenant, address),
             client_tag: client_tag(&keys, tenant, address, subject.client),
-            step_up: if subject.tenant.is_none_or(|t| t.steps_up) { 2 } else { 0 },
+            step_up: step_up(subject.tenant),
         })
     }
 
     fn verify(&self, subject: &Subject, guess: &Guess) -> VerifyRow {
         let keys = self.kit.keys.load();
-        let (tenant, address) = address(&keys, subject);
+        let (tenant, address) = address_of(&keys, subject);
         let mac = |alphabet| -> Option<CodeMac> {
             Some(guess.typed.read_as(alphabet)?.mac(&keys.code_mac, tenant, address, alphabet))
         };
@@ -100,7 +103,7 @@ impl Issuer {
             address: (tenant, address),
             digit_mac: mac(Alphabet::Digits),
             base32_mac: mac(Alphabet::Base32),
-            device_us: 0,
+            device_us: device(&keys, tenant, subject).since(&keys.device, tenant, address),
             client_tag: client_tag(&keys, tenant, address, subject.client),
             session: guess.session,
             ended: guess.ended,
@@ -109,7 +112,19 @@ impl Issuer {
     }
 }
 
-fn address(keys: &Keys, subject: &Subject) -> (TenantId, AddressKey) {
+/// The device cookie among what was presented.
+pub(crate) fn device(keys: &Keys, tenant: TenantId, subject: &Subject) -> DeviceCookie {
+    DeviceCookie::read(&keys.device, tenant, &subject.device_cookies)
+}
+
+/// See `challenges.step_up` in the schema. Slugs that name no tenant are as a tenant by default.
+fn step_up(tenant: Option<Tenant>) -> i16 {
+    let (may, must) = tenant.map_or((true, false), |t| (t.steps_up, t.tripped));
+    2 * i16::from(may) + i16::from(must)
+}
+
+/// Whose row a request is about.
+pub(crate) fn address_of(keys: &Keys, subject: &Subject) -> (TenantId, AddressKey) {
     match subject.tenant {
         Some(tenant) => (tenant.id, AddressKey::of(&keys.address, tenant.id, &subject.email_key)),
         None => (TenantId::UNKNOWN, AddressKey::of_unknown(&keys.address, &subject.slug, &subject.email_key)),

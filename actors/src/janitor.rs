@@ -14,7 +14,7 @@ const BEGINNING: Cursor = (Uuid::nil(), Uuid::nil());
 
 pub(crate) enum JanitorMessage {
     Page,
-    Swept([Cursor; 2]),
+    Swept([Cursor; 3]),
 }
 
 /// Rows deleted.
@@ -22,6 +22,7 @@ pub(crate) enum JanitorMessage {
 pub(crate) struct SweepCounts {
     pub(crate) challenges: AtomicU64,
     pub(crate) sessions: AtomicU64,
+    pub(crate) tenant_limits: AtomicU64,
 }
 
 pub(crate) struct Janitor {
@@ -33,7 +34,7 @@ pub(crate) struct Janitor {
 }
 
 pub(crate) struct JanitorState {
-    cursors: [Cursor; 2],
+    cursors: [Cursor; 3],
     tasks: JoinSet<()>,
 }
 
@@ -42,7 +43,11 @@ impl Janitor {
         let (store, now, page, me) = (self.store.clone(), self.clock.sql_now(), self.page, me.clone());
         let (mut cursors, counts) = (state.cursors, self.counts.clone());
         state.tasks.spawn(async move {
-            let tables = [(Sweep::Challenges, &counts.challenges), (Sweep::Sessions, &counts.sessions)];
+            let tables = [
+                (Sweep::Challenges, &counts.challenges),
+                (Sweep::Sessions, &counts.sessions),
+                (Sweep::TenantLimits, &counts.tenant_limits),
+            ];
             for (cursor, (table, count)) in cursors.iter_mut().zip(tables) {
                 match store.sweep(table, *cursor, page, now).await {
                     Ok(swept) => {
@@ -65,7 +70,7 @@ impl Role for Janitor {
 
     async fn start(&self, me: &Me<Self::Message>) -> Result<Self::State, Failure> {
         me.note_after(self.interval, JanitorMessage::Page);
-        Ok(JanitorState { cursors: [BEGINNING; 2], tasks: JoinSet::new() })
+        Ok(JanitorState { cursors: [BEGINNING; 3], tasks: JoinSet::new() })
     }
 
     async fn handle(
@@ -81,7 +86,7 @@ impl Role for Janitor {
                 while state.tasks.try_join_next().is_some() {}
                 state.cursors = cursors;
                 // a full page behind us: more is likely to come, so do not dawdle
-                let behind = cursors != [BEGINNING; 2];
+                let behind = cursors != [BEGINNING; 3];
                 me.note_after(if behind { self.interval / 10 } else { self.interval }, JanitorMessage::Page);
             }
         }

@@ -18,6 +18,7 @@
 //! The edge sees [`LoginService`] and starts all of it with [`System`]. `store` and `mail` are private: nobody above
 //! can name a statement or a mail server.
 
+mod device;
 pub mod directory;
 mod error;
 mod issuer;
@@ -30,12 +31,14 @@ mod mailer;
 mod minter;
 mod observe;
 mod postmaster;
+mod quota;
 mod rng;
 mod runtime;
 mod service;
 mod settings;
 mod store;
 mod system;
+mod tally;
 mod tenants;
 
 pub use directory::Directory;

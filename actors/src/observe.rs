@@ -6,6 +6,7 @@ use crate::ledger::FlushCounts;
 use crate::postmaster::MailCounts;
 use crate::runtime::{Failure, Me, Meter, Role, Ticket};
 use crate::store::Store;
+use crate::tenants::TenantDirectory;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -29,6 +30,8 @@ pub struct TreeSnapshot {
     pub swept: Vec<(&'static str, u64)>,
     /// Database connections.
     pub pool: PoolSnapshot,
+    /// Tenants, of those asked for lately, whose strangers get base32 codes because failures outgrew successes: an alert.
+    pub stepped_up: u64,
     /// Actors that did not answer when last asked.
     pub silent: Vec<String>,
 }
@@ -123,6 +126,8 @@ outcomes! {
     refresh_theft = "refresh" "theft";
     refresh_forged = "refresh" "forged";
     refresh_refused = "refresh" "refused";
+    login_tenant_limited = "login" "tenant_limited";
+    verify_tenant_limited = "verify" "tenant_limited";
     logout_done = "logout" "done";
     logout_forged = "logout" "forged";
     logout_refused = "logout" "refused";
@@ -144,6 +149,7 @@ pub(crate) struct Sights {
     pub(crate) mails: Arc<MailCounts>,
     pub(crate) swept: Arc<SweepCounts>,
     pub(crate) store: Store,
+    pub(crate) tenants: TenantDirectory,
     pub(crate) probes: Vec<(&'static str, Probe)>,
     pub(crate) silent: Mutex<Vec<String>>,
 }
@@ -178,8 +184,10 @@ impl Sights {
             swept: vec![
                 ("challenges", self.swept.challenges.load(Relaxed)),
                 ("sessions", self.swept.sessions.load(Relaxed)),
+                ("tenant_limits", self.swept.tenant_limits.load(Relaxed)),
             ],
             pool: PoolSnapshot { connections, idle, waiting },
+            stepped_up: self.tenants.tripped(),
             silent: self.silent.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

@@ -1,14 +1,17 @@
 //! All that HTTP ever sees of the actors: four verbs, the published keys, and health.
 
 use crate::error::{RefreshError, Refusal, VerifyError};
-use crate::issuer::{Guess, IssuerMessage, Subject};
+use crate::issuer::{Guess, IssuerMessage, Subject, address_of, device};
 use crate::keys::{Keys, SigningKeyError};
 use crate::ledger::{Ledger, LedgerMessage, LogoutBatch, Outcome, RefreshBatch};
 use crate::minter::MinterMessage;
 use crate::observe::{Sights, TreeSnapshot, count};
+use crate::quota::Quotas;
 use crate::runtime::{Handle, Pool, Reply, Role, Ticket, until};
 use crate::store::sessions::{Moved, RefreshVerdict};
-use crate::tenants::{Issuers, TenantDirectory, TenantLimit};
+use crate::store::tenants::Tenant;
+use crate::tally::GuessCounts;
+use crate::tenants::{Issuers, TenantDirectory};
 use arc_swap::ArcSwap;
 use doorcode_domain::email::Email;
 use doorcode_domain::{
@@ -61,7 +64,8 @@ pub(crate) struct Parts {
     pub(crate) issuer_url: String,
     pub(crate) idle: Duration,
     pub(crate) tenants: TenantDirectory,
-    pub(crate) limit: Arc<TenantLimit>,
+    pub(crate) quotas: Quotas,
+    pub(crate) guesses: GuessCounts,
     pub(crate) issuers: Issuers,
     pub(crate) refresh: Handle<LedgerMessage<RefreshBatch>>,
     pub(crate) logout: Handle<LedgerMessage<LogoutBatch>>,
@@ -92,7 +96,11 @@ impl LoginService {
     ) -> Result<(), Refusal> {
         let outcome = self.ask_issuer(caller, slug, email, IssuerMessage::RequestCode).await;
         let outcomes = &self.0.sights.outcomes;
-        count(if outcome.is_ok() { &outcomes.login_accepted } else { &outcomes.login_refused });
+        count(match &outcome {
+            Ok(()) => &outcomes.login_accepted,
+            Err(Refusal::TenantLimited { .. }) => &outcomes.login_tenant_limited,
+            Err(_) => &outcomes.login_refused,
+        });
         outcome
     }
 
@@ -108,7 +116,8 @@ impl LoginService {
     ) -> Result<Login, VerifyError> {
         let outcomes = &self.0.sights.outcomes;
         let refused = |refusal| {
-            count(&outcomes.verify_refused);
+            let limited = matches!(refusal, Refusal::TenantLimited { .. });
+            count(if limited { &outcomes.verify_tenant_limited } else { &outcomes.verify_refused });
             VerifyError::Refused(refusal)
         };
         let tenant = self.0.tenants.find(slug).await.map_err(refused)?;
@@ -122,6 +131,7 @@ impl LoginService {
             .ask_issuer(caller, slug, email, |subject, reply| IssuerMessage::Verify(subject, guess, reply))
             .await
             .map_err(refused)?;
+        self.0.guesses.add(tenant_id, verdict.customer.is_some());
         let Some(customer) = verdict.customer else {
             count(if verdict.missed { &outcomes.verify_wrong } else { &outcomes.verify_not_evaluated });
             return Err(VerifyError::Rejected);
@@ -136,7 +146,8 @@ impl LoginService {
             issued_us: verdict.now_us,
             left: self.0.idle,
         };
-        let login = self.mint(caller, grant).await.map_err(refused)?;
+        let mut login = self.mint(caller, grant).await.map_err(refused)?;
+        login.device_cookie = Some(self.device_cookie(&subject(caller, tenant, slug, email), verdict.now_us));
         count(&outcomes.verify_logged_in);
         Ok(login)
     }
@@ -230,14 +241,22 @@ impl LoginService {
         email: &Email,
         message: impl FnOnce(Subject, Reply<Outcome<A>>) -> IssuerMessage,
     ) -> Result<A, Refusal> {
-        self.0.limit.check(slug)?;
+        self.0.quotas.take(slug, caller.client).await?;
         let tenant = self.0.tenants.find(slug).await?;
         let ticket = Ticket::admit(&self.0.issuers.meter, caller.deadline)?;
         let (reply, answer) = oneshot::channel();
-        let subject =
-            Subject { tenant, slug: slug.clone(), email_key: email.key().to_owned(), client: caller.client };
+        let subject = subject(caller, tenant, slug, email);
         self.0.issuers.send(self.0.issuers.slot(tenant, slug), message(subject, reply), ticket)?;
         until(caller.deadline, answer).await?
+    }
+
+    /// The device cookie after a login: what the browser had, and this address.
+    fn device_cookie(&self, subject: &Subject, now_us: Micros) -> String {
+        let keys = self.0.keys.load();
+        let (tenant, address) = address_of(&keys, subject);
+        device(&keys, tenant, subject)
+            .with(&keys.device, tenant, address, now_us)
+            .encode(&keys.device, tenant)
     }
 
     /// Reads a token of ours; anything else never reaches Postgres.
@@ -288,6 +307,16 @@ impl LoginService {
             }
         }
         Err(Refusal::Unavailable)
+    }
+}
+
+fn subject(caller: &Caller, tenant: Option<Tenant>, slug: &TenantSlug, email: &Email) -> Subject {
+    Subject {
+        tenant,
+        slug: slug.clone(),
+        email_key: email.key().to_owned(),
+        client: caller.client,
+        device_cookies: caller.device_cookies.clone(),
     }
 }
 

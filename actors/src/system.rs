@@ -12,6 +12,7 @@ use crate::mailer::{MailerKit, mailers};
 use crate::minter::Minter;
 use crate::observe::{Observer, Probe, Sights};
 use crate::postmaster::{MailCounts, Postmaster};
+use crate::quota::{Quotas, TenantLimit};
 use crate::runtime::{
     ChildSpec, Fault, Handle, Meter, Pool, Role, Supervisor, SupervisorExit, Tolerance, child,
 };
@@ -19,7 +20,8 @@ use crate::service::{LoginService, Parts};
 use crate::settings::Settings;
 use crate::store::challenges::LoginPolicy;
 use crate::store::{DatabaseUrlError, Store, StoreError, micros};
-use crate::tenants::{Issuers, TenantDirectory, TenantLimit, Tenants};
+use crate::tally::{GuessCounts, Tally};
+use crate::tenants::{Issuers, TenantDirectory, Tenants};
 use arc_swap::ArcSwap;
 use doorcode_domain::TenantId;
 use futures_util::future::BoxFuture;
@@ -357,20 +359,26 @@ impl Wiring {
         let issuer_meter = Meter::new("issuer", Some(settings.admission.issuers));
         let kit = IssuerKit { keys: keys.clone(), login, verify, idle: settings.admission.issuer_idle };
         let issuers = Issuers::new(issuer_meter.clone(), kit, settings.admission.max_issuers);
-        let limit = Arc::new(TenantLimit::new(settings.limits.tenant));
         let tenants = Handle::new(Meter::new("tenants", None));
         self.add(&tenants, {
-            let (issuers, limit) = (issuers.clone(), limit.clone());
-            move || Tenants { issuers: issuers.clone(), limit: limit.clone() }
+            let issuers = issuers.clone();
+            move || Tenants { issuers: issuers.clone() }
         });
         self.meters.push(issuer_meter);
         self.injectors.push(("issuer", inject_issuer(issuers.clone())));
+
+        let guesses = GuessCounts::default();
+        let tally = Handle::new(Meter::new("tally", None));
+        self.add(&tally, {
+            let (store, clock, counts) = (store.clone(), clock.clone(), guesses.clone());
+            move || Tally { store: store.clone(), clock: clock.clone(), counts: counts.clone() }
+        });
 
         let janitor = Handle::new(Meter::new("janitor", None));
         let swept: Arc<SweepCounts> = Arc::default();
         self.add(&janitor, {
             let (store, clock, counts, settings) =
-                (store.clone(), clock, Arc::clone(&swept), settings.janitor);
+                (store.clone(), clock.clone(), Arc::clone(&swept), settings.janitor);
             move || Janitor {
                 store: store.clone(),
                 clock: clock.clone(),
@@ -383,6 +391,7 @@ impl Wiring {
         let observer = Handle::new(Meter::new("observer", None));
         self.show(&observer);
         self.probes.push(("database", probe_database(store.clone())));
+        let directory = TenantDirectory::new(store.clone(), clock.clone());
         let sights = Arc::new(Sights {
             meters: self.meters,
             ledgers: self.ledgers,
@@ -390,6 +399,7 @@ impl Wiring {
             mails,
             swept,
             store: store.clone(),
+            tenants: directory.clone(),
             probes: self.probes,
             silent: Default::default(),
         });
@@ -397,11 +407,13 @@ impl Wiring {
         self.specs.push(child(&observer, move || Observer { sights: seen.clone() }));
 
         let faults = FaultInjector { kinds: Arc::new(self.injectors), issuers: issuers.clone() };
+        let limit = settings.limits.tenant.map(|(per_second, burst)| TenantLimit { per_second, burst });
         let service = LoginService(Arc::new(Parts {
             issuer_url: settings.public_url.trim_end_matches('/').to_owned(),
             idle: settings.tokens.idle,
-            tenants: TenantDirectory::new(store),
-            limit,
+            tenants: directory,
+            quotas: Quotas::new(limit, store, clock, keys.clone()),
+            guesses,
             issuers,
             refresh,
             logout,

@@ -1,21 +1,17 @@
-//! Tenants: who they are, how much they may ask, and which issuer serves them.
+//! Tenants: who they are, and which issuer serves them.
 //!
-//! Quotas and the directory of issuers live here, outside the issuers, so that no crash resets a limit.
+//! The directory of issuers lives here, outside the issuers, so that a crash of one is seen and answered.
 
 use crate::error::Refusal;
 use crate::issuer::{Issuer, IssuerKit, IssuerMessage};
 use crate::runtime::{ChildEnd, Failure, Handle, Me, Meter, RestartReason, Role, Ticket, start_linked};
 use crate::store::Store;
 use crate::store::tenants::Tenant;
-use doorcode_domain::{TenantId, TenantSlug};
+use doorcode_domain::{Clock, TenantId, TenantSlug};
 use futures_util::FutureExt;
 use futures_util::future::Shared;
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ractor::{ActorCell, ActorId};
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -42,6 +38,7 @@ pub(crate) enum IssuerSlot {
 #[derive(Clone)]
 pub(crate) struct TenantDirectory {
     store: Store,
+    clock: Clock,
     known: Arc<Mutex<HashMap<TenantSlug, (Option<Tenant>, Instant)>>>,
     asked: Arc<Mutex<HashMap<TenantSlug, Lookup>>>,
 }
@@ -50,8 +47,13 @@ pub(crate) struct TenantDirectory {
 type Lookup = Shared<oneshot::Receiver<Result<Option<Tenant>, Refusal>>>;
 
 impl TenantDirectory {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store, known: Arc::default(), asked: Arc::default() }
+    pub(crate) fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock, known: Arc::default(), asked: Arc::default() }
+    }
+
+    /// Tenants whose strangers get base32 codes now, of those somebody asked for lately.
+    pub(crate) fn tripped(&self) -> u64 {
+        lock(&self.known).values().filter(|(tenant, _)| tenant.is_some_and(|t| t.tripped)).count() as u64
     }
 
     pub(crate) async fn find(&self, slug: &TenantSlug) -> Result<Option<Tenant>, Refusal> {
@@ -64,8 +66,11 @@ impl TenantDirectory {
         {
             return Ok(*tenant);
         }
-        // a lookup whose task was lost is one that failed
-        self.look_up(slug).await.unwrap_or(Err(Refusal::Unavailable))
+        self.look_up(slug).await.unwrap_or_else(|_| {
+            // its task was lost: the next caller begins another
+            lock(&self.asked).remove(slug);
+            Err(Refusal::Unavailable)
+        })
     }
 
     /// All who ask for one slug at once share one query: a burst must not take the pool's every connection for it. The
@@ -80,10 +85,11 @@ impl TenantDirectory {
         asked.insert(slug.clone(), lookup.clone());
         let (directory, slug) = (self.clone(), slug.clone());
         tokio::spawn(async move {
-            let found = directory.store.find_tenant(&slug).await.map_err(|error| {
-                tracing::warn!(%error, "a tenant cannot be looked up");
-                Refusal::Unavailable
-            });
+            let found =
+                directory.store.find_tenant(&slug, directory.clock.sql_now()).await.map_err(|error| {
+                    tracing::warn!(%error, "a tenant cannot be looked up");
+                    Refusal::Unavailable
+                });
             if let Ok(tenant) = found {
                 directory.remember(&slug, tenant);
             }
@@ -96,50 +102,19 @@ impl TenantDirectory {
 
     fn remember(&self, slug: &TenantSlug, tenant: Option<Tenant>) {
         let mut known = lock(&self.known);
+        let before = known.get(slug).and_then(|(tenant, _)| *tenant);
+        if tenant.is_some_and(|now| now.tripped) && !before.is_some_and(|then| then.tripped) {
+            tracing::warn!(
+                event = "tenant_step_up",
+                tenant = slug.as_str(),
+                "failed guesses outgrow successes: new codes for strangers are base32 until that ends"
+            );
+        }
         if known.len() >= REMEMBERED {
             known.retain(|_, (_, since)| since.elapsed() < FRESH);
         }
         if known.len() < REMEMBERED {
             known.insert(slug.clone(), (tenant, Instant::now()));
-        }
-    }
-}
-
-/// What a tenant may ask, keyed by the slug's hash: a slug that does not exist has the same limit.
-pub(crate) struct TenantLimit {
-    limiter: Option<DefaultKeyedRateLimiter<u64>>,
-    hasher: RandomState,
-    clock: DefaultClock,
-}
-
-impl TenantLimit {
-    /// Requests a second and burst; `None`: no limit.
-    pub(crate) fn new(limit: Option<(u32, u32)>) -> Self {
-        let quota = limit.and_then(|(rate, burst)| {
-            Some(Quota::per_second(NonZeroU32::new(rate)?).allow_burst(NonZeroU32::new(burst)?))
-        });
-        Self {
-            limiter: quota.map(RateLimiter::keyed),
-            hasher: RandomState::new(),
-            clock: DefaultClock::default(),
-        }
-    }
-
-    pub(crate) fn check(&self, slug: &TenantSlug) -> Result<(), Refusal> {
-        let Some(limiter) = &self.limiter else { return Ok(()) };
-        limiter.check_key(&self.hasher.hash_one(slug)).map_err(|until| {
-            let wait = until.wait_time_from(self.clock.now());
-            Refusal::TenantLimited {
-                retry_after_s: u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1),
-            }
-        })
-    }
-
-    /// Forgets slugs that have their whole burst again: the store never shrinks by itself.
-    pub(crate) fn shrink(&self) {
-        if let Some(limiter) = &self.limiter {
-            limiter.retain_recent();
-            limiter.shrink_to_fit();
         }
     }
 }
@@ -289,49 +264,33 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(crate) enum TenantsMessage {
-    /// Forget quotas that are whole again.
-    Shrink,
-}
-
 /// The issuers' supervisor.
 pub(crate) struct Tenants {
     pub(crate) issuers: Issuers,
-    pub(crate) limit: Arc<TenantLimit>,
 }
 
-const SHRINK: Duration = Duration::from_secs(30);
-
 impl Role for Tenants {
-    type Message = TenantsMessage;
-    type State = Vec<ActorCell>;
+    /// It only watches.
+    type Message = ();
+    type State = ();
 
-    async fn start(&self, me: &Me<Self::Message>) -> Result<Self::State, Failure> {
+    async fn start(&self, me: &Me<()>) -> Result<(), Failure> {
         self.issuers.set_parent(Some(me.cell()));
-        me.note_after(SHRINK, TenantsMessage::Shrink);
-        Ok(Vec::new())
+        Ok(())
     }
 
-    async fn handle(
-        &self,
-        me: &Me<Self::Message>,
-        TenantsMessage::Shrink: Self::Message,
-        _: Option<Ticket>,
-        _: &mut Self::State,
-    ) -> Result<(), Failure> {
-        self.limit.shrink();
-        me.note_after(SHRINK, TenantsMessage::Shrink);
+    async fn handle(&self, _: &Me<()>, (): (), _: Option<Ticket>, (): &mut ()) -> Result<(), Failure> {
         Ok(())
     }
 
     /// A parent's end kills its children, so they are drained by hand: no request that was accepted is lost.
-    async fn finish(&self, _: &mut Self::State) {
+    async fn finish(&self, (): &mut ()) {
         let live = self.issuers.live();
         self.issuers.set_parent(None);
         futures_util::future::join_all(live.iter().map(|handle| handle.drain(Duration::from_secs(5)))).await;
     }
 
-    fn child_ended(&self, child: ActorCell, why: ChildEnd, _: &mut Self::State) -> Result<(), Failure> {
+    fn child_ended(&self, child: ActorCell, why: ChildEnd, (): &mut ()) -> Result<(), Failure> {
         match why {
             // retired
             ChildEnd::Stopped(Some(reason)) if reason == "Drained" => self.issuers.remove_id(child.get_id()),

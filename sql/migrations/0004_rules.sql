@@ -22,10 +22,14 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     END
 $$;
 
--- A known client: a device cookie younger than the row's epoch, or a network prefix with a success in 90 days.
+-- A device cookie lives 180 days.
+CREATE FUNCTION is_fresh_device(device_us bigint, now_us bigint) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT device_us > now_us - 15552000000000 $$;
+
+-- A known client: a fresh device cookie younger than the row's epoch, or a network prefix with a success in 90 days.
 CREATE FUNCTION is_known(c challenges, device_us bigint, tag bigint, now_us bigint) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT device_us > c.devices_from_us
+    SELECT (device_us > c.devices_from_us AND is_fresh_device(device_us, now_us))
         OR coalesce(c.known_days[array_position(c.known_tags, tag)] > now_us / 86400000000 - 90, false)
 $$;
 

@@ -29,6 +29,7 @@ pub struct HeadWatch {
     since: Instant,
     answering: u32,
     served: u64,
+    owed: bool,
     fault: Option<Fault>,
     head: Head,
 }
@@ -74,6 +75,7 @@ impl HeadWatch {
             since: Instant::now(),
             answering: 0,
             served: 0,
+            owed: false,
             fault: None,
             head: Head::default(),
         }
@@ -159,8 +161,19 @@ impl HeadWatch {
     pub fn end_answer(&mut self) -> bool {
         self.answering = self.answering.saturating_sub(1);
         self.served += 1;
+        self.owed = true;
         self.since = Instant::now();
         self.fault.is_some() || self.part == Part::Opaque
+    }
+
+    /// Everything that hyper had to write is written.
+    pub fn flushed(&mut self) {
+        self.owed = self.answering > 0;
+    }
+
+    /// Whether hyper writes for a request; if not, it complains about a head that it cannot read.
+    pub fn is_owed(&self) -> bool {
+        self.owed || self.answering > 0
     }
 
     /// When to look again, and what to do about it if nothing has changed until then.

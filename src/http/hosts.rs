@@ -11,15 +11,26 @@ use warp::{Filter, Rejection};
 
 /// Loopback names and addresses, and what the configuration adds.
 #[derive(Clone, Debug, Default)]
-pub struct HostAllowlist(Arc<[String]>);
+pub struct HostAllowlist {
+    names: Arc<[String]>,
+    any: bool,
+}
 
 impl HostAllowlist {
     /// `names` without port; compared without case.
     pub fn new(names: Vec<String>) -> Self {
-        Self(names.into())
+        Self { names: names.into(), any: false }
+    }
+
+    /// Every name: for a listener that was opened to the network on purpose.
+    pub fn any() -> Self {
+        Self { names: Arc::default(), any: true }
     }
 
     fn allows(&self, headers: &HeaderMap) -> bool {
+        if self.any {
+            return true;
+        }
         let mut hosts = headers.get_all(HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
         let Ok(authority) = host.to_str().unwrap_or_default().parse::<http::uri::Authority>() else {
@@ -29,7 +40,7 @@ impl HostAllowlist {
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         name.eq_ignore_ascii_case("localhost")
             || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-            || self.0.iter().any(|known| known.eq_ignore_ascii_case(name))
+            || self.names.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
     /// Refuses other hosts with 421.
@@ -65,5 +76,6 @@ mod tests {
             assert!(!allows(bad), "{bad}");
         }
         assert!(!hosts.allows(&HeaderMap::new()));
+        assert!(HostAllowlist::any().allows(&HeaderMap::new()));
     }
 }

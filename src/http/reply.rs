@@ -143,7 +143,7 @@ impl Problem {
 }
 
 /// The status's standard phrase (RFC 9110).
-fn phrase(status: StatusCode) -> &'static str {
+pub fn phrase(status: StatusCode) -> &'static str {
     match status {
         StatusCode::PAYLOAD_TOO_LARGE => "Content Too Large",
         _ => status.canonical_reason().unwrap_or("Error"),

@@ -5,8 +5,9 @@
 
 use super::exchange::{Exchange, Fault};
 use super::head::{HeadWatch, Overdue, Patience};
+use super::reply;
 use http::header::{CONNECTION, HOST, HeaderValue};
-use http::{Request, Uri, Version};
+use http::{Request, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -24,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, sleep_until, timeout};
+use uuid::Uuid;
 use warp::Filter;
 use warp::reply::Response;
 
@@ -163,7 +165,7 @@ impl Connection {
             let (routes, watch) = (routes.clone(), answering.clone());
             Box::pin(async move { answer(peer, &watch, &routes, request).await })
         });
-        let io = TokioIo::new(Watched { stream, watch: watch.clone() });
+        let io = TokioIo::new(Watched { stream, watch: watch.clone(), complaint: None });
         let connection = http1::Builder::new()
             .header_read_timeout(None)
             .max_buf_size(HYPER_BUFFER)
@@ -200,9 +202,10 @@ impl Connection {
                 }
             }
         };
-        let mut stream = connection.into_parts().io.into_inner().stream;
-        if overdue == Some(Overdue::Head) {
-            let _ = timeout(LINGER, stream.write_all(too_slow().as_bytes())).await;
+        let Watched { mut stream, complaint, .. } = connection.into_parts().io.into_inner();
+        let timed_out = (overdue == Some(Overdue::Head)).then_some(StatusCode::REQUEST_TIMEOUT);
+        if let Some(status) = timed_out.or(complaint) {
+            let _ = timeout(LINGER, stream.write_all(by_hand(status).as_bytes())).await;
         }
         // While draining nothing is waited for that is not owed.
         if *self.stage.borrow() == Stage::Serving {
@@ -251,12 +254,15 @@ fn has_no_single_host(request: &Request<Incoming>) -> bool {
     }
 }
 
-/// Written by hand: hyper has no request yet that it could answer.
-fn too_slow() -> String {
-    let body = r#"{"detail":"Request Timeout"}"#;
+/// The answer to what never became a request; in the same form as any other.
+fn by_hand(status: StatusCode) -> String {
+    let phrase = reply::phrase(status);
+    let body = format!("{{\"detail\":\"{phrase}\"}}");
     format!(
-        "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
-         x-content-type-options: nosniff\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        "HTTP/1.1 {} {phrase}\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
+         x-content-type-options: nosniff\r\nx-request-id: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        status.as_u16(),
+        Uuid::new_v4().as_simple(),
         body.len()
     )
 }
@@ -284,10 +290,23 @@ impl SharedWatch {
     }
 }
 
-/// A stream that shows what it reads to a [`HeadWatch`].
+/// A stream that shows what it reads to a [`HeadWatch`], and keeps back hyper's own complaints about unreadable heads:
+/// they have neither a body nor our headers, so [`by_hand`] says the same in full.
 struct Watched {
     stream: TcpStream,
     watch: SharedWatch,
+    complaint: Option<StatusCode>,
+}
+
+impl Watched {
+    fn is_complaint(&mut self, bytes: &[u8]) -> bool {
+        if self.complaint.is_none() && !self.watch.lock().is_owed() {
+            let status = bytes.strip_prefix(b"HTTP/1.1 ").or(bytes.strip_prefix(b"HTTP/1.0 "));
+            let status = status.and_then(|rest| StatusCode::from_bytes(rest.get(..3)?).ok());
+            self.complaint = status.filter(StatusCode::is_client_error);
+        }
+        self.complaint.is_some()
+    }
 }
 
 impl AsyncRead for Watched {
@@ -307,6 +326,9 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_complaint(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -315,6 +337,9 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.is_complaint(bytes.first().map_or(&[], |first| first)) {
+            return Poll::Ready(Ok(bytes.iter().map(|slice| slice.len()).sum()));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
     }
 
@@ -323,7 +348,11 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        if outcome.is_ready() {
+            self.watch.lock().flushed();
+        }
+        outcome
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

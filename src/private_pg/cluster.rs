@@ -136,14 +136,9 @@ impl Cluster {
             if let Some(status) = ended {
                 return Err(self.not_started(status.to_string()));
             }
-            match admin.connect(NoTls).await {
-                Ok((client, connection)) => {
-                    let connection = tokio::spawn(connection);
-                    let created = create_database(&client).await;
-                    drop(client);
-                    let _closed = connection.await;
-                    return created.map_err(PrivatePgError::Create);
-                }
+            match create_database(&admin).await {
+                Ok(()) => return Ok(()),
+                Err(e) if refused(&e) => return Err(PrivatePgError::Create(e)),
                 Err(e) if Instant::now() > deadline => {
                     return Err(self.not_started(format!("no answer: {e}")));
                 }
@@ -162,12 +157,22 @@ fn left_over(log: &str) -> bool {
     log.contains("pre-existing shared memory") || log.contains("lock file \"postmaster.pid\" already exists")
 }
 
-async fn create_database(client: &tokio_postgres::Client) -> Result<(), tokio_postgres::Error> {
+async fn create_database(admin: &Config) -> Result<(), tokio_postgres::Error> {
+    let (client, connection) = admin.connect(NoTls).await?;
+    let connection = tokio::spawn(connection);
     let there = client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&NAME]).await?;
     if there.is_none() {
         client.batch_execute(&format!("CREATE DATABASE {NAME}")).await?;
     }
+    drop(client);
+    let _closed = connection.await;
     Ok(())
+}
+
+/// Whether the server said no, rather than that it is still starting or, killed in this moment, nothing.
+fn refused(error: &tokio_postgres::Error) -> bool {
+    const STARTING_OR_STOPPING: &str = "57P";
+    error.code().is_some_and(|state| !state.code().starts_with(STARTING_OR_STOPPING))
 }
 
 /// A form that tokio-postgres and libpq (psql, pg_dump) both read.

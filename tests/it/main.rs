@@ -3,8 +3,13 @@
 //! Every test has a database and a doorcode of its own and ends with `finish`, which fails it if an actor crashed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod budgets;
+mod codes;
+mod cookies;
 mod crash;
 mod journey;
 mod lifecycle;
+mod login;
 mod replicas;
+mod sessions;
 mod support;

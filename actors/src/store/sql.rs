@@ -19,6 +19,9 @@ statements! {
     MAIL_DONE = "mail_due/done.sql";
     POSTPONE_MAIL = "mail_due/postpone.sql";
     CLAIM_MAIL = "mail_due/claim.sql";
+    TALLY = "tenant_hours/tally.sql";
+    LEASE_LIMIT = "tenant_limits/lease.sql";
+    SWEEP_LIMITS = "tenant_limits/sweep.sql";
     RESOLVE_TENANT = "tenants/resolve.sql";
     LIST_PURPOSE_KEYS = "purpose_keys/list.sql";
     ADD_PURPOSE_KEY = "purpose_keys/add.sql";
@@ -34,4 +37,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (4, "rules", include_str!("../../../sql/migrations/0004_rules.sql")),
     (5, "sessions", include_str!("../../../sql/migrations/0005_sessions.sql")),
     (6, "keys", include_str!("../../../sql/migrations/0006_keys.sql")),
+    (7, "tenant_limits", include_str!("../../../sql/migrations/0007_tenant_limits.sql")),
 ];

@@ -9,6 +9,7 @@ use uuid::Uuid;
 pub(crate) enum Sweep {
     Challenges,
     Sessions,
+    TenantLimits,
 }
 
 /// How far a sweep has come: a primary key; from the beginning after the end.
@@ -30,14 +31,21 @@ impl Store {
         page: i64,
         now: Option<Micros>,
     ) -> Result<Swept, StoreError> {
-        let (text, last) = match table {
-            Sweep::Challenges => (sql::SWEEP_CHALLENGES, "last_address"),
-            Sweep::Sessions => (sql::SWEEP_SESSIONS, "last_session"),
+        let rows = match table {
+            Sweep::Challenges => {
+                self.query(sql::SWEEP_CHALLENGES, &[&after.0, &after.1, &page, &now]).await?
+            }
+            Sweep::Sessions => self.query(sql::SWEEP_SESSIONS, &[&after.0, &after.1, &page, &now]).await?,
+            Sweep::TenantLimits => self.query(sql::SWEEP_LIMITS, &[&after.0, &page, &now]).await?,
         };
-        let rows = self.query(text, &[&after.0, &after.1, &page, &now]).await?;
         let Some(row) = rows.first() else { return Ok(Swept { gone: 0, next: None }) };
         let full = row.get::<_, i64>("seen") >= page;
-        let key = row.get::<_, Option<Uuid>>("last_tenant").zip(row.get::<_, Option<Uuid>>(last));
+        let last = |column| row.get::<_, Option<Uuid>>(column);
+        let key = match table {
+            Sweep::Challenges => last("last_tenant").zip(last("last_address")),
+            Sweep::Sessions => last("last_tenant").zip(last("last_session")),
+            Sweep::TenantLimits => last("last_hash").map(|hash| (hash, Uuid::nil())),
+        };
         Ok(Swept { gone: row.get("gone"), next: key.filter(|_| full) })
     }
 }

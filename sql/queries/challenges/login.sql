@@ -6,7 +6,7 @@ WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 ),
 asked AS (
-    SELECT i.*, clock.now_us, i.device_us > 0 AS known
+    SELECT i.*, clock.now_us, is_fresh_device(i.device_us, clock.now_us) AS known
     FROM clock, unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::bigint[], $8::bigint[], $9::smallint[])
         AS i (tenant_id, address_key, challenge_id, digit_mac, base32_mac, device_us, client_tag, step_up)
 ),

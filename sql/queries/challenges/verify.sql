@@ -31,6 +31,11 @@ weighed AS MATERIALIZED (
 ),
 judged AS MATERIALIZED (
     SELECT w.*, evaluated AND same AS hit, evaluated AND NOT same AS missed,
+        evaluated AND NOT same AND (
+            CASE WHEN known THEN (w.row).k_guesses ELSE (w.row).s_guesses END = 1
+            -- one period later than now, the budget is as it will be after this miss
+            OR NOT may_guess(w.row, known, (w.row).alphabet, now_us - guess_period_us(known, (w.row).alphabet))
+        ) AS burned,
         CASE WHEN evaluated AND same THEN (
             SELECT k.customer_id FROM customers k JOIN tenants t USING (tenant_id)
             WHERE k.tenant_id = w.tenant_id AND k.address_key = w.address_key AND NOT k.disabled AND NOT t.disabled
@@ -51,9 +56,9 @@ written AS (
             THEN gcra_next(c.k_digit_tat, j.now_us, guess_period_us(true, 0::smallint)) ELSE c.k_digit_tat END,
         k_base32_tat = CASE WHEN j.missed AND j.known AND c.alphabet = 1
             THEN gcra_next(c.k_base32_tat, j.now_us, guess_period_us(true, 1::smallint)) ELSE c.k_base32_tat END,
-        -- the cool-down does not apply after a code was used or burned
-        s_quiet_us = CASE WHEN j.hit OR (j.missed AND NOT j.known AND c.s_guesses = 1) THEN 0 ELSE c.s_quiet_us END,
-        k_quiet_us = CASE WHEN j.hit OR (j.missed AND j.known AND c.k_guesses = 1) THEN 0 ELSE c.k_quiet_us END,
+        -- the cool-down does not apply after a code was used or burned: its guesses or its lane's budget are spent
+        s_quiet_us = CASE WHEN j.hit OR (j.burned AND NOT j.known) THEN 0 ELSE c.s_quiet_us END,
+        k_quiet_us = CASE WHEN j.hit OR (j.burned AND j.known) THEN 0 ELSE c.k_quiet_us END,
         touched_us = greatest(c.touched_us, j.now_us),
         -- a success makes its network prefix known: newest first, at most 8
         known_tags = CASE WHEN j.customer_id IS NULL THEN c.known_tags

@@ -30,7 +30,14 @@ async fn ambiguous_requests_end_their_connection() {
         let mut client = edge.connect().await;
         client.write(format!("POST {LOGIN} HTTP/1.1\r\n{head}{smuggled}").as_bytes()).await;
         let answer = client.answer().await;
-        assert_eq!(answer.as_ref().map(|answer| answer.status), Some(400), "{what}: {answer:?}");
+        let answer = answer.unwrap_or_else(|| panic!("{what}: no answer"));
+        assert_eq!((answer.status, answer.body.as_str()), (400, r#"{"detail":"Bad Request"}"#), "{what}");
+        for (name, value) in
+            [("cache-control", "no-store"), ("content-type", "application/json"), ("connection", "close")]
+        {
+            assert_eq!(answer.header(name), Some(value), "{what}");
+        }
+        assert!(answer.header("x-request-id").is_some(), "{what}");
         assert!(client.answer().await.is_none(), "{what}: a second answer");
     }
 }
@@ -47,6 +54,16 @@ async fn later_requests_are_watched_too() {
     client.write(second.as_bytes()).await;
     assert_eq!(client.answer().await.unwrap().status, 400);
     client.ended().await;
+
+    let mut client = edge.connect().await;
+    for _ in 0..3 {
+        client.write(first.as_bytes()).await;
+        assert_eq!(client.answer().await.unwrap().status, 422);
+    }
+    client.write(b"no request at all\r\n\r\n").await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (400, r#"{"detail":"Bad Request"}"#));
+    client.ended().await;
 }
 
 /// G7: a large head gets its own answer, in full up to four times the limit.
@@ -61,7 +78,8 @@ async fn large_heads() {
         (answer.status, answer.body.as_str()),
         (431, r#"{"detail":"Request Header Fields Too Large"}"#)
     );
-    assert_eq!(edge.send(large(200_000).as_bytes()).await.status, 431);
+    let endless = edge.send(large(200_000).as_bytes()).await;
+    assert_eq!((endless.status, &endless.body), (431, &answer.body));
     let many = format!("POST {LOGIN} HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "A: b\r\n".repeat(200));
-    assert_eq!(edge.send(many.as_bytes()).await.status, 431);
+    assert_eq!(edge.send(many.as_bytes()).await.body, answer.body);
 }

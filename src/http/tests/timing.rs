@@ -113,3 +113,21 @@ async fn the_drain_deadline_cuts() {
     edge.done.await.unwrap().unwrap();
     assert!(began.elapsed() >= SHORT && began.elapsed() < 10 * SHORT, "{:?}", began.elapsed());
 }
+
+/// Hundreds of callers that never finish their heads do not delay one that does.
+#[tokio::test]
+async fn half_open_callers_delay_nobody() {
+    let edge = Edge::with(|_| {}, ServerLimits { header_timeout: 10 * SHORT, ..Default::default() }).await;
+    let mut half_open = Vec::new();
+    for _ in 0..400 {
+        let mut client = edge.connect().await;
+        client.write(b"POST /v1/customer-auth/login HTTP/1.1\r\nHost:").await;
+        half_open.push(client);
+    }
+    let began = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(edge.post(LOGIN, "", "{}").await.status, 422);
+    }
+    assert!(began.elapsed() < 5 * SHORT, "{:?}", began.elapsed());
+    assert_eq!(half_open.pop().unwrap().answer().await.unwrap().status, 408, "and they are let go in time");
+}

@@ -121,6 +121,19 @@ impl Running {
     }
 }
 
+/// One more doorcode on a test's database.
+pub struct Replica(Running);
+
+impl Replica {
+    pub fn public(&self) -> SocketAddr {
+        self.0.public
+    }
+
+    pub async fn end(self) {
+        self.0.end().await;
+    }
+}
+
 /// A running doorcode over a database of its own.
 pub struct TestApp {
     settings: BTreeMap<String, String>,
@@ -200,7 +213,7 @@ impl TestApp {
 
     /// Kinds of actors that were restarted, and how often.
     pub async fn restarts(&self) -> Vec<(String, u64)> {
-        let tree = Client::connect(self.ops()).await.send(&Request::get("/actors")).await.json();
+        let tree = self.tree().await;
         let kinds = tree["actors"].as_array().unwrap().iter();
         let restarts = kinds.map(|kind| {
             let reasons = kind["restarts"].as_array().unwrap().iter();
@@ -208,6 +221,51 @@ impl TestApp {
             (kind["kind"].as_str().unwrap().to_owned(), times)
         });
         restarts.filter(|(_, times)| *times > 0).collect()
+    }
+
+    /// How often a verb came to an outcome since the start; see `outcomes` in `/actors`.
+    pub async fn outcomes(&self, verb: &str, outcome: &str) -> u64 {
+        let tree = self.tree().await;
+        let mut counts = tree["outcomes"].as_array().unwrap().iter();
+        let found = counts.find(|count| count[0] == verb && count[1] == outcome);
+        found.unwrap_or_else(|| panic!("no outcome {verb} {outcome}"))[2].as_u64().unwrap()
+    }
+
+    /// How many guesses were compared with a live code and were wrong.
+    pub async fn missed_guesses(&self) -> u64 {
+        self.outcomes("verify", "wrong").await
+    }
+
+    async fn tree(&self) -> Value {
+        Client::connect(self.ops()).await.send(&Request::get("/actors")).await.json()
+    }
+
+    /// Makes an actor fail.
+    pub async fn crash(&self, actor: &str, fault: &str) {
+        let request = Request::post("/v1/admin/faults", &json!({ "actor": actor, "fault": fault }))
+            .header("Sec-Fetch-Site", "same-origin");
+        let answer = Client::connect(self.ops()).await.send(&request).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// Sends a request until it is not answered by 503: a crashed actor is back after some milliseconds.
+    pub async fn served_again(&self, request: &Request) -> Answer {
+        let asking = async {
+            let mut pause = tokio::time::interval(Duration::from_millis(5));
+            loop {
+                pause.tick().await;
+                let answer = self.send(request).await;
+                if answer.status != 503 {
+                    return answer;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.expect("service again")
+    }
+
+    /// A second process' worth of doorcode on the same database, by the same clock.
+    pub async fn replica(&self) -> Replica {
+        Replica(Running::start(&self.settings, &self.database.url, self.mode.clone()).await)
     }
 
     /// One request over a kept connection.
@@ -224,8 +282,16 @@ impl TestApp {
 
     /// Every request on a connection of its own, all but its last byte sent; then all last bytes at once.
     pub async fn send_at_once(&self, requests: &[Request]) -> Vec<Answer> {
-        let prepared = requests.iter().map(async |request| {
-            let mut client = Client::connect(self.public()).await;
+        self.send_at_once_to(&[self.public()], requests).await
+    }
+
+    /// The same, to these replicas in turn.
+    pub async fn send_at_once_to(&self, replicas: &[SocketAddr], requests: &[Request]) -> Vec<Answer> {
+        // One burst at a time: many systems give a process 1,024 open files only.
+        static BURST: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let _burst = BURST.lock().await;
+        let prepared = requests.iter().zip(replicas.iter().cycle()).map(async |(request, replica)| {
+            let mut client = Client::connect(*replica).await;
             let last = client.hold_back(request).await;
             (client, last)
         });
@@ -330,6 +396,11 @@ impl Visitor<'_> {
         Self { verb: "verify", ..self.with("Sec-Fetch-Site", "same-origin") }
     }
 
+    /// A request with these cookies, in a browser on the portal's own page.
+    pub fn with_cookies(self, cookies: &str) -> Self {
+        self.with("Cookie", cookies)
+    }
+
     /// With one more header line.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -373,6 +444,11 @@ impl Visitor<'_> {
         self.types_code(email, &code).await
     }
 
+    /// Types a code that must be right.
+    pub async fn logs_in_with(&self, email: &str, code: &str) -> Tokens {
+        Tokens::of(&self.types_code(email, code).await)
+    }
+
     pub async fn refreshes(&self, token: &str) -> Answer {
         self.app.send(&self.request("refresh", &json!({ "refresh_token": token }))).await
     }
@@ -400,6 +476,7 @@ impl Tokens {
         let all = ["access_token", "customer_id", "expires_in", "refresh_token", "tenant_id", "token_type"];
         assert_eq!(names, all);
         assert_eq!((&body["expires_in"], &body["token_type"]), (&json!(3600), &json!("bearer")));
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "F1");
         let text = |name: &str| body[name].as_str().unwrap().to_owned();
         Self {
             access: text("access_token"),

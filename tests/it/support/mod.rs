@@ -8,7 +8,7 @@ pub mod process;
 pub mod smtp_sink;
 pub mod wire;
 
-pub use app::{TestApp, Tokens};
+pub use app::{TestApp, Tokens, Visitor, another_code};
 
 /// Longer than anything here takes, shorter than a patient person.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
