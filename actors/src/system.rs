@@ -23,6 +23,7 @@ use crate::store::{DatabaseUrlError, Store, StoreError, micros};
 use crate::tally::{GuessCounts, Tally};
 use crate::tenants::{Issuers, TenantDirectory, Tenants};
 use arc_swap::ArcSwap;
+use doorcode_domain::TenantId;
 use futures_util::future::BoxFuture;
 use ractor::Actor;
 use std::sync::Arc;
@@ -69,20 +70,24 @@ pub struct System {
     ended: Option<JoinHandle<()>>,
     exit: SupervisorExit,
     store: Store,
-    injectors: Arc<Vec<(&'static str, Injector)>>,
+    faults: FaultInjector,
 }
 
 /// Makes actors fail, for `dev` and tests.
 #[derive(Clone)]
-pub struct FaultInjector(Arc<Vec<(&'static str, Injector)>>);
+pub struct FaultInjector {
+    kinds: Arc<Vec<(&'static str, Injector)>>,
+    issuers: Issuers,
+}
 
 impl FaultInjector {
     /// The kinds that can be told to fail.
     pub fn kinds(&self) -> Vec<&'static str> {
-        self.0.iter().map(|(kind, _)| *kind).collect()
+        self.kinds.iter().map(|(kind, _)| *kind).collect()
     }
 
-    /// Makes the actor of that kind fail: `panic`, `error` or `hang`. Returns when it has read the message.
+    /// Makes an actor of that kind fail: `panic`, `error` or `hang`; `issuer/<tenant id>` is that tenant's. Returns when
+    /// it has read the message.
     pub async fn inject(&self, kind: &str, fault: &str) -> Result<(), String> {
         let fault = match fault {
             "panic" => Fault::Panic,
@@ -90,12 +95,21 @@ impl FaultInjector {
             "hang" => Fault::Hang,
             other => return Err(format!("{other:?} is no fault: expected panic, error or hang")),
         };
-        let (_, injector) = self
-            .0
-            .iter()
-            .find(|(name, _)| *name == kind)
-            .ok_or_else(|| format!("{kind:?} is no kind of actor: expected one of {:?}", self.kinds()))?;
-        injector(fault, Instant::now() + Duration::from_secs(2)).await.map_err(|refusal| refusal.to_string())
+        let until = Instant::now() + Duration::from_secs(2);
+        let done = match kind.strip_prefix("issuer/") {
+            Some(tenant) => {
+                let tenant = tenant.parse().map_err(|_| format!("{tenant:?} is no tenant's id"))?;
+                let issuer = self.issuers.of(TenantId(tenant)).ok_or("that tenant has no issuer now")?;
+                issuer.inject(fault, until).await
+            }
+            None => {
+                let (_, injector) = self.kinds.iter().find(|(name, _)| *name == kind).ok_or_else(|| {
+                    format!("{kind:?} is no kind of actor: expected one of {:?}", self.kinds())
+                })?;
+                injector(fault, until).await
+            }
+        };
+        done.map_err(|refusal| refusal.to_string())
     }
 }
 
@@ -109,13 +123,13 @@ impl System {
         let sender = parse_from(&settings.mail.from)?;
         let wiring =
             Wiring::new(settings, store.clone(), master, Arc::new(ArcSwap::from_pointee(keys)), sender);
-        let Built { service, specs, injectors } = wiring.build();
+        let Built { service, specs, faults } = wiring.build();
         let exit = SupervisorExit::default();
         let supervisor = Supervisor { tolerance: Tolerance::default(), exit: exit.clone() };
         let (root, ended) = ractor::ActorRuntime::spawn(None, supervisor, specs)
             .await
             .map_err(|error| StartError::Actors(error.to_string()))?;
-        Ok(Self { service, root, ended: Some(ended), exit, store, injectors: Arc::new(injectors) })
+        Ok(Self { service, root, ended: Some(ended), exit, store, faults })
     }
 
     /// The actors' one door.
@@ -125,7 +139,7 @@ impl System {
 
     /// For `dev` and tests.
     pub fn fault_injector(&self) -> FaultInjector {
-        FaultInjector(self.injectors.clone())
+        self.faults.clone()
     }
 
     /// Returns when the root ended by itself: it gave up.
@@ -186,7 +200,7 @@ struct Wiring {
 struct Built {
     service: LoginService,
     specs: Vec<ChildSpec>,
-    injectors: Vec<(&'static str, Injector)>,
+    faults: FaultInjector,
 }
 
 impl Wiring {
@@ -392,6 +406,7 @@ impl Wiring {
         let seen = sights.clone();
         self.specs.push(child(&observer, move || Observer { sights: seen.clone() }));
 
+        let faults = FaultInjector { kinds: Arc::new(self.injectors), issuers: issuers.clone() };
         let limit = settings.limits.tenant.map(|(per_second, burst)| TenantLimit { per_second, burst });
         let service = LoginService(Arc::new(Parts {
             issuer_url: settings.public_url.trim_end_matches('/').to_owned(),
@@ -406,7 +421,7 @@ impl Wiring {
             keys,
             sights,
         }));
-        Built { service, specs: self.specs, injectors: self.injectors }
+        Built { service, specs: self.specs, faults }
     }
 }
 

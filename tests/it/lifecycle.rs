@@ -118,7 +118,8 @@ async fn serve_says_what_keeps_it_from_starting() {
     assert_eq!(taken.status.code(), Some(1), "{}", said(&taken));
     assert!(said(&taken).contains(&address), "{}", said(&taken));
 
-    let other_key = Setup::serve(&database.url, 25).set("DOORCODE__MASTER_KEY__VALUE", &"0b".repeat(32)).run().await;
+    let other_key =
+        Setup::serve(&database.url, 25).set("DOORCODE__MASTER_KEY__VALUE", &"0b".repeat(32)).run().await;
     assert_eq!(other_key.status.code(), Some(1), "{}", said(&other_key));
     assert!(said(&other_key).contains("master_key must be the one"), "{}", said(&other_key));
     database.remove().await;
@@ -144,7 +145,11 @@ async fn bad_settings_are_named_with_file_and_line() {
     let scratch = crate::support::process::Scratch::new("config");
     std::fs::create_dir_all(scratch.path()).unwrap();
     let file = scratch.path().join("doorcode.toml");
-    std::fs::write(&file, "[http]\nlisten = \"127.0.0.1:0\"\n\n[codes]\nlife = \"11m\"\n\n[mail]\nworkers = \"many\"\n").unwrap();
+    std::fs::write(
+        &file,
+        "[http]\nlisten = \"127.0.0.1:0\"\n\n[codes]\nlife = \"11m\"\n\n[mail]\nworkers = \"many\"\n",
+    )
+    .unwrap();
     let path = file.display().to_string();
     let output = Setup::of(&["serve", "--config", &path]).run().await;
     assert_eq!(output.status.code(), Some(64), "{}", said(&output));
@@ -166,7 +171,16 @@ async fn too_many_crashes_end_the_process() {
     let mut program = Setup::dev_on(&database.url).start().await;
     let ops = program.ops;
     let mut crashing = JoinSet::new();
-    for kind in ["keyring", "ledger.login", "ledger.verify", "ledger.refresh", "ledger.logout", "minter", "tenants", "janitor"] {
+    for kind in [
+        "keyring",
+        "ledger.login",
+        "ledger.verify",
+        "ledger.refresh",
+        "ledger.logout",
+        "minter",
+        "tenants",
+        "janitor",
+    ] {
         crashing.spawn(async move {
             let body = json!({"actor": kind, "fault": "panic"});
             let mut wire = Wire::to(ops).with("sec-fetch-site", "same-origin");

@@ -83,7 +83,15 @@ async fn start() -> (PrivatePostgres, bool) {
     let durable = ["fsync=on", "synchronous_commit=on"];
     // Not every distribution installs contrib along.
     let preload = "shared_preload_libraries=pg_stat_statements";
-    match PrivatePostgres::start(options(&[many, durable[0], durable[1], preload, "pg_stat_statements.track=all"])).await {
+    match PrivatePostgres::start(options(&[
+        many,
+        durable[0],
+        durable[1],
+        preload,
+        "pg_stat_statements.track=all",
+    ]))
+    .await
+    {
         Ok(postgres) => (postgres, true),
         Err(_) => (PrivatePostgres::start(options(&[many, durable[0], durable[1]])).await.unwrap(), false),
     }

@@ -242,13 +242,19 @@ impl Program {
                 }
             }
         };
-        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("/readyz never {status}:\n{}", self.story()))
+        timeout(PATIENCE, waiting)
+            .await
+            .unwrap_or_else(|_| panic!("/readyz never {status}:\n{}", self.story()))
     }
 
     /// Makes an actor fail; only `dev` does as told.
     pub async fn fault(&self, actor: &str, fault: &str) -> Answer {
         let body = json!({"actor": actor, "fault": fault});
-        Wire::to(self.ops).with("sec-fetch-site", "same-origin").post("/v1/admin/faults", &body).await.unwrap()
+        Wire::to(self.ops)
+            .with("sec-fetch-site", "same-origin")
+            .post("/v1/admin/faults", &body)
+            .await
+            .unwrap()
     }
 
     /// Bytes of memory that are its own now.
@@ -282,6 +288,12 @@ impl Actors {
     pub fn mails(&self, state: &str) -> u64 {
         let mails = self.0["mails"].as_array().unwrap();
         mails.iter().find(|pair| pair[0] == state).unwrap()[1].as_u64().unwrap()
+    }
+
+    /// What a verb came to, so many times.
+    pub fn outcomes(&self, verb: &str, outcome: &str) -> u64 {
+        let outcomes = self.0["outcomes"].as_array().unwrap();
+        outcomes.iter().find(|row| row[0] == verb && row[1] == outcome).unwrap()[2].as_u64().unwrap()
     }
 
     /// Database connections open now.

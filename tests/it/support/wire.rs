@@ -65,7 +65,11 @@ impl Wire {
     }
 
     pub async fn post(&mut self, path: &str, body: &Value) -> Result<Answer, String> {
-        self.send(Request::post(path).header(header::CONTENT_TYPE, "application/json"), body.to_string().into()).await
+        self.send(
+            Request::post(path).header(header::CONTENT_TYPE, "application/json"),
+            body.to_string().into(),
+        )
+        .await
     }
 
     /// `/login` at a tenant.
