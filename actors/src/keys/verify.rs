@@ -56,7 +56,7 @@ impl Keys {
         tenant: Option<TenantId>,
         now_s: i64,
     ) -> Result<AccessClaims, AccessTokenError> {
-        verify(self.published.iter().map(AsRef::as_ref), token, issuer, tenant, now_s)
+        verify(self.published(), token, issuer, tenant, now_s)
     }
 }
 
@@ -95,5 +95,5 @@ fn verify<'k>(
 }
 
 #[cfg(test)]
-#[path = "verify_tests.rs"]
+#[path = "tests/verify.rs"]
 mod tests;
