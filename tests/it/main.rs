@@ -1,0 +1,9 @@
+//! doorcode from outside: a real socket in front, a real PostgreSQL behind, time moved by hand.
+//!
+//! Every test has a database and a doorcode of its own and ends with `finish`, which fails it if an actor crashed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod codes;
+mod journey;
+mod login;
+mod support;
