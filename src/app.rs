@@ -264,6 +264,7 @@ fn settings(
             idle: config.tokens.refresh_idle,
             absolute: config.tokens.refresh_absolute,
             retry_window: config.tokens.retry_window,
+            sessions_per_customer: config.tokens.sessions_per_customer.get(),
         },
         admission: AdmissionSettings {
             issuers: config.admission.issuer_permits.get(),

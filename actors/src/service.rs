@@ -3,9 +3,10 @@
 use crate::error::{RefreshError, Refusal, VerifyError};
 use crate::issuer::{Guess, IssuerMessage, Subject, address_of, device};
 use crate::keys::{Keys, SigningKeyError};
-use crate::ledger::{Ledger, LedgerMessage, LogoutBatch, Outcome, RefreshBatch};
+use crate::ledger::{Ledger, LedgerMessage, LogoutAllBatch, LogoutBatch, Outcome, RefreshBatch};
 use crate::minter::MinterMessage;
 use crate::observe::{Sights, TreeSnapshot, count};
+use crate::portals::PortalMap;
 use crate::quota::Quotas;
 use crate::runtime::{Handle, Pool, Reply, Role, Ticket, until};
 use crate::store::sessions::{Moved, RefreshVerdict};
@@ -69,8 +70,10 @@ pub(crate) struct Parts {
     pub(crate) issuers: Issuers,
     pub(crate) refresh: Handle<LedgerMessage<RefreshBatch>>,
     pub(crate) logout: Handle<LedgerMessage<LogoutBatch>>,
+    pub(crate) logout_all: Handle<LedgerMessage<LogoutAllBatch>>,
     pub(crate) minters: Pool<MinterMessage>,
     pub(crate) keys: Arc<ArcSwap<Keys>>,
+    pub(crate) portals: Arc<ArcSwap<PortalMap>>,
     pub(crate) sights: Arc<Sights>,
 }
 
@@ -215,6 +218,23 @@ impl LoginService {
         let ended = put(&self.0.logout, caller.deadline, (token.tenant, session)).await;
         count(if ended.is_ok() { &outcomes.logout_done } else { &outcomes.logout_refused });
         ended
+    }
+
+    /// `/logout-all`: ends all sessions of the customer whose live session this token is of, this one included.
+    pub async fn logout_all(&self, caller: &Caller, token: &str) -> Result<(), Refusal> {
+        let outcomes = &self.0.sights.outcomes;
+        let Some((token, session)) = self.read_token(token) else {
+            count(&outcomes.logout_all_forged);
+            return Ok(());
+        };
+        let ended = put(&self.0.logout_all, caller.deadline, (token.tenant, session)).await;
+        count(if ended.is_ok() { &outcomes.logout_all_done } else { &outcomes.logout_all_refused });
+        ended
+    }
+
+    /// Whose slug, whose origin: from memory, at most some seconds old.
+    pub fn portals(&self) -> Arc<PortalMap> {
+        self.0.portals.load_full()
     }
 
     /// The published keys: a JSON Web Key Set, ready to send.

@@ -6,11 +6,12 @@ use crate::janitor::{Janitor, SweepCounts};
 use crate::keyring::Keyring;
 use crate::keys::{KeyError, Keys, MasterKey};
 use crate::ledger::{Batch, FlushCounts, Ledger, LedgerMessage, LedgerSettings};
-use crate::ledger::{LoginBatch, LogoutBatch, RefreshBatch, VerifyBatch};
+use crate::ledger::{LoginBatch, LogoutAllBatch, LogoutBatch, RefreshBatch, VerifyBatch};
 use crate::mail::Sender;
 use crate::mailer::{MailerKit, mailers};
 use crate::minter::Minter;
 use crate::observe::{Observer, Probe, Sights};
+use crate::portals::{PortalMap, Portals};
 use crate::postmaster::{MailCounts, Postmaster};
 use crate::quota::{Quotas, TenantLimit};
 use crate::runtime::{
@@ -105,9 +106,11 @@ impl System {
         check_durability(&store, settings.database.allow_unsafe).await?;
         let master = Arc::new(MasterKey::new(&settings.master_key).map_err(KeyError::from)?);
         let keys = Keys::load(&store, &master, settings.tokens.algorithm).await?;
+        let portals = PortalMap::load(&store).await;
+        let portals = portals.map_err(|error| StartError::Database(error.to_string()))?;
         let sender = parse_from(&settings.mail.from)?;
-        let wiring =
-            Wiring::new(settings, store.clone(), master, Arc::new(ArcSwap::from_pointee(keys)), sender);
+        let snapshots = (Arc::new(ArcSwap::from_pointee(keys)), Arc::new(ArcSwap::from_pointee(portals)));
+        let wiring = Wiring::new(settings, store.clone(), master, snapshots, sender);
         let Built { service, specs, injectors } = wiring.build();
         let exit = SupervisorExit::default();
         let supervisor = Supervisor { tolerance: Tolerance::default(), exit: exit.clone() };
@@ -171,6 +174,7 @@ struct Wiring {
     store: Store,
     master: Arc<MasterKey>,
     keys: Arc<ArcSwap<Keys>>,
+    portals: Arc<ArcSwap<PortalMap>>,
     sender: Sender,
     specs: Vec<ChildSpec>,
     meters: Vec<Arc<Meter>>,
@@ -190,7 +194,7 @@ impl Wiring {
         settings: Settings,
         store: Store,
         master: Arc<MasterKey>,
-        keys: Arc<ArcSwap<Keys>>,
+        (keys, portals): (Arc<ArcSwap<Keys>>, Arc<ArcSwap<PortalMap>>),
         sender: Sender,
     ) -> Self {
         Self {
@@ -198,6 +202,7 @@ impl Wiring {
             store,
             master,
             keys,
+            portals,
             sender,
             specs: Vec::new(),
             meters: Vec::new(),
@@ -268,6 +273,12 @@ impl Wiring {
             move || Keyring { store: store.clone(), master: master.clone(), algorithm, keys: keys.clone() }
         });
 
+        let portals = Handle::new(Meter::new("portals", None));
+        self.add(&portals, {
+            let (store, map) = (store.clone(), self.portals.clone());
+            move || Portals { store: store.clone(), map: map.clone() }
+        });
+
         // mail first in the tree below the keys, so that it is drained after the ledgers that promise it
         let postmaster = Handle::new(Meter::new("postmaster", None));
         let mails: Arc<MailCounts> = Arc::default();
@@ -317,6 +328,7 @@ impl Wiring {
                 clock: clock.clone(),
                 idle: settings.tokens.idle,
                 absolute: settings.tokens.absolute,
+                sessions: settings.tokens.sessions_per_customer.into(),
             },
         );
         let permits = Some(settings.admission.sessions);
@@ -331,6 +343,8 @@ impl Wiring {
             },
         );
         let logout = self.ledger("ledger.logout", permits, LogoutBatch { store: store.clone() });
+        let everywhere = LogoutAllBatch { store: store.clone(), clock: clock.clone() };
+        let logout_all = self.ledger("ledger.logout_all", permits, everywhere);
 
         let minters = Pool::new(&Meter::new("minter", None), settings.admission.minters);
         for minter in minters.members.iter() {
@@ -398,8 +412,10 @@ impl Wiring {
             issuers,
             refresh,
             logout,
+            logout_all,
             minters,
             keys,
+            portals: self.portals,
             sights,
         }));
         Built { service, specs: self.specs, injectors: self.injectors }
