@@ -46,7 +46,7 @@ mod tenants;
 
 pub use directory::Directory;
 pub use error::{RefreshError, Refusal, VerifyError};
-pub use keys::{KeyError, SigningKeyError, WrapError};
+pub use keys::{AccessTokenError, KeyError, SigningKeyError, WrapError};
 pub use mail::{Mailbox, Secret, SetupError, SmtpSettings, StoredMail, TlsMode, Transport};
 pub use observe::{HistogramSnapshot, KindSnapshot, LedgerSnapshot, PoolSnapshot, TreeSnapshot};
 pub use portals::PortalMap;

@@ -1,6 +1,7 @@
 //! Every key that is not the master key: random, versioned, kept wrapped in Postgres, made on first use.
 
 mod signing;
+mod verify;
 mod wrap;
 
 use crate::settings::Algorithm;
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 
 pub(crate) use signing::SigningKey;
 pub use signing::SigningKeyError;
+pub use verify::AccessTokenError;
 pub(crate) use wrap::MasterKey;
 pub use wrap::WrapError;
 
@@ -66,6 +68,8 @@ pub(crate) struct Keys {
     refresh: BTreeMap<u16, MacKey>,
     /// Signs access tokens now.
     pub(crate) signer: Arc<SigningKey>,
+    /// All whose tokens may be valid.
+    published: Vec<Arc<SigningKey>>,
     /// The published set, as sent.
     pub(crate) jwks: Arc<str>,
 }
@@ -97,7 +101,7 @@ impl Keys {
         };
         let refresh = purposes.get(REFRESH_MAC).cloned().ok_or(KeyError::Damaged(REFRESH_MAC))?;
         let refresh_version = *refresh.keys().next_back().ok_or(KeyError::Damaged(REFRESH_MAC))?;
-        let (signer, jwks) = signing;
+        let Signing { signer, published, jwks } = signing;
         Ok(Self {
             address: newest(ADDRESS)?,
             code_mac: newest(CODE_MAC)?,
@@ -108,9 +112,16 @@ impl Keys {
             refresh_version,
             refresh,
             signer,
+            published,
             jwks,
         })
     }
+}
+
+struct Signing {
+    signer: Arc<SigningKey>,
+    published: Vec<Arc<SigningKey>>,
+    jwks: Arc<str>,
 }
 
 type Purposes = HashMap<&'static str, BTreeMap<u16, MacKey>>;
@@ -147,7 +158,7 @@ async fn load_signing(
     store: &Store,
     master: &MasterKey,
     algorithm: Algorithm,
-) -> Result<(Arc<SigningKey>, Arc<str>), KeyError> {
+) -> Result<Signing, KeyError> {
     let mut rows = store.signing_keys().await?;
     if !rows.iter().any(|row| signs_now(row, algorithm)) {
         let der = tokio::task::spawn_blocking(move || SigningKey::generate(algorithm))
@@ -162,14 +173,15 @@ async fn load_signing(
     for row in &rows {
         let der = master.unwrap(&label("signing", row.kid.as_str()), &row.wrapped)?;
         let key = Arc::new(SigningKey::from_pkcs8(Algorithm::from_jose_name(&row.algorithm)?, &der)?);
-        published.push(key.jwk.clone());
+        published.push(key.clone());
         // rows are in order of activation: the newest that is active signs, on every replica the same
         if signs_now(row, algorithm) {
             signer = Some(key);
         }
     }
-    let jwks = serde_json::to_string(&JwkSet { keys: published }).map_err(|_| SigningKeyError::Library)?;
-    Ok((signer.ok_or(KeyError::Damaged("signing"))?, Arc::from(jwks)))
+    let set = JwkSet { keys: published.iter().map(|key| key.jwk.clone()).collect() };
+    let jwks = Arc::from(serde_json::to_string(&set).map_err(|_| SigningKeyError::Library)?);
+    Ok(Signing { signer: signer.ok_or(KeyError::Damaged("signing"))?, published, jwks })
 }
 
 fn signs_now(row: &WrappedSigningKey, algorithm: Algorithm) -> bool {
