@@ -119,6 +119,7 @@ impl App {
             deadline: config.http.request_deadline,
             hsts: config.public_url.as_str().starts_with("https://") && mode.mailbox.is_none(),
             preview: mode.mailbox.clone().map(|mailbox| preview(mailbox, hosts.clone())),
+            portals: Arc::new(system.service()),
             ..Public::new(system.service())
         };
         let ops_routes = Ops {

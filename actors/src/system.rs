@@ -406,6 +406,7 @@ impl Wiring {
         let service = LoginService(Arc::new(Parts {
             issuer_url: settings.public_url.trim_end_matches('/').to_owned(),
             idle: settings.tokens.idle,
+            clock: clock.clone(),
             tenants: directory,
             quotas: Quotas::new(limit, store, clock, keys.clone()),
             guesses,
