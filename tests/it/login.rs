@@ -96,15 +96,28 @@ fn assert_refused(answer: &Answer) {
 
 /// Statements that run whatever anybody does, and this test's own.
 const BACKGROUND: &[&str] = &[
-    "%pg_stat_statements%", "SELECT $1", "SELECT 1", "%Claims up to%", "%sweep%", "%Lists every version%", "%mail_due)",
-    "%Deletes, among the next%", "%signing_keys%", "%purpose_keys%", "%pg_settings%", "SHOW %", "SET %", "BEGIN%",
+    "%pg_stat_statements%",
+    "SELECT $1",
+    "SELECT 1",
+    "%Claims up to%",
+    "%sweep%",
+    "%Lists every version%",
+    "%mail_due)",
+    "%Deletes, among the next%",
+    "%signing_keys%",
+    "%purpose_keys%",
+    "%pg_settings%",
+    "SHOW %",
+    "SET %",
+    "BEGIN%",
 ];
 /// What the postmaster does after the answer.
 const AFTER_THE_ANSWER: &[&str] = &["%Tells where the mail%", "%Strikes mails off%"];
 
 /// Statements run since the last reset, and how often.
 async fn statements(app: &TestApp, without: &[&[&str]]) -> BTreeMap<String, i64> {
-    let patterns: Vec<String> = without.iter().flat_map(|list| list.iter()).map(|&text| text.to_owned()).collect();
+    let patterns: Vec<String> =
+        without.iter().flat_map(|list| list.iter()).map(|&text| text.to_owned()).collect();
     let query = "SELECT split_part(query, E'\\n', 1), sum(calls)::bigint FROM pg_stat_statements
         WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND toplevel
           AND NOT query LIKE ANY ($1) GROUP BY 1";
@@ -139,7 +152,11 @@ async fn c3_the_same_statements_for_every_login() {
         app.database.until("SELECT NOT EXISTS (SELECT FROM mail_due)").await;
         let before_the_answer = statements(&app, &[BACKGROUND, AFTER_THE_ANSWER]).await;
         assert_eq!(before_the_answer.values().sum::<i64>(), 2, "{class}: {before_the_answer:#?}");
-        assert!(before_the_answer.keys().all(|text| !text.contains("customers") || text.contains("Never reads customers")));
+        assert!(
+            before_the_answer
+                .keys()
+                .all(|text| !text.contains("customers") || text.contains("Never reads customers"))
+        );
         seen.entry((format!("{before_the_answer:#?}"), false)).or_default().push(class);
         if class != "silenced" {
             let all = statements(&app, &[BACKGROUND]).await;
