@@ -127,6 +127,7 @@ impl App {
             deadline: config.http.request_deadline,
             hsts: config.public_url.as_str().starts_with("https://") && mode.mailbox.is_none(),
             preview: mode.mailbox.clone().map(|mailbox| preview(mailbox, hosts.clone())),
+            portals: Arc::new(system.service()),
             ..Public::new(system.service())
         };
         let ops_routes = Ops {
@@ -272,6 +273,8 @@ fn settings(
             idle: config.tokens.refresh_idle,
             absolute: config.tokens.refresh_absolute,
             retry_window: config.tokens.retry_window,
+            sessions_per_customer: config.tokens.sessions_per_customer.get(),
+            ..TokenSettings::default()
         },
         admission: AdmissionSettings {
             issuers: config.admission.issuer_permits.get(),

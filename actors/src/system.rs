@@ -6,11 +6,12 @@ use crate::janitor::{Janitor, SweepCounts};
 use crate::keyring::Keyring;
 use crate::keys::{KeyError, KeyPolicy, Keys, MasterKey, Vault};
 use crate::ledger::{Batch, FlushCounts, Ledger, LedgerMessage, LedgerSettings};
-use crate::ledger::{LoginBatch, LogoutBatch, RefreshBatch, VerifyBatch};
+use crate::ledger::{LoginBatch, LogoutAllBatch, LogoutBatch, RefreshBatch, VerifyBatch};
 use crate::mail::Sender;
 use crate::mailer::{MailerKit, mailers};
 use crate::minter::Minter;
 use crate::observe::{Observer, Probe, Sights};
+use crate::portals::{PortalMap, Portals};
 use crate::postmaster::{MailCounts, Postmaster};
 use crate::quota::{Quotas, TenantLimit};
 use crate::runtime::{
@@ -121,9 +122,11 @@ impl System {
         let master = MasterKey::new(&settings.master_key).map_err(KeyError::from)?;
         let vault = Arc::new(Vault::new(store.clone(), master, settings.clock.clone()));
         let keys = vault.start(KeyPolicy::from(&settings.tokens)).await?;
+        let portals = PortalMap::load(&store).await;
+        let portals = portals.map_err(|error| StartError::Database(error.to_string()))?;
         let sender = parse_from(&settings.mail.from)?;
-        let wiring =
-            Wiring::new(settings, store.clone(), vault, Arc::new(ArcSwap::from_pointee(keys)), sender);
+        let snapshots = (Arc::new(ArcSwap::from_pointee(keys)), Arc::new(ArcSwap::from_pointee(portals)));
+        let wiring = Wiring::new(settings, store.clone(), vault, snapshots, sender);
         let Built { service, specs, faults } = wiring.build();
         let exit = SupervisorExit::default();
         let supervisor = Supervisor { tolerance: Tolerance::default(), exit: exit.clone() };
@@ -190,6 +193,7 @@ struct Wiring {
     store: Store,
     vault: Arc<Vault>,
     keys: Arc<ArcSwap<Keys>>,
+    portals: Arc<ArcSwap<PortalMap>>,
     sender: Sender,
     specs: Vec<ChildSpec>,
     meters: Vec<Arc<Meter>>,
@@ -209,7 +213,7 @@ impl Wiring {
         settings: Settings,
         store: Store,
         vault: Arc<Vault>,
-        keys: Arc<ArcSwap<Keys>>,
+        (keys, portals): (Arc<ArcSwap<Keys>>, Arc<ArcSwap<PortalMap>>),
         sender: Sender,
     ) -> Self {
         Self {
@@ -217,6 +221,7 @@ impl Wiring {
             store,
             vault,
             keys,
+            portals,
             sender,
             specs: Vec::new(),
             meters: Vec::new(),
@@ -288,6 +293,12 @@ impl Wiring {
             move || Keyring { vault: vault.clone(), policy, keys: keys.clone() }
         });
 
+        let portals = Handle::new(Meter::new("portals", None));
+        self.add(&portals, {
+            let (store, map) = (store.clone(), self.portals.clone());
+            move || Portals { store: store.clone(), map: map.clone() }
+        });
+
         // mail first in the tree below the keys, so that it is drained after the ledgers that promise it
         let postmaster = Handle::new(Meter::new("postmaster", None));
         let mails: Arc<MailCounts> = Arc::default();
@@ -337,6 +348,7 @@ impl Wiring {
                 clock: clock.clone(),
                 idle: settings.tokens.idle,
                 absolute: settings.tokens.absolute,
+                sessions: settings.tokens.sessions_per_customer.into(),
             },
         );
         let permits = Some(settings.admission.sessions);
@@ -351,6 +363,8 @@ impl Wiring {
             },
         );
         let logout = self.ledger("ledger.logout", permits, LogoutBatch { store: store.clone() });
+        let everywhere = LogoutAllBatch { store: store.clone(), clock: clock.clone() };
+        let logout_all = self.ledger("ledger.logout_all", permits, everywhere);
 
         let minters = Pool::new(&Meter::new("minter", None), settings.admission.minters);
         for minter in minters.members.iter() {
@@ -413,14 +427,17 @@ impl Wiring {
         let service = LoginService(Arc::new(Parts {
             issuer_url: settings.public_url.trim_end_matches('/').to_owned(),
             idle: settings.tokens.idle,
+            clock: clock.clone(),
             tenants: directory,
             quotas: Quotas::new(limit, store, clock, keys.clone()),
             guesses,
             issuers,
             refresh,
             logout,
+            logout_all,
             minters,
             keys,
+            portals: self.portals,
             sights,
         }));
         Built { service, specs: self.specs, faults }
