@@ -11,15 +11,6 @@ mod crash;
 mod journey;
 mod lifecycle;
 mod login;
-
-mod budgets;
-mod codes;
-mod cookies;
-mod corpus;
-mod crash;
-mod journey;
-mod lifecycle;
-mod login;
 mod replicas;
 mod schema;
 mod secrets;
