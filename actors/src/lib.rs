@@ -43,7 +43,10 @@ mod tenants;
 
 pub use directory::Directory;
 pub use error::{RefreshError, Refusal, VerifyError};
-pub use keys::{KeyError, SigningKeyError, WrapError};
+pub use keys::{
+    AccessTokenError, KeyAdmin, KeyError, KeyInfo, KeyState, Recovered, Rewrapped, Rotation, SigningKeyError,
+    WrapError,
+};
 pub use mail::{Mailbox, Secret, SetupError, SmtpSettings, StoredMail, TlsMode, Transport};
 pub use observe::{HistogramSnapshot, KindSnapshot, LedgerSnapshot, PoolSnapshot, TreeSnapshot};
 pub use service::{Caller, Login, LoginService};

@@ -103,6 +103,8 @@ impl Default for LimitSettings {
 pub struct TokenSettings {
     /// `ES256`, `EdDSA` or `RS256`.
     pub algorithm: Algorithm,
+    /// For how long a signing key signs. Default 30 days.
+    pub rotation: Duration,
     /// A session not refreshed for that long ends. Default 7 days.
     pub idle: Duration,
     /// A session ends after that, refreshed or not. Default 30 days.
@@ -116,6 +118,7 @@ impl Default for TokenSettings {
         let day = Duration::from_secs(86_400);
         Self {
             algorithm: Algorithm::Es256,
+            rotation: 30 * day,
             idle: 7 * day,
             absolute: 30 * day,
             retry_window: Duration::from_secs(30),

@@ -4,7 +4,7 @@ use crate::error::Refusal;
 use crate::issuer::IssuerKit;
 use crate::janitor::{Janitor, SweepCounts};
 use crate::keyring::Keyring;
-use crate::keys::{KeyError, Keys, MasterKey};
+use crate::keys::{KeyError, KeyPolicy, Keys, MasterKey, Vault};
 use crate::ledger::{Batch, FlushCounts, Ledger, LedgerMessage, LedgerSettings};
 use crate::ledger::{LoginBatch, LogoutBatch, RefreshBatch, VerifyBatch};
 use crate::mail::Sender;
@@ -118,11 +118,12 @@ impl System {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let store = Store::new(&settings.database)?;
         check_durability(&store, settings.database.allow_unsafe).await?;
-        let master = Arc::new(MasterKey::new(&settings.master_key).map_err(KeyError::from)?);
-        let keys = Keys::load(&store, &master, settings.tokens.algorithm).await?;
+        let master = MasterKey::new(&settings.master_key).map_err(KeyError::from)?;
+        let vault = Arc::new(Vault::new(store.clone(), master, settings.clock.clone()));
+        let keys = vault.start(KeyPolicy::from(&settings.tokens)).await?;
         let sender = parse_from(&settings.mail.from)?;
         let wiring =
-            Wiring::new(settings, store.clone(), master, Arc::new(ArcSwap::from_pointee(keys)), sender);
+            Wiring::new(settings, store.clone(), vault, Arc::new(ArcSwap::from_pointee(keys)), sender);
         let Built { service, specs, faults } = wiring.build();
         let exit = SupervisorExit::default();
         let supervisor = Supervisor { tolerance: Tolerance::default(), exit: exit.clone() };
@@ -187,7 +188,7 @@ fn parse_from(text: &str) -> Result<Sender, StartError> {
 struct Wiring {
     settings: Settings,
     store: Store,
-    master: Arc<MasterKey>,
+    vault: Arc<Vault>,
     keys: Arc<ArcSwap<Keys>>,
     sender: Sender,
     specs: Vec<ChildSpec>,
@@ -207,14 +208,14 @@ impl Wiring {
     fn new(
         settings: Settings,
         store: Store,
-        master: Arc<MasterKey>,
+        vault: Arc<Vault>,
         keys: Arc<ArcSwap<Keys>>,
         sender: Sender,
     ) -> Self {
         Self {
             settings,
             store,
-            master,
+            vault,
             keys,
             sender,
             specs: Vec::new(),
@@ -280,10 +281,11 @@ impl Wiring {
         let (settings, store, clock) =
             (self.settings.clone(), self.store.clone(), self.settings.clock.clone());
         let keyring = Handle::new(Meter::new("keyring", None));
-        let (master, keys, algorithm) = (self.master.clone(), self.keys.clone(), settings.tokens.algorithm);
+        let (vault, keys, policy) =
+            (self.vault.clone(), self.keys.clone(), KeyPolicy::from(&settings.tokens));
         self.add(&keyring, {
-            let (store, keys) = (store.clone(), keys.clone());
-            move || Keyring { store: store.clone(), master: master.clone(), algorithm, keys: keys.clone() }
+            let keys = keys.clone();
+            move || Keyring { vault: vault.clone(), policy, keys: keys.clone() }
         });
 
         // mail first in the tree below the keys, so that it is drained after the ledgers that promise it
