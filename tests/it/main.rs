@@ -10,6 +10,8 @@ mod crash;
 mod journey;
 mod lifecycle;
 mod login;
+mod outage;
 mod replicas;
 mod sessions;
+mod supervision;
 mod support;
