@@ -5,13 +5,16 @@
 
 mod budgets;
 mod codes;
+mod commands;
 mod cookies;
 mod crash;
 mod journey;
 mod lifecycle;
 mod login;
 mod outage;
+mod overload;
 mod replicas;
+mod secrecy;
 mod sessions;
 mod supervision;
 mod support;
