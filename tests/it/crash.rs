@@ -101,7 +101,7 @@ async fn no_answered_login_is_lost_by_the_death_of_postgres() {
     let program = Setup::dev_in(scratch.path()).start().await;
     let mut wire = program.wire();
     assert_eq!(wire.login("demo", "ada@example.com").await.unwrap().status, 200);
-    let code = mailed(&program, "ada@example.com").await;
+    let code = program.mailed("ada@example.com").await;
     let pid_file = std::fs::read_to_string(scratch.path().join("data/postmaster.pid")).unwrap();
     let postmaster = Pid::from_raw(pid_file.lines().next().unwrap().parse().unwrap());
     kill(postmaster, Signal::SIGKILL).unwrap();
@@ -119,22 +119,7 @@ async fn no_answered_login_is_lost_by_the_death_of_postgres() {
     };
     timeout(PATIENCE, recovered).await.expect("it comes back by itself");
     assert_eq!(wire.token("demo", "ada@example.com", &code).await.unwrap().status, 200);
-    mailed(&program, "grace@example.com").await;
+    program.mailed("grace@example.com").await;
     program.until_ready(200).await;
     program.stop().await;
-}
-
-/// The newest code in `dev`'s mailbox.
-async fn mailed(program: &Program, email: &str) -> String {
-    let path = format!("/dev/mailbox.json?to={email}");
-    let waiting = async {
-        loop {
-            let mails = program.wire().get(&path).await.unwrap().json();
-            if let Some(subject) = mails[0]["subject"].as_str() {
-                return subject.split(' ').next().unwrap().to_owned();
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(PATIENCE, waiting).await.expect("a mail")
 }

@@ -5,17 +5,22 @@
 
 mod budgets;
 mod codes;
+mod commands;
 mod cookies;
 mod corpus;
 mod crash;
 mod journey;
 mod lifecycle;
 mod login;
+mod outage;
+mod overload;
 mod replicas;
 mod schema;
+mod secrecy;
 mod secrets;
 mod sessions;
 mod spending;
+mod supervision;
 mod support;
 mod tokens;
 mod validation;

@@ -257,6 +257,21 @@ impl Program {
             .unwrap()
     }
 
+    /// The newest code in `dev`'s mailbox, once there is one.
+    pub async fn mailed(&self, email: &str) -> String {
+        let path = format!("/dev/mailbox.json?to={email}");
+        let waiting = async {
+            loop {
+                let mails = self.wire().get(&path).await.unwrap().json();
+                if let Some(subject) = mails[0]["subject"].as_str() {
+                    return subject.split(' ').next().unwrap().to_owned();
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("no mail to {email}:\n{}", self.story()))
+    }
+
     /// Bytes of memory that are its own now.
     pub fn memory(&self) -> u64 {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).unwrap();
