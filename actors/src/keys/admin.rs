@@ -111,10 +111,8 @@ impl KeyAdmin {
             .map(|row| self.anew(&new, &label("signing", &row.kid), &row.wrapped))
             .collect::<Result<Vec<_>, _>>()?;
         let kids: Vec<&str> = signing.iter().map(|row| row.kid.as_str()).collect();
-        let count = transaction
-            .execute(sql::REWRAP_SIGNING_KEYS, &[&kids, &anew])
-            .await
-            .map_err(StoreError::from)?;
+        let count =
+            transaction.execute(sql::REWRAP_SIGNING_KEYS, &[&kids, &anew]).await.map_err(StoreError::from)?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(Rewrapped { purpose: purpose as usize, signing: count as usize })
     }

@@ -59,9 +59,7 @@ impl Pair {
     /// The half that checks, bound to the one algorithm this key is for (D4).
     fn public(&self) -> Option<ParsedPublicKey> {
         match self {
-            Pair::Es256(pair) => {
-                ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, pair.public_key())
-            }
+            Pair::Es256(pair) => ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, pair.public_key()),
             Pair::EdDsa(pair) => ParsedPublicKey::new(&signature::ED25519, pair.public_key()),
             Pair::Rs256(pair) => {
                 ParsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, pair.public_key())
@@ -76,7 +74,7 @@ pub(crate) struct SigningKey {
     pub(crate) kid: String,
     pub(crate) jwk: Jwk,
     pair: Pair,
-    public: ParsedPublicKey,
+    pub(super) public: ParsedPublicKey,
     /// `{"alg":…,"kid":…,"typ":"at+jwt"}`, encoded.
     header: String,
 }
@@ -166,7 +164,7 @@ impl SigningKey {
         Ok(token)
     }
 
-    fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
+    pub(super) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
         let library = |_| SigningKeyError::Library;
         match &self.pair {
             Pair::Es256(pair) => {

@@ -82,7 +82,8 @@ impl Vault {
         let signing = self.signing(algorithm, purposes.witness.as_deref()).await?;
         let refresh = purposes.versions.get(REFRESH_MAC).ok_or(KeyError::Damaged(REFRESH_MAC))?;
         let in_use = refresh.iter().rfind(|(_, (_, active_us))| *active_us <= purposes.now_us);
-        let (version, _) = in_use.or_else(|| refresh.first_key_value()).ok_or(KeyError::Damaged(REFRESH_MAC))?;
+        let (version, _) =
+            in_use.or_else(|| refresh.first_key_value()).ok_or(KeyError::Damaged(REFRESH_MAC))?;
         Ok(Keys {
             address: purposes.newest(ADDRESS)?,
             code_mac: purposes.newest(CODE_MAC)?,
@@ -174,7 +175,12 @@ impl Vault {
         let overlap = Overlap { lead: LEAD, kept: KEPT };
         let added = self.store.succeed_signing_key(self.now(), newest, &key, &overlap, period_us).await?;
         Ok(added.map(|active_us| {
-            tracing::info!(kid = key.kid, algorithm = key.algorithm, active_us, "a new signing key is published");
+            tracing::info!(
+                kid = key.kid,
+                algorithm = key.algorithm,
+                active_us,
+                "a new signing key is published"
+            );
             Successor { name: key.kid, algorithm: Some(algorithm), active_us, waited: false }
         }))
     }

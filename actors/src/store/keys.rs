@@ -92,12 +92,9 @@ impl Store {
         key: &NewSigningKey,
         witness: &[u8],
     ) -> Result<(), StoreError> {
-        self.query(
-            sql::ADD_FIRST_SIGNING_KEY,
-            &[&now, &key.kid, &key.algorithm, &key.wrapped, &witness],
-        )
-        .await
-        .map(drop)
+        self.query(sql::ADD_FIRST_SIGNING_KEY, &[&now, &key.kid, &key.algorithm, &key.wrapped, &witness])
+            .await
+            .map(drop)
     }
 
     /// Adds the key after `newest`; returns when it will sign, or nothing if somebody else was first or, with
