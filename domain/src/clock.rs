@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 /// Microseconds since 1970-01-01 UTC: the unit of every time and budget in the database.
 pub type Micros = i64;
@@ -47,5 +48,10 @@ impl ManualClock {
     /// Moves it forward by whole seconds.
     pub fn advance_s(&self, seconds: i64) {
         self.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+    }
+
+    /// Moves it forward, down to the microsecond.
+    pub fn advance(&self, time: Duration) {
+        self.0.fetch_add(i64::try_from(time.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 }

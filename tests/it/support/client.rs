@@ -1,0 +1,140 @@
+//! An HTTP client that says what it is told and shows what it got, byte for byte.
+
+use super::PATIENCE;
+use serde_json::Value;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// What is sent.
+#[derive(Clone, Debug)]
+pub struct Request {
+    method: &'static str,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+}
+
+impl Request {
+    pub fn get(path: &str) -> Self {
+        Self { method: "GET", path: path.to_owned(), headers: Vec::new(), body: None }
+    }
+
+    /// JSON to one of the five: `login`, `verify`, `token`, `refresh`, `logout`.
+    pub fn call(verb: &str, body: &Value) -> Self {
+        Self::post(&format!("/v1/customer-auth/{verb}"), body)
+    }
+
+    pub fn post(path: &str, body: &Value) -> Self {
+        let path = path.to_owned();
+        let body = Some(body.to_string());
+        Self { method: "POST", path, headers: Vec::new(), body }.header("Content-Type", "application/json")
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut text = format!("{} {} HTTP/1.1\r\nHost: localhost\r\n", self.method, self.path);
+        for (name, value) in &self.headers {
+            text += &format!("{name}: {value}\r\n");
+        }
+        if let Some(body) = &self.body {
+            text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        } else {
+            text += "\r\n";
+        }
+        text.into_bytes()
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    /// In the order they came in, names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every `Set-Cookie` line.
+    pub fn cookies(&self) -> Vec<&str> {
+        let lines = self.headers.iter().filter(|(name, _)| name == "set-cookie");
+        lines.map(|(_, value)| value.as_str()).collect()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// All that could tell one case from another: everything but the clock and the request's id.
+    pub fn told(&self) -> String {
+        let varies = ["date", "x-request-id"];
+        let headers = self.headers.iter().filter(|(name, _)| !varies.contains(&name.as_str()));
+        let headers: String = headers.map(|(name, value)| format!("{name}: {value}\n")).collect();
+        format!("{}\n{headers}\n{}", self.status, self.body)
+    }
+}
+
+/// One connection, kept alive.
+pub struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub async fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream: BufReader::new(stream) }
+    }
+
+    pub async fn send(&mut self, request: &Request) -> Answer {
+        self.stream.write_all(&request.bytes()).await.unwrap();
+        self.answer().await
+    }
+
+    /// Sends all but the last byte: the service cannot begin before [`release`](Self::release).
+    pub async fn hold_back(&mut self, request: &Request) -> u8 {
+        let bytes = request.bytes();
+        let (last, first) = bytes.split_last().unwrap();
+        self.stream.write_all(first).await.unwrap();
+        *last
+    }
+
+    /// Sends the last byte and reads the answer.
+    pub async fn release(&mut self, last: u8) -> Answer {
+        self.stream.write_all(&[last]).await.unwrap();
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> Answer {
+        timeout(PATIENCE, self.read_answer()).await.expect("an answer in time")
+    }
+
+    async fn read_answer(&mut self) -> Answer {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.stream.read_u8().await.expect("an answer"));
+        }
+        let head = String::from_utf8(head).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let pairs = lines.filter_map(|line| line.split_once(':'));
+        let headers =
+            pairs.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+        let mut answer = Answer { status, headers, body: String::new() };
+        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).await.unwrap();
+        answer.body = String::from_utf8(body).unwrap();
+        answer
+    }
+}

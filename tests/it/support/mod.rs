@@ -1,0 +1,11 @@
+//! What the tests stand on.
+#![allow(dead_code)]
+
+pub mod app;
+pub mod client;
+pub mod postgres;
+
+pub use app::{TestApp, Tokens, Visitor, another_code};
+
+/// Longer than anything here takes, shorter than a patient person.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

@@ -1,0 +1,213 @@
+//! One throw-away PostgreSQL for the whole run, and in it one database for each test: a copy of a template that is
+//! migrated already and has the people in it that the tests are about.
+
+use super::PATIENCE;
+use doorcode::private_pg::{Options, PrivatePostgres};
+use doorcode_actors::directory::{NewTenant, StepUp};
+use doorcode_actors::{DatabaseSettings, Directory, migrate};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::mpsc;
+use std::time::Duration;
+use tokio_postgres::{Client, NoTls};
+use zeroize::Zeroizing;
+
+/// Wraps the keys of every test's database.
+pub const MASTER_KEY: [u8; 32] = [7; 32];
+
+/// Where everybody of the template is a customer.
+pub const ACME: &str = "acme";
+/// Has Ada too.
+pub const GLOBEX: &str = "globex";
+/// Has Ada too, and is disabled.
+pub const CLOSED: &str = "closed";
+/// No tenant.
+pub const NOWHERE: &str = "nowhere";
+
+/// Of all three tenants.
+pub const ADA: &str = "ada@example.com";
+/// Of acme.
+pub const GRACE: &str = "grace@example.com";
+/// Of acme, disabled.
+pub const DORA: &str = "dora@example.com";
+/// Of none.
+pub const MALLORY: &str = "mallory@example.com";
+
+const TEMPLATE: &str = "tmpl";
+
+/// Waits until this process is gone and PostgreSQL with it, then removes the directory: a test program ends by
+/// `exit`, so nothing of ours is dropped.
+const SWEEPER: &str = r#"
+read -r _
+tries=0
+while [ -e "$1/data/postmaster.pid" ] && [ "$tries" -lt 200 ]; do sleep 0.1; tries=$((tries + 1)); done
+rm -rf "$1"
+"#;
+
+struct Cluster {
+    url: String,
+    has_statements: bool,
+}
+
+/// The cluster, started by whoever needs it first.
+fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        let (tell, told) = mpsc::channel();
+        // A runtime of its own: a test's ends with the test, and what it drives with it.
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            runtime.unwrap().block_on(async {
+                let (postgres, has_statements) = start().await;
+                let _sweeper = sweep_after_us(postgres.home());
+                make_template(&postgres.url()).await;
+                tell.send(Cluster { url: postgres.url(), has_statements }).unwrap();
+                std::future::pending::<()>().await;
+            });
+        });
+        told.recv().expect("PostgreSQL, see above")
+    })
+}
+
+async fn start() -> (PrivatePostgres, bool) {
+    let options = |settings: &[&str]| {
+        let mut options = Options::throwaway().unwrap();
+        options.settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        options
+    };
+    let many = "max_connections=400";
+    // Not every distribution installs contrib along.
+    let preload = "shared_preload_libraries=pg_stat_statements";
+    match PrivatePostgres::start(options(&[many, preload, "pg_stat_statements.track=all"])).await {
+        Ok(postgres) => (postgres, true),
+        Err(_) => (PrivatePostgres::start(options(&[many])).await.unwrap(), false),
+    }
+}
+
+fn sweep_after_us(home: &Path) -> ChildStdin {
+    let mut sweeper = Command::new("/bin/sh");
+    sweeper.args(["-c", SWEEPER, "doorcode-sweeper"]).arg(home);
+    sweeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Its own group: the terminal's Ctrl-C is not for it.
+    sweeper.process_group(0).spawn().unwrap().stdin.take().unwrap()
+}
+
+async fn make_template(admin_url: &str) {
+    let admin = connect(admin_url).await;
+    admin.batch_execute(&format!("CREATE DATABASE {TEMPLATE}")).await.unwrap();
+    let settings = settings(&url_of(admin_url, TEMPLATE));
+    migrate(&settings).await.unwrap();
+    let directory = Directory::open(&settings, &MASTER_KEY).await.unwrap();
+    for slug in [ACME, GLOBEX, CLOSED] {
+        let new = NewTenant {
+            slug: slug.to_owned(),
+            name: format!("The {slug} company"),
+            portal_host: Some(format!("{slug}.example.com").parse().unwrap()),
+            step_up: StepUp::Base32,
+            origins: vec![format!("https://{slug}.example.com").parse().unwrap()],
+        };
+        directory.add_tenant(&new).await.unwrap();
+        directory.add_customer(slug, ADA).await.unwrap();
+    }
+    directory.add_customer(ACME, GRACE).await.unwrap();
+    directory.add_customer(ACME, DORA).await.unwrap();
+    directory.disable_customer(ACME, DORA).await.unwrap();
+    directory.disable_tenant(CLOSED, true).await.unwrap();
+    // PostgreSQL copies no database while somebody is connected to it.
+    drop(directory);
+}
+
+/// A test's own database.
+pub struct Database {
+    name: String,
+    pub url: String,
+    client: Client,
+}
+
+impl Database {
+    /// A copy of the template.
+    pub async fn new() -> Self {
+        Self::of(&format!("TEMPLATE {TEMPLATE} STRATEGY file_copy")).await
+    }
+
+    /// Nothing in it, not even a schema.
+    pub async fn empty() -> Self {
+        Self::of("").await
+    }
+
+    async fn of(how: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("t_{}", NEXT.fetch_add(1, Relaxed));
+        let cluster = tokio::task::spawn_blocking(cluster).await.unwrap();
+        let admin = connect(&cluster.url).await;
+        admin.batch_execute(&format!("CREATE DATABASE {name} {how}")).await.unwrap();
+        let url = url_of(&cluster.url, &name);
+        let client = connect(&url).await;
+        Self { name, url, client }
+    }
+
+    /// For looking inside.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub fn settings(&self) -> DatabaseSettings {
+        settings(&self.url)
+    }
+
+    /// One number.
+    pub async fn count(&self, query: &str) -> i64 {
+        self.client.query_one(query, &[]).await.unwrap().get(0)
+    }
+
+    /// Waits until a query gives true.
+    pub async fn until(&self, query: &str) {
+        let waiting = async {
+            let mut pause = tokio::time::interval(Duration::from_millis(5));
+            while !self.client.query_one(query, &[]).await.unwrap().get::<_, bool>(0) {
+                pause.tick().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never true: {query}"));
+    }
+
+    /// Counts statements in this database from now on.
+    pub async fn count_statements(&self) {
+        let cluster = tokio::task::spawn_blocking(cluster).await.unwrap();
+        assert!(
+            cluster.has_statements,
+            "pg_stat_statements cannot be loaded: install PostgreSQL's contrib package"
+        );
+        self.client.batch_execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
+    }
+
+    /// Removes it; one whose test fails goes with the cluster.
+    pub async fn remove(self) {
+        let Self { name, client, .. } = self;
+        drop(client);
+        let cluster = tokio::task::spawn_blocking(cluster).await.unwrap();
+        let admin = connect(&cluster.url).await;
+        admin.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await.unwrap();
+    }
+}
+
+/// A connection of the test's own, outside doorcode's pool.
+pub async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// The same server, another database.
+fn url_of(url: &str, database: &str) -> String {
+    let (server, query) = url.split_once('?').unwrap();
+    let (server, _) = server.rsplit_once('/').unwrap();
+    format!("{server}/{database}?{query}")
+}
+
+fn settings(url: &str) -> DatabaseSettings {
+    DatabaseSettings { url: Zeroizing::new(url.to_owned()), pool_size: 2, ..DatabaseSettings::default() }
+}
