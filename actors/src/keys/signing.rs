@@ -74,7 +74,7 @@ pub(crate) struct SigningKey {
     pub(crate) kid: String,
     pub(crate) jwk: Jwk,
     pair: Pair,
-    public: ParsedPublicKey,
+    pub(super) public: ParsedPublicKey,
     /// `{"alg":…,"kid":…,"typ":"at+jwt"}`, encoded.
     header: String,
 }
@@ -164,7 +164,7 @@ impl SigningKey {
         Ok(token)
     }
 
-    fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
+    pub(super) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
         let library = |_| SigningKeyError::Library;
         match &self.pair {
             Pair::Es256(pair) => {

@@ -14,6 +14,8 @@ pub(crate) mod tenants;
 mod tls;
 
 pub(crate) use error::StoreError;
+#[cfg(test)]
+pub(crate) use migrate::connect;
 pub use migrate::{MigrateError, check_migrated, migrate};
 pub use pool::DatabaseUrlError;
 pub(crate) use pool::Store;
