@@ -127,7 +127,9 @@ mod tests {
         let map = PortalMap::new("1".to_owned(), portals);
         assert_eq!(map.of_slug(&TenantSlug::parse("acme").unwrap()), Some(acme));
         assert_eq!(map.of_origin("https://portal.acme.com"), Some(acme));
-        for other in ["https://portal.acme.com/", "http://portal.acme.com", "https://x.portal.acme.com", "null", ""] {
+        for other in
+            ["https://portal.acme.com/", "http://portal.acme.com", "https://x.portal.acme.com", "null", ""]
+        {
             assert_eq!(map.of_origin(other), None, "{other:?}");
         }
         assert_eq!(map.of_slug(&TenantSlug::parse("ACME").unwrap()), None);

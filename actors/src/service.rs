@@ -16,8 +16,8 @@ use crate::tenants::{Issuers, TenantDirectory};
 use arc_swap::ArcSwap;
 use doorcode_domain::email::Email;
 use doorcode_domain::{
-    ACCESS_LIFE_S, AccessClaims, Clock, CustomerId, Micros, RefreshToken, SessionKey, SessionSecret, TenantId,
-    TenantSlug, TokenPosition, TypedCode,
+    ACCESS_LIFE_S, AccessClaims, Clock, CustomerId, Micros, RefreshToken, SessionKey, SessionSecret,
+    TenantId, TenantSlug, TokenPosition, TypedCode,
 };
 use std::net::IpAddr;
 use std::sync::Arc;

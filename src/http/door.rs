@@ -38,11 +38,7 @@ pub trait Door: Send + Sync + 'static {
     fn logout<'a>(&'a self, caller: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>>;
 
     /// `/logout-all`.
-    fn logout_all<'a>(
-        &'a self,
-        caller: &'a Caller,
-        token: &'a str,
-    ) -> BoxFuture<'a, Result<(), Refusal>>;
+    fn logout_all<'a>(&'a self, caller: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>>;
 
     /// `/session`: what an access token says, if it is good.
     fn read_access_token(&self, token: &str) -> Option<AccessClaims>;
@@ -90,11 +86,7 @@ impl Door for LoginService {
         Box::pin(self.logout(caller, token))
     }
 
-    fn logout_all<'a>(
-        &'a self,
-        caller: &'a Caller,
-        token: &'a str,
-    ) -> BoxFuture<'a, Result<(), Refusal>> {
+    fn logout_all<'a>(&'a self, caller: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>> {
         Box::pin(self.logout_all(caller, token))
     }
 

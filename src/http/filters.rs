@@ -106,11 +106,7 @@ pub fn look(
         .and_then(move |exchange: Exchange, headers: HeaderMap| {
             let cookies = PortalCookies::read(&headers);
             let admitted = admit(&edge, &exchange, group, &headers);
-            ready(
-                admitted
-                    .map(|_| Look { edge: edge.clone(), headers, cookies })
-                    .map_err(Rejection::from),
-            )
+            ready(admitted.map(|_| Look { edge: edge.clone(), headers, cookies }).map_err(Rejection::from))
         })
 }
 

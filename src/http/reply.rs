@@ -96,7 +96,7 @@ impl Problem {
             Problem::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Problem::WrongCode | Problem::WrongRefreshToken | Problem::WrongAccessToken => {
                 StatusCode::UNAUTHORIZED
-            },
+            }
             Problem::Refused(Refusal::Overloaded | Refusal::Unavailable | Refusal::Late) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

@@ -42,8 +42,7 @@ fn session(look: &Look) -> Result<Response, Problem> {
         false => of_cookie(look),
     };
     let AccessClaims { sub, tenant_id, exp, auth_time, sid, .. } = claims.ok_or(Problem::WrongAccessToken)?;
-    let session =
-        Session { customer_id: sub, tenant_id, expires_at: exp, auth_time, session_id: sid };
+    let session = Session { customer_id: sub, tenant_id, expires_at: exp, auth_time, session_id: sid };
     Ok(reply::json(StatusCode::OK, &session))
 }
 

@@ -1,12 +1,12 @@
 //! `POST /v1/customer-auth/verify`: a code for tokens, and for the portal's cookies where the browser may have them.
 
 use super::Public;
+use super::cookies::{self, Tag};
+use super::csrf::Page;
 use super::fields::CodeBody;
 use super::filters::{Call, answered, call, in_time};
 use super::limits::Group;
 use super::reply::{self, Problem};
-use super::cookies::{self, Tag};
-use super::csrf::Page;
 use doorcode_domain::TenantSlug;
 use std::sync::Arc;
 use warp::Filter;

@@ -3,14 +3,18 @@
 //! Every test has a database and a doorcode of its own and ends with `finish`, which fails it if an actor crashed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod browser;
 mod budgets;
 mod codes;
 mod cookies;
 mod corpus;
 mod journey;
 mod login;
+mod portal_matrix;
+mod portals;
 mod schema;
 mod secrets;
+mod session_ends;
 mod sessions;
 mod support;
 mod tokens;

@@ -154,11 +154,7 @@ async fn read_purposes(store: &Store, master: &MasterKey) -> Result<Purposes, Ke
     Ok(purposes)
 }
 
-async fn load_signing(
-    store: &Store,
-    master: &MasterKey,
-    algorithm: Algorithm,
-) -> Result<Signing, KeyError> {
+async fn load_signing(store: &Store, master: &MasterKey, algorithm: Algorithm) -> Result<Signing, KeyError> {
     let mut rows = store.signing_keys().await?;
     if !rows.iter().any(|row| signs_now(row, algorithm)) {
         let der = tokio::task::spawn_blocking(move || SigningKey::generate(algorithm))

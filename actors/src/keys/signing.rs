@@ -59,9 +59,7 @@ impl Pair {
     /// The half that checks, bound to the one algorithm this key is for (D4).
     fn public(&self) -> Option<ParsedPublicKey> {
         match self {
-            Pair::Es256(pair) => {
-                ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, pair.public_key())
-            }
+            Pair::Es256(pair) => ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, pair.public_key()),
             Pair::EdDsa(pair) => ParsedPublicKey::new(&signature::ED25519, pair.public_key()),
             Pair::Rs256(pair) => {
                 ParsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, pair.public_key())
