@@ -106,6 +106,8 @@ const BACKGROUND: &[&str] = &[
     "%Deletes, among the next%",
     "%signing_keys%",
     "%purpose_keys%",
+    "%Sums up all portals%",
+    "%Adds up what a replica counted%",
     "%pg_settings%",
     "SHOW %",
     "SET %",

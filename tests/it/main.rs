@@ -3,6 +3,7 @@
 //! Every test has a database and a doorcode of its own and ends with `finish`, which fails it if an actor crashed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod browser;
 mod budgets;
 mod codes;
 mod commands;
@@ -14,10 +15,13 @@ mod lifecycle;
 mod login;
 mod outage;
 mod overload;
+mod portal_matrix;
+mod portals;
 mod replicas;
 mod schema;
 mod secrecy;
 mod secrets;
+mod session_ends;
 mod sessions;
 mod spending;
 mod supervision;

@@ -414,6 +414,14 @@ impl Visitor<'_> {
         lines.fold(Request::call(verb, body), |request, (name, value)| request.header(name, value))
     }
 
+    /// A `GET` of the API.
+    pub async fn get(&self, verb: &str) -> Answer {
+        let request = Request::get(&format!("/v1/customer-auth/{verb}"));
+        let lines = self.headers.iter();
+        let request = lines.fold(request, |request, (name, value)| request.header(name, value));
+        self.app.send(&request).await
+    }
+
     pub fn login_request(&self, email: &str) -> Request {
         self.request("login", &json!({ "email": email, "tenant_slug": self.tenant }))
     }
