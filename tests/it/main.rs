@@ -3,10 +3,12 @@
 //! Every test has a database and a doorcode of its own and ends with `finish`, which fails it if an actor crashed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod budgets;
 mod codes;
 mod cookies;
 mod journey;
+mod lanes;
+mod limits;
 mod login;
+mod reference;
 mod sessions;
 mod support;
