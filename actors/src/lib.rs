@@ -43,6 +43,8 @@ mod store;
 mod system;
 mod tally;
 mod tenants;
+#[cfg(test)]
+mod test_cluster;
 
 pub use directory::Directory;
 pub use error::{RefreshError, Refusal, VerifyError};

@@ -34,12 +34,15 @@ pub(crate) enum IssuerSlot {
     Shared(u64),
 }
 
+/// What was found, and when.
+type Remembered = HashMap<TenantSlug, (Option<Tenant>, Instant)>;
+
 /// Tenants by slug, remembered for a few seconds. A slug that exists and one that does not are treated alike.
 #[derive(Clone)]
 pub(crate) struct TenantDirectory {
     store: Store,
     clock: Clock,
-    known: Arc<Mutex<HashMap<TenantSlug, (Option<Tenant>, Instant)>>>,
+    known: Arc<Mutex<Remembered>>,
     asked: Arc<Mutex<HashMap<TenantSlug, Lookup>>>,
 }
 

@@ -4,12 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod browser;
-mod budgets;
 mod codes;
 mod commands;
 mod cookies;
 mod corpus;
 mod crash;
+mod docs;
 mod journey;
 mod lanes;
 mod lifecycle;

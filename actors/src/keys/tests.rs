@@ -1,14 +1,12 @@
 //! Keys in a real Postgres, on a clock that is told the time.
 
-#[path = "../directory/tests/cluster.rs"]
-mod cluster;
 mod rewrap;
 mod rotation;
 
 use super::*;
 use crate::settings::{Algorithm, DatabaseSettings};
 use crate::store::{Store, migrate};
-use cluster::Cluster;
+use crate::test_cluster::Cluster;
 use doorcode_domain::{AccessClaims, Clock, CustomerId, ManualClock, SessionKey, TenantId};
 use std::sync::{Mutex, PoisonError, Weak};
 use std::time::Duration;
