@@ -1,6 +1,6 @@
 //! Two of the real program on one database: what is exact on one is exact on both (promises 2, 3 and 4).
 
-use crate::support::postgres::ACME;
+use crate::support::postgres::{ACME, connect};
 use crate::support::process::{Program, Site};
 use crate::support::wire::{Answer, Wire};
 use std::collections::{BTreeMap, HashSet};
@@ -137,6 +137,36 @@ async fn five_guesses_are_five_guesses() {
     pair.stop().await;
 }
 
+/// The same where guesses at one address are sure to meet: each round both replicas wait for the same rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn five_guesses_for_each_of_many() {
+    const ADDRESSES: usize = 20;
+    let pair = Pair::with_customers(ADDRESSES).await;
+    for n in 0..ADDRESSES {
+        let email = format!("user{n}@example.com");
+        assert_eq!(pair.wire(n).login(ACME, &email).await.unwrap().status, 200);
+    }
+    // neighbours, one on each replica, guess at the same address
+    let guess = |mut wire: Wire, n: usize| async move {
+        let email = format!("user{}@example.com", n / 2 % ADDRESSES);
+        let answer = wire.token(ACME, &email, "AAAAAA").await.unwrap();
+        (wire, answer)
+    };
+    let database = &pair.site.database;
+    for _round in 0..4 {
+        database.client().batch_execute("BEGIN; SELECT FROM challenges FOR UPDATE").await.unwrap();
+        let let_go = async {
+            database.until("SELECT count(DISTINCT pid) >= 2 FROM pg_locks WHERE NOT granted").await;
+            database.client().batch_execute("COMMIT").await.unwrap();
+        };
+        tokio::join!(pair.at_once(2 * ADDRESSES, 1, guess), let_go);
+    }
+    assert_eq!(pair.outcomes("verify", "wrong").await, 5 * ADDRESSES as u64);
+    let spent = "SELECT count(*) FROM challenges WHERE s_guesses = 0";
+    assert_eq!(pair.site.database.count(spent).await, ADDRESSES as i64);
+    pair.stop().await;
+}
+
 /// A thousand logins of one address at once are one mail.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_logins_are_one_mail() {
@@ -259,6 +289,16 @@ async fn overlapping_batches_never_deadlock() {
     }
     let tokens = Arc::new(Mutex::new(tokens));
     let until = Instant::now() + HAMMERING;
+    // Holds everybody up again and again: what piles up meanwhile are large batches, let go at once.
+    let gate = connect(&pair.site.database.url).await;
+    let gate = tokio::spawn(async move {
+        while Instant::now() < until {
+            let hold =
+                "BEGIN; LOCK TABLE challenges IN SHARE ROW EXCLUSIVE MODE; SELECT pg_sleep(0.04); COMMIT";
+            gate.batch_execute(hold).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
     let mut lanes = JoinSet::new();
     for lane in 0..64 {
         let (mut wire, tokens) = (pair.wire(lane), tokens.clone());
@@ -295,6 +335,7 @@ async fn overlapping_batches_never_deadlock() {
             *statuses.entry(status).or_insert(0) += count;
         }
     }
+    gate.await.unwrap();
     println!("{statuses:?}");
     assert!(statuses.keys().all(|status| [200, 204, 401].contains(status)), "{statuses:?}");
     assert!(statuses[&200] > 100, "hardly a load: {statuses:?}");
