@@ -15,3 +15,4 @@ mod sessions;
 mod support;
 mod tokens;
 mod validation;
+mod verifying;
