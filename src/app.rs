@@ -108,7 +108,15 @@ impl App {
         // bound first: an address in use is found before anything is written
         let public = bind(config.http.listen).await?;
         let ops_listener = bind(config.ops.listen).await?;
-        let system = System::start(settings(config, database_url, master_key, &mode)?).await?;
+        let mut settings = settings(config, database_url, master_key, &mode)?;
+        if mode.mailbox.is_some()
+            && config.public_url.is_example()
+            && let Ok(address) = public.local_addr()
+        {
+            // in `dev`, tokens name the place where their keys are to be had
+            settings.public_url = format!("http://{address}");
+        }
+        let system = System::start(settings).await?;
         let client_limits =
             Arc::new(ClientLimits::new(client_limits(&config.limits.client), &mode.limit_clock));
         let hosts = HostAllowlist::new(config.ops.hosts.clone());
@@ -119,6 +127,7 @@ impl App {
             deadline: config.http.request_deadline,
             hsts: config.public_url.as_str().starts_with("https://") && mode.mailbox.is_none(),
             preview: mode.mailbox.clone().map(|mailbox| preview(mailbox, hosts.clone())),
+            portals: Arc::new(system.service()),
             ..Public::new(system.service())
         };
         let ops_routes = Ops {
@@ -270,6 +279,8 @@ fn settings(
             idle: config.tokens.refresh_idle,
             absolute: config.tokens.refresh_absolute,
             retry_window: config.tokens.retry_window,
+            sessions_per_customer: config.tokens.sessions_per_customer.get(),
+            ..TokenSettings::default()
         },
         admission: AdmissionSettings {
             issuers: config.admission.issuer_permits.get(),

@@ -6,7 +6,7 @@
 use crate::keys::Keys;
 use crate::mail::{self, Courier, Letter, Secret, Sender, Transport};
 use crate::postmaster::{MailCounts, PostmasterMessage};
-use crate::runtime::{ChildSpec, Handle, Meter};
+use crate::runtime::{Alive, ChildSpec, Handle, Meter, Ticket};
 use crate::store::challenges::DueMail;
 use crate::store::mails::Recipient;
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -92,15 +92,18 @@ fn message_id(due: &DueMail) -> uuid::Uuid {
     uuid::Builder::from_random_bytes(bytes).into_uuid()
 }
 
-type MailerFactory = Factory<u64, Outgoing, (), Mailer, Routing, DefaultQueue<u64, Outgoing>>;
-type Routing = QueuerRouting<u64, Outgoing>;
+/// A mail in the queue, counted as such until it is answered for or lost with the factory.
+type Queued = (Outgoing, Ticket);
+type MailerFactory = Factory<u64, Queued, (), Mailer, Routing, DefaultQueue<u64, Queued>>;
+type Routing = QueuerRouting<u64, Queued>;
 
 /// The way to the mailers.
 #[derive(Clone)]
 pub(crate) struct MailerPool {
-    target: Arc<ArcSwapOption<ActorRef<FactoryMessage<u64, Outgoing>>>>,
+    target: Arc<ArcSwapOption<ActorRef<FactoryMessage<u64, Queued>>>>,
     queued: Arc<AtomicUsize>,
     limit: usize,
+    meter: Arc<Meter>,
 }
 
 impl MailerPool {
@@ -115,8 +118,9 @@ impl MailerPool {
         if self.room() == 0 {
             return false;
         }
+        let Ok(ticket) = Ticket::admit(&self.meter, mail.start_by) else { return false };
         self.queued.fetch_add(1, Relaxed);
-        let sent = target.cast(FactoryMessage::Dispatch(Job::new(0, mail))).is_ok();
+        let sent = target.cast(FactoryMessage::Dispatch(Job::new(0, (mail, ticket)))).is_ok();
         if !sent {
             self.queued.fetch_sub(1, Relaxed);
         }
@@ -126,7 +130,8 @@ impl MailerPool {
 
 /// The factory as a child of the root.
 pub(crate) fn mailers(kit: MailerKit, workers: usize, limit: usize) -> (MailerPool, ChildSpec) {
-    let pool = MailerPool { target: Arc::default(), queued: kit.queued.clone(), limit };
+    let pool =
+        MailerPool { target: Arc::default(), queued: kit.queued.clone(), limit, meter: kit.meter.clone() };
     let (up, down, meter) = (pool.clone(), pool.clone(), kit.meter.clone());
     let spec = ChildSpec {
         meter,
@@ -213,31 +218,40 @@ impl Mailer {
     }
 }
 
+/// A mailer's connection, and its place among those alive.
+pub(crate) struct MailerState {
+    courier: Courier,
+    _alive: Alive,
+}
+
 impl Worker for Mailer {
     type Key = u64;
-    type Message = Outgoing;
+    type Message = Queued;
     type Arguments = ();
-    type State = Courier;
+    type State = MailerState;
 
     async fn pre_start(
         &self,
         _: WorkerId,
-        _: &ActorRef<FactoryMessage<u64, Outgoing>>,
+        _: &ActorRef<FactoryMessage<u64, Queued>>,
         (): (),
-    ) -> Result<Courier, ActorProcessingErr> {
-        Ok(self.kit.transport.courier(self.kit.sender.clone()))
+    ) -> Result<MailerState, ActorProcessingErr> {
+        let courier = self.kit.transport.courier(self.kit.sender.clone());
+        Ok(MailerState { courier, _alive: Alive::new(&self.kit.meter) })
     }
 
     async fn handle(
         &self,
         _: WorkerId,
-        _: &ActorRef<FactoryMessage<u64, Outgoing>>,
-        job: Job<u64, Outgoing>,
-        courier: &mut Courier,
+        _: &ActorRef<FactoryMessage<u64, Queued>>,
+        job: Job<u64, Queued>,
+        state: &mut MailerState,
     ) -> Result<u64, ActorProcessingErr> {
         self.kit.queued.fetch_sub(1, Relaxed);
         let begun = Instant::now();
-        self.carry(courier, job.msg).await;
+        let (mail, ticket) = job.msg;
+        ticket.read();
+        self.carry(&mut state.courier, mail).await;
         self.kit.meter.handled(begun.elapsed());
         Ok(job.key)
     }
@@ -245,10 +259,10 @@ impl Worker for Mailer {
     async fn post_stop(
         &self,
         _: WorkerId,
-        _: &ActorRef<FactoryMessage<u64, Outgoing>>,
-        courier: &mut Courier,
+        _: &ActorRef<FactoryMessage<u64, Queued>>,
+        state: &mut MailerState,
     ) -> Result<(), ActorProcessingErr> {
-        courier.close().await;
+        state.courier.close().await;
         Ok(())
     }
 }

@@ -246,7 +246,9 @@ impl Role for Postmaster {
 
     /// What was sent is struck off before the end; what was not stays due for the next start.
     async fn finish(&self, state: &mut Self::State) {
-        let (_, finished, failed) = state.take();
+        let (waiting, finished, mut failed) = state.take();
+        // nobody here will send these: free for the next start, or another replica, at once
+        failed.extend(waiting.into_iter().map(|due| (due, Duration::ZERO)));
         self.desk().settle(finished, failed).await;
         let _ = tokio::time::timeout(Duration::from_secs(2), async {
             while state.tasks.join_next().await.is_some() {}

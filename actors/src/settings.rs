@@ -111,6 +111,8 @@ pub struct TokenSettings {
     pub absolute: Duration,
     /// A repeated refresh within that gets the first answer again. Default 30 s.
     pub retry_window: Duration,
+    /// Sessions that one customer may have; one more ends the oldest. Default 20.
+    pub sessions_per_customer: u32,
 }
 
 impl Default for TokenSettings {
@@ -122,6 +124,7 @@ impl Default for TokenSettings {
             idle: 7 * day,
             absolute: 30 * day,
             retry_window: Duration::from_secs(30),
+            sessions_per_customer: 20,
         }
     }
 }

@@ -25,7 +25,9 @@ const SCHEMA: &str = "
     CREATE INDEX ON sessions (tenant_id, customer_id);
     CREATE TABLE challenges (tenant_id uuid NOT NULL, address_key uuid NOT NULL, s_digit_tat bigint NOT NULL DEFAULT 7,
         devices_from_us bigint NOT NULL DEFAULT 0, known_tags bigint[] NOT NULL DEFAULT '{5}',
-        known_days int[] NOT NULL DEFAULT '{20000}', PRIMARY KEY (tenant_id, address_key));";
+        known_days int[] NOT NULL DEFAULT '{20000}', challenge_id uuid, digit_mac uuid, base32_mac uuid,
+        expires_us bigint, touched_us bigint, alphabet smallint, s_guesses smallint, k_guesses smallint,
+        known_asked boolean, mail_now boolean, PRIMARY KEY (tenant_id, address_key));";
 
 struct World {
     directory: Directory,
@@ -261,6 +263,13 @@ async fn sessions_are_listed_and_ended(world: &World) {
         (1, 1),
         "devices and networks are strangers now, budgets stay"
     );
+    let client = world.pool.get().await.unwrap();
+    client.execute("DELETE FROM challenges WHERE tenant_id = $1", &[&tenant.tenant_id.0]).await.unwrap();
+    directory.revoke_sessions("logins", "grace@example.com").await.unwrap();
+    let text =
+        "SELECT count(*) FROM challenges WHERE tenant_id = $1 AND devices_from_us > 0 AND expires_us = 0";
+    let row = client.query_one(text, &[&tenant.tenant_id.0]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1, "a device cookie outlives the row");
 }
 
 fn row(line: u64, email: &str, id: Option<Uuid>) -> Result<ImportRow, RefusedLine> {

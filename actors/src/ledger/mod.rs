@@ -5,6 +5,7 @@
 
 mod login;
 mod logout;
+mod logout_all;
 mod queue;
 mod refresh;
 mod verify;
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 
 pub(crate) use login::LoginBatch;
 pub(crate) use logout::LogoutBatch;
+pub(crate) use logout_all::LogoutAllBatch;
 pub(crate) use refresh::RefreshBatch;
 pub(crate) use verify::VerifyBatch;
 

@@ -43,6 +43,11 @@ impl Ticket {
         Self { meter: meter.clone(), permit, deadline, sent: Instant::now() }
     }
 
+    /// Takes the time that the message waited to be read.
+    pub(crate) fn read(&self) {
+        self.meter.waited(self.sent.elapsed());
+    }
+
     /// Nobody waits for the answer any more.
     pub(crate) fn is_late(&self) -> bool {
         self.deadline <= Instant::now()

@@ -8,5 +8,5 @@ mod supervisor;
 
 pub(crate) use handle::{Handle, Pool, Reply, Ticket, until};
 pub(crate) use meter::{Meter, RestartReason};
-pub(crate) use role::{ChildEnd, Failure, Fault, Me, Role, start_linked};
+pub(crate) use role::{Alive, ChildEnd, Failure, Fault, Me, Role, start_linked};
 pub(crate) use supervisor::{ChildSpec, Supervisor, SupervisorExit, Tolerance, child};

@@ -114,10 +114,11 @@ pub(crate) struct ShellState<S> {
     _alive: Alive,
 }
 
-struct Alive(Arc<Meter>);
+/// Counts an actor alive for as long as it is held; in an actor's state it also ends with a panic.
+pub(crate) struct Alive(Arc<Meter>);
 
 impl Alive {
-    fn new(meter: &Arc<Meter>) -> Self {
+    pub(crate) fn new(meter: &Arc<Meter>) -> Self {
         meter.started();
         Self(meter.clone())
     }
@@ -176,7 +177,7 @@ impl<R: Role> Actor for Shell<R> {
         };
         let begun = Instant::now();
         if let Some(ticket) = &ticket {
-            self.meter.waited(begun.saturating_duration_since(ticket.sent));
+            ticket.read();
         }
         match ticket {
             // dropping the message drops its reply port: the caller, if still there, is told

@@ -6,6 +6,7 @@ pub(crate) mod keys;
 pub(crate) mod mails;
 mod migrate;
 mod pool;
+pub(crate) mod portals;
 pub(crate) mod sessions;
 pub(crate) mod sql;
 pub(crate) mod sweep;

@@ -29,9 +29,10 @@ pub enum DatabaseUrlError {
 pub(crate) fn connection_config(settings: &DatabaseSettings) -> Result<Config, DatabaseUrlError> {
     let mut config: Config =
         settings.url.parse().map_err(|e| DatabaseUrlError::Url(super::error::describe(&e)))?;
-    // set in the startup packet: no further round trip, and a recycled connection keeps them
+    // Set in the startup packet: no further round trip, and a recycled connection keeps them. Plans are made once, on
+    // tables that may still be empty then: without sequential scans they stay right when a burst fills the tables.
     let options = format!(
-        "{} -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout=5000 -c plan_cache_mode=force_generic_plan",
+        "{} -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout=5000 -c plan_cache_mode=force_generic_plan -c enable_seqscan=off",
         config.get_options().unwrap_or_default(),
         settings.statement_timeout.as_millis(),
         settings.lock_timeout.as_millis(),

@@ -13,6 +13,7 @@ statements! {
     SWEEP_CHALLENGES = "challenges/sweep.sql";
     REFRESH = "sessions/refresh.sql";
     LOGOUT = "sessions/logout.sql";
+    END_ALL_SESSIONS = "sessions/end_all.sql";
     FIND_SESSIONS = "sessions/find.sql";
     SWEEP_SESSIONS = "sessions/sweep.sql";
     RESOLVE_MAIL = "mail_due/resolve.sql";
@@ -23,6 +24,8 @@ statements! {
     LEASE_LIMIT = "tenant_limits/lease.sql";
     SWEEP_LIMITS = "tenant_limits/sweep.sql";
     RESOLVE_TENANT = "tenants/resolve.sql";
+    FINGERPRINT_PORTALS = "portals/fingerprint.sql";
+    LIST_PORTALS = "portals/list.sql";
     LIST_PURPOSE_KEYS = "purpose_keys/list.sql";
     ADD_PURPOSE_KEYS = "purpose_keys/add.sql";
     SUCCEED_PURPOSE_KEY = "purpose_keys/succeed.sql";

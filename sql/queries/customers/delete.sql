@@ -2,10 +2,14 @@
 WITH customer AS (
     DELETE FROM customers WHERE tenant_id = $1 AND address_key = $2 RETURNING customer_id
 ), forgotten AS (
-    UPDATE challenges
-    SET devices_from_us = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, known_tags = '{}', known_days = '{}'
-    WHERE tenant_id = $1 AND address_key = $2 AND EXISTS (SELECT FROM customer)
-    RETURNING address_key
+    -- Also where a sweep took the row: cookies of devices outlive it. The code of a row made here is nobody's.
+    INSERT INTO challenges AS c (tenant_id, address_key, challenge_id, digit_mac, base32_mac, expires_us, touched_us,
+        devices_from_us, alphabet, s_guesses, k_guesses, known_asked, mail_now)
+    SELECT $1, $2, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 0, now_us, now_us, 0, 0, 0, false, false
+    FROM customer, (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us) clock
+    ON CONFLICT (tenant_id, address_key) DO UPDATE
+    SET devices_from_us = excluded.devices_from_us, known_tags = '{}', known_days = '{}'
+    RETURNING c.address_key
 ), locked AS (
     -- After the challenge and in key order, as the ledger locks them, so that the two cannot deadlock.
     SELECT s.session_key

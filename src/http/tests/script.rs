@@ -17,6 +17,7 @@ pub const OTHER: TenantId = TenantId(Uuid::from_u128(0x07e5));
 pub struct Script {
     asked: Arc<Mutex<Vec<String>>>,
     mood: Mood,
+    tree: TreeSnapshot,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -35,6 +36,11 @@ pub enum Mood {
 impl Script {
     pub fn new(mood: Mood) -> Self {
         Self { mood, ..Self::default() }
+    }
+
+    /// Shows this tree of actors.
+    pub fn showing(tree: TreeSnapshot) -> Self {
+        Self { tree, ..Self::default() }
     }
 
     /// What was asked since the last look.
@@ -101,6 +107,14 @@ impl Door for Script {
         self.answer(format!("logout {token}"), Ok(()))
     }
 
+    fn logout_all<'a>(&'a self, _: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>> {
+        self.answer(format!("logout_all {token}"), Ok(()))
+    }
+
+    fn read_access_token(&self, _: &str) -> Option<doorcode_domain::AccessClaims> {
+        None
+    }
+
     fn jwks(&self) -> Arc<str> {
         Arc::from("{\"keys\":[]}")
     }
@@ -114,6 +128,6 @@ impl Door for Script {
     }
 
     fn snapshot(&self) -> TreeSnapshot {
-        TreeSnapshot::default()
+        self.tree.clone()
     }
 }

@@ -1,0 +1,257 @@
+//! What an address's row does, in plain Rust: written from the contract ("Codes"), not from the SQL.
+//!
+//! Budgets are buckets of tokens here and arrival times there, so the two can only agree by meaning the same.
+
+pub const SECOND: i64 = 1_000_000;
+pub const DAY: i64 = 86_400 * SECOND;
+
+/// Life of a code.
+pub const LIFE: i64 = 600 * SECOND;
+/// At most one mail in this time.
+pub const COOLDOWN: i64 = 60 * SECOND;
+/// A code that is mailed again has at least this long to live.
+const WORTH_MAILING: i64 = 120 * SECOND;
+/// Of a lane, per code.
+const GUESSES: u32 = 5;
+/// Networks that an address knows.
+const PREFIXES: usize = 8;
+const PREFIX_DAYS: i64 = 90;
+const DEVICE_LIFE: i64 = 180 * DAY;
+
+/// The contract's table: burst, and the time in which one more comes.
+pub const MAILS: Rate = Rate { burst: 5, period: 17_280 * SECOND };
+
+pub fn failures(lane: Lane, face: Face) -> Rate {
+    match (lane, face) {
+        (Lane::Stranger, Face::Digits) => Rate { burst: 20, period: 14 * DAY },
+        (Lane::Stranger, Face::Base32) => Rate { burst: 50, period: DAY / 50 },
+        (Lane::Known, Face::Digits) => Rate { burst: 10, period: 36 * DAY },
+        (Lane::Known, Face::Base32) => Rate { burst: 50, period: DAY / 10 },
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    Stranger,
+    Known,
+}
+
+/// What a code is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Face {
+    Digits,
+    Base32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    pub burst: i64,
+    pub period: i64,
+}
+
+impl Rate {
+    /// The most that a span admits: burst + ⌊span / T⌋.
+    pub fn most(self, span: i64) -> i64 {
+        self.burst + span / self.period
+    }
+
+    /// Fails if these moments, sorted, are more than some span admits.
+    pub fn holds(self, moments: &[i64]) -> bool {
+        (0..moments.len()).all(|first| {
+            let within = moments[first..].iter().enumerate();
+            within.into_iter().all(|(more, last)| more as i64 + 1 <= self.most(last - moments[first]))
+        })
+    }
+}
+
+/// Starts full; what it holds grows by 1 µs each µs, and one token is a period's worth.
+#[derive(Clone, Copy, Debug)]
+pub struct Bucket {
+    rate: Rate,
+    held: i64,
+    seen: i64,
+}
+
+impl Bucket {
+    pub fn full(rate: Rate) -> Self {
+        Self { rate, held: rate.burst * rate.period, seen: 0 }
+    }
+
+    pub fn tokens(&self, now: i64) -> i64 {
+        self.grown(now) / self.rate.period
+    }
+
+    pub fn take(&mut self, now: i64, tokens: i64) {
+        self.held = self.grown(now) - tokens * self.rate.period;
+        self.seen = now;
+    }
+
+    /// How long until it has one.
+    pub fn wait(&self, now: i64) -> i64 {
+        (self.rate.period - self.grown(now)).max(0)
+    }
+
+    fn grown(&self, now: i64) -> i64 {
+        (self.held + (now - self.seen)).min(self.rate.burst * self.rate.period)
+    }
+}
+
+/// Who calls: from a network, perhaps with a device cookie issued at some time.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    pub prefix: i64,
+    pub device: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Code {
+    id: u128,
+    face: Face,
+    ends: i64,
+    used: bool,
+    /// Left, by lane.
+    guesses: [u32; 2],
+    known_asked: bool,
+}
+
+/// A mail with this code in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mail {
+    pub id: u128,
+    pub face: Face,
+    pub ends: i64,
+}
+
+/// What a guess came to, if it was compared at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compared {
+    pub lane: Lane,
+    pub face: Face,
+    pub right: bool,
+}
+
+/// How a tenant's codes step up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepUp {
+    /// The tenant takes base32 at all.
+    pub may: bool,
+    /// Failures of the whole tenant are too many.
+    pub tripped: bool,
+}
+
+/// An address. Its arrays are by [`Lane`], the failures by [`Face`] as well.
+#[derive(Clone, Debug)]
+pub struct Address {
+    code: Option<Code>,
+    quiet_until: [i64; 2],
+    mails: [Bucket; 2],
+    failures: [[Bucket; 2]; 2],
+    /// Networks with a success and its day, newest first.
+    prefixes: Vec<(i64, i64)>,
+    devices_from: i64,
+    is_customer: bool,
+}
+
+impl Address {
+    pub fn new(is_customer: bool) -> Self {
+        let by_face = |lane| [Face::Digits, Face::Base32].map(|face| Bucket::full(failures(lane, face)));
+        Self {
+            code: None,
+            quiet_until: [0; 2],
+            mails: [Bucket::full(MAILS); 2],
+            failures: [Lane::Stranger, Lane::Known].map(by_face),
+            prefixes: Vec::new(),
+            devices_from: 0,
+            is_customer,
+        }
+    }
+
+    /// The code whose mail went out last, dead or alive.
+    pub fn last_code(&self) -> Option<(u128, Face)> {
+        self.code.map(|code| (code.id, code.face))
+    }
+
+    pub fn lane(&self, caller: Caller, now: i64) -> Lane {
+        let device = caller.device.is_some_and(|at| at > self.devices_from && now - at < DEVICE_LIFE);
+        // a success counts for the rest of its day and 89 more
+        let success = self.prefixes.iter().find(|(prefix, _)| *prefix == caller.prefix);
+        let prefix = success.is_some_and(|(_, day)| now / DAY - day < PREFIX_DAYS);
+        if device || prefix { Lane::Known } else { Lane::Stranger }
+    }
+
+    /// `/login`, with the id of the code that would be new.
+    pub fn login(&mut self, now: i64, caller: Caller, step_up: StepUp, id: u128) -> Option<Mail> {
+        let lane = self.lane(caller, now);
+        if now < self.quiet_until[lane as usize] || self.mails[lane as usize].tokens(now) < 1 {
+            return None;
+        }
+        let spent = self.failures[lane as usize][Face::Digits as usize].tokens(now) < 1;
+        let steps_up = step_up.may && (spent || (step_up.tripped && lane == Lane::Stranger));
+        let live = self.code.filter(|code| !code.used && now < code.ends);
+        let again = live.filter(|code| {
+            let fits = match code.face {
+                Face::Digits => !steps_up,
+                // known clients keep digits
+                Face::Base32 => steps_up || lane == Lane::Stranger,
+            };
+            code.ends - now >= WORTH_MAILING && code.guesses[lane as usize] > 0 && fits
+        });
+        let awaited = live.is_some_and(|code| code.known_asked && code.guesses[Lane::Known as usize] > 0);
+        let mut code = match again {
+            Some(code) => code,
+            None if awaited && lane == Lane::Stranger => return None,
+            None => Code {
+                id,
+                face: if steps_up { Face::Base32 } else { Face::Digits },
+                ends: now + LIFE,
+                used: false,
+                guesses: [GUESSES; 2],
+                known_asked: false,
+            },
+        };
+        code.known_asked |= lane == Lane::Known;
+        self.code = Some(code);
+        self.mails[lane as usize].take(now, 1);
+        self.quiet_until[lane as usize] = now + COOLDOWN;
+        Some(Mail { id: code.id, face: code.face, ends: code.ends })
+    }
+
+    /// `/verify` or `/token`. `right` says whether the typed code is that of this id in this face.
+    pub fn guess(
+        &mut self,
+        now: i64,
+        caller: Caller,
+        right: impl Fn(u128, Face) -> bool,
+    ) -> Option<Compared> {
+        let lane = self.lane(caller, now);
+        let code = self.code.as_mut().filter(|code| !code.used && now < code.ends)?;
+        let budget = &mut self.failures[lane as usize][code.face as usize];
+        if code.guesses[lane as usize] == 0 || budget.tokens(now) < 1 {
+            return None;
+        }
+        code.guesses[lane as usize] -= 1;
+        let right = right(code.id, code.face);
+        if right {
+            code.used = true;
+            self.quiet_until = [0; 2];
+        } else {
+            budget.take(now, 1);
+            if code.guesses[lane as usize] == 0 || budget.tokens(now) < 1 {
+                self.quiet_until[lane as usize] = 0;
+            }
+        }
+        let compared = Compared { lane, face: code.face, right };
+        if right && self.is_customer {
+            self.prefixes.retain(|(prefix, _)| *prefix != caller.prefix);
+            self.prefixes.insert(0, (caller.prefix, now / DAY));
+            self.prefixes.truncate(PREFIXES);
+        }
+        Some(compared)
+    }
+
+    /// All devices and networks become strangers.
+    pub fn forget_devices(&mut self, now: i64) {
+        self.devices_from = now;
+        self.prefixes.clear();
+    }
+}

@@ -1,0 +1,217 @@
+//! Schedules: what happens to one address, in both worlds.
+
+use super::model::{self, Address, Caller, Compared, DAY, Face, LIFE, Lane, MAILS, SECOND, StepUp};
+use super::statements::{Statements, Typed, face_mac};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::TestCaseError;
+use uuid::Uuid;
+
+/// Some midnight, and a little.
+pub const START: i64 = 20_600 * DAY + 5 * SECOND;
+
+/// What somebody types.
+#[derive(Clone, Copy, Debug)]
+pub enum Key {
+    /// The newest code as it was mailed.
+    Right,
+    Wrong,
+    /// Right, if the code had been mailed in its other face.
+    OtherFace,
+    /// The code before the newest.
+    Previous,
+}
+
+/// A device cookie's age; `None`: no cookie.
+pub type Age = Option<i64>;
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    Login(i64, Age, StepUp),
+    Guess(i64, Age, Key, u8),
+    /// Ask and fail, over and over.
+    Siege(i64, Age, StepUp, u8),
+    Wait(i64),
+    Sweep,
+    ForgetDevices,
+}
+
+pub fn prefix() -> impl Strategy<Value = i64> {
+    prop_oneof![4 => 0..2i64, 1 => 0..10i64]
+}
+
+pub fn age() -> impl Strategy<Value = Age> {
+    let known = [0, SECOND, DAY, 100 * DAY, 180 * DAY - 1, 180 * DAY, 200 * DAY];
+    prop_oneof![3 => Just(None), 1 => select(known.to_vec()).prop_map(Some)]
+}
+
+pub fn step_up() -> impl Strategy<Value = StepUp> {
+    prop_oneof![
+        4 => Just(StepUp { may: true, tripped: false }),
+        1 => any::<(bool, bool)>().prop_map(|(may, tripped)| StepUp { may, tripped })
+    ]
+}
+
+pub fn wait() -> impl Strategy<Value = i64> {
+    let seconds = [1, 59, 60, 61, 119, 120, 121, 479, 480, 481, 599, 600, 601, 1_728, 17_280, 86_400];
+    let days = [1, 14, 36, 60];
+    prop_oneof![
+        6 => select(seconds.to_vec()).prop_map(|s| s * SECOND),
+        1 => select(days.to_vec()).prop_map(|d| d * DAY),
+        1 => (SECOND..DAY).prop_map(|us| us),
+        1 => (1..60 * DAY).prop_map(|us| us),
+        // down to the microsecond around a code's end
+        1 => (LIFE - 2..=LIFE + 2).prop_map(|us| us),
+    ]
+}
+
+pub fn step() -> impl Strategy<Value = Step> {
+    let key = prop_oneof![
+        3 => Just(Key::Wrong), 2 => Just(Key::Right), 1 => Just(Key::OtherFace), 1 => Just(Key::Previous)
+    ];
+    prop_oneof![
+        6 => (prefix(), age(), step_up()).prop_map(|(p, a, s)| Step::Login(p, a, s)),
+        6 => (prefix(), age(), key, 1..6u8).prop_map(|(p, a, k, n)| Step::Guess(p, a, k, n)),
+        2 => (prefix(), age(), step_up(), 1..6u8).prop_map(|(p, a, s, n)| Step::Siege(p, a, s, n)),
+        6 => wait().prop_map(Step::Wait),
+        1 => Just(Step::Sweep),
+        1 => Just(Step::ForgetDevices),
+    ]
+}
+
+/// One address, driven in both worlds.
+pub struct Run<'a> {
+    statements: &'a Statements,
+    model: Address,
+    address: Uuid,
+    is_customer: bool,
+    pub now: i64,
+    ids: u128,
+    previous: u128,
+    /// When mails left, by lane.
+    pub mails: [Vec<i64>; 2],
+    /// When a guess failed, by lane and face.
+    pub failures: [[Vec<i64>; 2]; 2],
+    /// Evaluated guesses of the live code, by lane.
+    of_code: [u32; 2],
+}
+
+impl<'a> Run<'a> {
+    pub async fn new(statements: &'a Statements, is_customer: bool) -> Self {
+        let address = Uuid::new_v4();
+        if is_customer {
+            statements.add_customer(address).await;
+        }
+        Self {
+            statements,
+            model: Address::new(is_customer),
+            address,
+            is_customer,
+            now: START,
+            ids: 1,
+            previous: 0,
+            mails: Default::default(),
+            failures: Default::default(),
+            of_code: [0; 2],
+        }
+    }
+
+    pub fn caller(&self, prefix: i64, age: Age) -> Caller {
+        Caller { prefix, device: age.map(|age| self.now - age) }
+    }
+
+    pub async fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        match *step {
+            Step::Login(prefix, age, step_up) => self.login(self.caller(prefix, age), step_up).await,
+            Step::Guess(prefix, age, key, times) => {
+                for _ in 0..times {
+                    self.guess(self.caller(prefix, age), key).await?;
+                }
+                Ok(())
+            }
+            Step::Siege(prefix, age, step_up, times) => {
+                for _ in 0..times {
+                    self.login(self.caller(prefix, age), step_up).await?;
+                    for _ in 0..6 {
+                        self.guess(self.caller(prefix, age), Key::Wrong).await?;
+                    }
+                }
+                Ok(())
+            }
+            Step::Wait(us) => {
+                self.now += us;
+                Ok(())
+            }
+            // an address cannot tell whether its row was swept
+            Step::Sweep => {
+                self.statements.sweep(self.now).await;
+                Ok(())
+            }
+            Step::ForgetDevices => {
+                self.statements.forget_devices(self.now, self.address).await;
+                if self.is_customer {
+                    self.model.forget_devices(self.now);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub async fn login(&mut self, caller: Caller, step_up: StepUp) -> Result<(), TestCaseError> {
+        self.ids += 1;
+        let (before, lane) = (self.model.last_code(), self.model.lane(caller, self.now));
+        let expected = self.model.login(self.now, caller, step_up, self.ids);
+        let got = self.statements.login(self.now, self.address, caller, step_up, self.ids).await;
+        prop_assert_eq!(got, expected, "login of {:?} {:?} {:?}", lane, caller, step_up);
+        if let Some(mail) = got {
+            self.mails[lane as usize].push(self.now);
+            if before.is_some_and(|(id, _)| id != mail.id) {
+                self.previous = before.unwrap().0;
+            }
+            if mail.id == self.ids {
+                self.of_code = [0; 2];
+            }
+        }
+        Ok(())
+    }
+
+    pub async fn guess(&mut self, caller: Caller, key: Key) -> Result<(), TestCaseError> {
+        let (id, face) = self.model.last_code().unwrap_or((0, Face::Digits));
+        let wrong = Typed { digits: Uuid::from_u128(8), base32: None };
+        let read = |id, face| match face {
+            Face::Digits => Typed { digits: face_mac(id, Face::Digits), ..wrong },
+            Face::Base32 => Typed { base32: Some(face_mac(id, Face::Base32)), ..wrong },
+        };
+        let typed = match (key, face) {
+            (Key::Right, face) => read(id, face),
+            (Key::Wrong, _) => wrong,
+            (Key::OtherFace, Face::Digits) => read(id, Face::Base32),
+            (Key::OtherFace, Face::Base32) => read(id, Face::Digits),
+            (Key::Previous, face) => read(self.previous, face),
+        };
+        let expected = self.model.guess(self.now, caller, |id, face| typed.is(id, face));
+        let (got, session) = self.statements.verify(self.now, self.address, caller, typed).await;
+        prop_assert_eq!(got, expected, "guess {:?} of {:?}", key, caller);
+        prop_assert_eq!(session, self.is_customer && got.is_some_and(|compared| compared.right));
+        if let Some(Compared { lane, face, right }) = got {
+            self.of_code[lane as usize] += 1;
+            prop_assert!(self.of_code[lane as usize] <= 5, "A5: {:?}", self.of_code);
+            if !right {
+                self.failures[lane as usize][face as usize].push(self.now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever the two worlds agreed on: no span admitted more than the contract's table.
+    pub fn assert_bounds(&self) -> Result<(), TestCaseError> {
+        for lane in [Lane::Stranger, Lane::Known] {
+            prop_assert!(MAILS.holds(&self.mails[lane as usize]), "mails to {:?}", lane);
+            for face in [Face::Digits, Face::Base32] {
+                let moments = &self.failures[lane as usize][face as usize];
+                prop_assert!(model::failures(lane, face).holds(moments), "failures of {:?} {:?}", lane, face);
+            }
+        }
+        Ok(())
+    }
+}
