@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod browser;
-mod budgets;
 mod codes;
 mod commands;
 mod cookies;
