@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 #[path = "../../docs/examples/verify/verify.rs"]
 mod example;
 
-const ISSUER: &str = "https://login.example.com";
+const ISSUER: &str = "https://id.acme.io";
 const JWKS: &str = "/.well-known/jwks.json";
 
 /// A token, what is asked about it, and whether it is good.
