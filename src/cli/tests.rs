@@ -29,6 +29,11 @@ fn the_words_are_the_contract_s() {
         "doorcode customer delete acme a@b.c",
         "doorcode session list acme a@b.c --json",
         "doorcode session revoke acme a@b.c",
+        "doorcode keys list --json",
+        "doorcode keys rotate",
+        "doorcode keys rotate --purpose refresh_mac",
+        "doorcode keys rewrap --new-master-key-file f",
+        "doorcode recover --restored-to 2026-11-23T04:00:00+01:00",
     ] {
         parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
@@ -45,6 +50,11 @@ fn wrong_usage_is_exit_code_2() {
         "doorcode tenant set acme nmae=x",
         "doorcode tenant set acme step_up=hex",
         "doorcode dev --listen 8080",
+        "doorcode keys rotate --purpose address",
+        "doorcode keys rewrap",
+        "doorcode recover",
+        "doorcode recover --restored-to yesterday",
+        "doorcode recover --restored-to 2026-11-23T04:00:00",
     ] {
         assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
     }

@@ -97,6 +97,7 @@ fn mistakes_in_the_file_name_line_column_key_and_what_was_expected() {
         ("[codes]\nstep_up = \"hex\"", 2, 11, "codes.step_up", "`base32` or `digits`"),
         ("[limits]\nclient = true", 2, 10, "limits.client", "expected a section"),
         ("[mail]\ndeadline = \"20s\"", 2, 12, "mail.deadline", "less than mail.lease"),
+        ("[tokens]\nkey_rotation = \"59m\"", 2, 16, "tokens.key_rotation", "at least 1h"),
         ("[tokens]\nalgorithm = \"HS256\"", 2, 13, "tokens.algorithm", "`ES256`"),
         ("[log]\nlevel = \"inf\"", 2, 9, "log.level", "expected error, warn, info"),
         ("public_url = \"https://a.b/\"", 1, 14, "public_url", "no closing slash"),

@@ -31,3 +31,4 @@ mod supervision;
 mod support;
 mod tokens;
 mod validation;
+mod verifying;

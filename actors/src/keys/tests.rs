@@ -39,7 +39,16 @@ impl World {
             })
         };
         let name = format!("keys_{}", Uuid::new_v4().simple());
-        let mut settings = DatabaseSettings { pool_size: 2, ..DatabaseSettings::default() };
+        // a busy machine is slow, not wrong
+        let patience = Duration::from_secs(30);
+        let mut settings = DatabaseSettings {
+            pool_size: 2,
+            create_timeout: patience,
+            wait_timeout: patience,
+            statement_timeout: patience,
+            lock_timeout: patience,
+            ..DatabaseSettings::default()
+        };
         settings.url = Zeroizing::new(cluster.url.clone());
         crate::store::connect(&settings)
             .await

@@ -30,7 +30,6 @@ statements! {
     ADD_PURPOSE_KEYS = "purpose_keys/add.sql";
     SUCCEED_PURPOSE_KEY = "purpose_keys/succeed.sql";
     SWEEP_PURPOSE_KEYS = "purpose_keys/sweep.sql";
-    FORGET_PURPOSE_KEYS_BEFORE = "purpose_keys/forget_before.sql";
     REWRAP_PURPOSE_KEYS = "purpose_keys/rewrap.sql";
     LIST_SIGNING_KEYS = "signing_keys/list.sql";
     ADD_FIRST_SIGNING_KEY = "signing_keys/add_first.sql";

@@ -182,6 +182,11 @@ impl TestApp {
         self.pass(Duration::from_secs(seconds));
     }
 
+    /// Another setting, from the next start on.
+    pub fn configure(&mut self, key: &str, value: &str) {
+        self.settings.insert(key.to_owned(), value.to_owned());
+    }
+
     /// Stops it and starts it again on the same database, at the same time of the same clock.
     pub async fn restart(&mut self) {
         self.assert_calm().await;
