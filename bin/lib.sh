@@ -52,6 +52,10 @@ packages() {
         "pacman c") echo gcc ;;
         "pacman postgres") echo postgresql ;;
         "pacman python") echo python ;;
+        "apt-get chromium" | "dnf chromium" | "apk chromium" | "pacman chromium" | "brew chromium") echo chromium ;;
+        "apt-get node" | "apk node" | "pacman node") echo nodejs npm ;;
+        "dnf node") echo nodejs-npm ;;
+        "brew node") echo node ;;
         "brew postgres") echo postgresql@17 ;;
         "brew python") echo python3 ;;
         "brew c") die "no C compiler: run xcode-select --install, then this again" ;;
@@ -119,10 +123,12 @@ there_is() {
         c) have_c_compiler ;;
         postgres) have_postgres ;;
         python) have_python_venv ;;
+        chromium) have chromium || have chromium-browser || have google-chrome ;;
+        node) have node && have npm ;;
     esac
 }
 
-# need THING...: installs those of c, postgres, python that are lacking.
+# need THING...: installs those of c, postgres, python, chromium, node that are lacking.
 need() {
     local thing lacking=()
     for thing in "$@"; do
