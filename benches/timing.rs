@@ -9,6 +9,8 @@
 //! `cargo bench --bench timing [-- TUPLES [MARGIN_US]]`, by default 5,000 and 50. It wants a quiet machine. Exit code 1:
 //! a class can be told apart, or the control cannot.
 
+#![allow(clippy::print_stdout, reason = "figures for a person")]
+
 use doorcode::app::{App, Mode};
 use doorcode::config::Config;
 use doorcode::private_pg::{Options, PrivatePostgres};

@@ -127,6 +127,7 @@ impl App {
             deadline: config.http.request_deadline,
             hsts: config.public_url.as_str().starts_with("https://") && mode.mailbox.is_none(),
             preview: mode.mailbox.clone().map(|mailbox| preview(mailbox, hosts.clone())),
+            portals: Arc::new(system.service()),
             ..Public::new(system.service())
         };
         let ops_routes = Ops {
@@ -236,6 +237,15 @@ pub fn database_settings(config: &config::Database, url: &str) -> DatabaseSettin
     }
 }
 
+/// How access tokens are signed.
+pub fn algorithm(algorithm: config::Algorithm) -> Algorithm {
+    match algorithm {
+        config::Algorithm::Es256 => Algorithm::Es256,
+        config::Algorithm::EdDsa => Algorithm::EdDsa,
+        config::Algorithm::Rs256 => Algorithm::Rs256,
+    }
+}
+
 fn settings(
     config: &Config,
     database_url: &str,
@@ -264,14 +274,12 @@ fn settings(
                 .then(|| (limits.address.burst.get(), limits.address.refill, limits.address.cooldown)),
         },
         tokens: TokenSettings {
-            algorithm: match config.tokens.algorithm {
-                config::Algorithm::Es256 => Algorithm::Es256,
-                config::Algorithm::EdDsa => Algorithm::EdDsa,
-                config::Algorithm::Rs256 => Algorithm::Rs256,
-            },
+            algorithm: algorithm(config.tokens.algorithm),
+            rotation: config.tokens.key_rotation,
             idle: config.tokens.refresh_idle,
             absolute: config.tokens.refresh_absolute,
             retry_window: config.tokens.retry_window,
+            sessions_per_customer: config.tokens.sessions_per_customer.get(),
         },
         admission: AdmissionSettings {
             issuers: config.admission.issuer_permits.get(),

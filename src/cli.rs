@@ -1,8 +1,9 @@
 //! The command line: its words and its help. What the commands do is in [`commands`](crate::commands).
 
 use crate::loadtest::LoadArgs;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use doorcode_actors::directory::{Origin, PortalHost, StepUp};
+use jiff::Timestamp;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -108,6 +109,24 @@ Examples:
     /// Who is logged in: list, revoke
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Keys that sign and check tokens: list, rotate, rewrap
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// After the database was restored from a backup: end all sessions, codes and mails that are due
+    #[command(after_help = "\
+What was ended after the backup was made would be alive again: sessions that were logged out, codes that were used. So \
+all of them end, and refresh tokens of before are worth nothing. Everybody logs in again; nothing else is lost.
+
+Stop every replica first, and start them when this is done. What else happened after TIME has to be repeated by hand: \
+customers and tenants that were added, disabled or deleted. See docs/KEYS.md.
+
+Example:
+  doorcode recover --restored-to 2026-11-23T04:00:00Z")]
+    Recover {
+        /// To which moment the database was restored, with its zone
+        #[arg(long, value_name = "TIME")]
+        restored_to: Timestamp,
+    },
     /// Put load on a running doorcode and report what it bore, or check that its limits are exact
     Loadtest(Box<LoadArgs>),
 }
@@ -313,6 +332,60 @@ Examples:
         #[arg(value_name = "EMAIL|SESSION-ID")]
         whom: String,
     },
+}
+
+/// `keys`
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeysCommand {
+    /// List all keys and where they stand; never the keys themselves
+    #[command(after_help = "\
+A signing key is `next` (published, so that everybody who verifies has it before it signs), `active`, `retiring` \
+(published until its last token has expired), then gone.
+
+Examples:
+  doorcode keys list
+  doorcode keys list --json | jq -r '.[] | select(.purpose == \"signing\") | .name'")]
+    List {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the key that follows the present one; says when it takes over
+    #[command(after_help = "\
+Signing keys rotate by themselves (`tokens.key_rotation`); this does it out of turn. Nobody is logged out, no token \
+becomes invalid. If a key waits already, nothing is made.
+
+Examples:
+  doorcode keys rotate
+  doorcode keys rotate --purpose refresh_mac")]
+    Rotate {
+        /// Which: the key of access tokens, or the one of refresh tokens
+        #[arg(long, value_enum, default_value_t = RotatedPurpose::Signing)]
+        purpose: RotatedPurpose,
+    },
+    /// Wrap every key with a new master key; nobody is logged out
+    #[command(after_help = "\
+The settings name the master key of now, FILE the new one. Then give the new one to every replica and restart them, one \
+after the other: until then a replica goes on with the keys in its memory, and complains in its log.
+
+Example:
+  openssl rand -base64 32 > new.key
+  doorcode keys rewrap --new-master-key-file new.key")]
+    Rewrap {
+        /// 32 bytes as base64 or hex
+        #[arg(long, value_name = "FILE")]
+        new_master_key_file: PathBuf,
+    },
+}
+
+/// `keys rotate --purpose`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum RotatedPurpose {
+    /// Signs access tokens.
+    Signing,
+    /// Signs refresh tokens.
+    RefreshMac,
 }
 
 fn parse_step_up(text: &str) -> Result<StepUp, String> {

@@ -6,8 +6,10 @@ mod customer;
 mod error;
 mod healthcheck;
 mod import;
+mod keys;
 mod loadtest;
 mod migrate;
+mod recover;
 mod run;
 mod session;
 mod table;
@@ -43,6 +45,8 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CommandError> {
         }
         Command::Customer(command) => customer::run(&directory().await?, command, out).await,
         Command::Session(command) => session::run(&directory().await?, command, out).await,
+        Command::Keys(command) => keys::run(command, &loaded.config, data_dir, out).await,
+        Command::Recover { restored_to } => recover::run(restored_to, &loaded.config, data_dir, out).await,
         Command::Loadtest(args) => loadtest::run(*args, out).await,
     }
 }

@@ -202,6 +202,9 @@ pub struct AddressLimits {
 pub struct Tokens {
     /// Of new signing keys.
     pub algorithm: Algorithm,
+    /// For how long a signing key signs.
+    #[serde(deserialize_with = "values::duration")]
+    pub key_rotation: Duration,
     /// Life without a refresh.
     #[serde(deserialize_with = "values::duration")]
     pub refresh_idle: Duration,

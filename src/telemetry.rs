@@ -13,12 +13,9 @@ pub fn start(log: &Log, serving: bool) {
         LogFormat::Auto => serving,
     };
     let (json, human) = if json {
-        (
-            Some(
-                tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(OneLine(io::stderr)),
-            ),
-            None,
-        )
+        // ractor opens a span for each message; it says nothing that the event does not
+        let layer = tracing_subscriber::fmt::layer().json().flatten_event(true);
+        (Some(layer.with_current_span(false).with_span_list(false).with_writer(OneLine(io::stderr))), None)
     } else {
         (None, Some(tracing_subscriber::fmt::layer().with_writer(OneLine(io::stderr))))
     };

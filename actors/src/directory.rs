@@ -18,13 +18,13 @@ pub use origin::{Origin, OriginError, PortalHost};
 pub use sessions::{Ended, Session};
 pub use tenants::{Figures, NewTenant, StepUp, Tenant, TenantChange};
 
-use crate::keys::{KeyError, Keys, MasterKey};
+use crate::keys::{KeyError, MasterKey, Vault};
 use crate::settings::DatabaseSettings;
 use crate::store::Store;
 use crate::system::StartError;
 use deadpool_postgres::{Object, Pool};
 use doorcode_domain::email::Email;
-use doorcode_domain::{AddressKey, MacKey, TenantId, TenantSlug};
+use doorcode_domain::{AddressKey, Clock, MacKey, TenantId, TenantSlug};
 use std::sync::Arc;
 
 /// The administrator's door to the database. Cheap to clone.
@@ -45,7 +45,7 @@ impl Directory {
     pub async fn open(database: &DatabaseSettings, master_key: &[u8]) -> Result<Self, StartError> {
         let store = Store::new(database)?;
         let master = MasterKey::new(master_key).map_err(KeyError::from)?;
-        let address_key = Keys::address(&store, &master).await?;
+        let address_key = Vault::new(store.clone(), master, Clock::Database).address().await?;
         Ok(Self::new(store.pool(), Arc::new(address_key)))
     }
 

@@ -1,25 +1,19 @@
-//! The keyring: reads the keys anew now and then, so that what another replica or the command line changed is used here.
+//! The keyring: reads the keys anew now and then, so that what another replica or the command line changed is used
+//! here, and makes the next signing key when it is time.
 
-use crate::keys::{Keys, MasterKey};
+use crate::keys::{KeyError, KeyPolicy, Keys, RELOAD, Vault, WrapError};
 use crate::runtime::{Failure, Me, Role, Ticket};
-use crate::settings::Algorithm;
-use crate::store::Store;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinSet;
-
-/// How old a snapshot may be.
-const RELOAD: Duration = Duration::from_secs(30);
 
 pub(crate) enum KeyringMessage {
     Reload,
 }
 
 pub(crate) struct Keyring {
-    pub(crate) store: Store,
-    pub(crate) master: Arc<MasterKey>,
-    pub(crate) algorithm: Algorithm,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) policy: KeyPolicy,
     pub(crate) keys: Arc<ArcSwap<Keys>>,
 }
 
@@ -40,15 +34,24 @@ impl Role for Keyring {
         tasks: &mut Self::State,
     ) -> Result<(), Failure> {
         while tasks.try_join_next().is_some() {}
-        let (store, master, keys, algorithm) =
-            (self.store.clone(), self.master.clone(), self.keys.clone(), self.algorithm);
+        let (vault, policy, keys) = (self.vault.clone(), self.policy, self.keys.clone());
         tasks.spawn(async move {
-            match Keys::load(&store, &master, algorithm).await {
-                Ok(loaded) => keys.store(Arc::new(loaded)),
-                Err(error) => tracing::warn!(%error, "keys cannot be read anew; the last ones stay in use"),
+            match vault.tend(policy).await {
+                Ok(read) => keys.store(Arc::new(read)),
+                Err(error) => complain(&error),
             }
         });
         me.note_after(RELOAD, KeyringMessage::Reload);
         Ok(())
+    }
+}
+
+fn complain(error: &KeyError) {
+    match error {
+        KeyError::Wrap(WrapError::WrongKey) => tracing::error!(
+            "the keys in the database were wrapped with another master key: restart this replica with the new one. \
+             Until then it goes on with the keys in its memory and learns of no new ones"
+        ),
+        error => tracing::warn!(%error, "keys cannot be read anew; the last ones stay in use"),
     }
 }

@@ -3,10 +3,12 @@
 //! ```text
 //! root supervisor
 //! ├─ keyring            key snapshot, published key set
+//! ├─ portals            snapshot of slugs and origins, for the edge
 //! ├─ ledger.login       group commit of challenges
 //! ├─ ledger.verify      … of guesses
 //! ├─ ledger.refresh     … of refreshes
 //! ├─ ledger.logout      … of logouts
+//! ├─ ledger.logout_all  … of logouts from everywhere
 //! ├─ minter (pool)      signs access tokens
 //! ├─ tenants            starts issuers on demand, retires idle ones
 //! │  └─ issuer …        one per active tenant: decides, never waits
@@ -30,6 +32,7 @@ mod mail;
 mod mailer;
 mod minter;
 mod observe;
+mod portals;
 mod postmaster;
 mod quota;
 mod rng;
@@ -40,12 +43,18 @@ mod store;
 mod system;
 mod tally;
 mod tenants;
+#[cfg(test)]
+mod test_cluster;
 
 pub use directory::Directory;
 pub use error::{RefreshError, Refusal, VerifyError};
-pub use keys::{KeyError, SigningKeyError, WrapError};
+pub use keys::{
+    AccessTokenError, KeyAdmin, KeyError, KeyInfo, KeyState, Recovered, Rewrapped, Rotation, SigningKeyError,
+    WrapError,
+};
 pub use mail::{Mailbox, Secret, SetupError, SmtpSettings, StoredMail, TlsMode, Transport};
 pub use observe::{HistogramSnapshot, KindSnapshot, LedgerSnapshot, PoolSnapshot, TreeSnapshot};
+pub use portals::PortalMap;
 pub use service::{Caller, Login, LoginService};
 pub use settings::{
     AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, JanitorSettings, LimitSettings,

@@ -1,4 +1,4 @@
-//! Minters: sign access tokens, each with the key pair that signs now.
+//! Minters: sign access tokens, each with the key pair that signs at the time of the token.
 
 use crate::keys::{Keys, SigningKeyError};
 use crate::runtime::{Failure, Me, Reply, Role, Ticket};
@@ -30,7 +30,9 @@ impl Role for Minter {
         (): &mut (),
     ) -> Result<(), Failure> {
         if !reply.is_closed() {
-            let _ = reply.send(self.keys.load().signer.sign(&claims));
+            let keys = self.keys.load();
+            let signer = keys.signer_at(claims.iat).ok_or(SigningKeyError::Library);
+            let _ = reply.send(signer.and_then(|key| key.sign(&claims)));
         }
         Ok(())
     }

@@ -131,6 +131,9 @@ outcomes! {
     logout_done = "logout" "done";
     logout_forged = "logout" "forged";
     logout_refused = "logout" "refused";
+    logout_all_done = "logout_all" "done";
+    logout_all_forged = "logout_all" "forged";
+    logout_all_refused = "logout_all" "refused";
 }
 
 /// Adds one.

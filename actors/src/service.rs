@@ -2,10 +2,11 @@
 
 use crate::error::{RefreshError, Refusal, VerifyError};
 use crate::issuer::{Guess, IssuerMessage, Subject, address_of, device};
-use crate::keys::{Keys, SigningKeyError};
-use crate::ledger::{Ledger, LedgerMessage, LogoutBatch, Outcome, RefreshBatch};
+use crate::keys::{AccessTokenError, Keys, SigningKeyError};
+use crate::ledger::{Ledger, LedgerMessage, LogoutAllBatch, LogoutBatch, Outcome, RefreshBatch};
 use crate::minter::MinterMessage;
 use crate::observe::{Sights, TreeSnapshot, count};
+use crate::portals::PortalMap;
 use crate::quota::Quotas;
 use crate::runtime::{Handle, Pool, Reply, Role, Ticket, until};
 use crate::store::sessions::{Moved, RefreshVerdict};
@@ -15,12 +16,12 @@ use crate::tenants::{Issuers, TenantDirectory};
 use arc_swap::ArcSwap;
 use doorcode_domain::email::Email;
 use doorcode_domain::{
-    ACCESS_LIFE_S, AccessClaims, CustomerId, Micros, RefreshToken, SessionKey, SessionSecret, TenantId,
-    TenantSlug, TokenPosition, TypedCode,
+    ACCESS_LIFE_S, AccessClaims, Clock, CustomerId, Micros, RefreshToken, SessionKey, SessionSecret,
+    TenantId, TenantSlug, TokenPosition, TypedCode,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -63,14 +64,17 @@ pub struct LoginService(pub(crate) Arc<Parts>);
 pub(crate) struct Parts {
     pub(crate) issuer_url: String,
     pub(crate) idle: Duration,
+    pub(crate) clock: Clock,
     pub(crate) tenants: TenantDirectory,
     pub(crate) quotas: Quotas,
     pub(crate) guesses: GuessCounts,
     pub(crate) issuers: Issuers,
     pub(crate) refresh: Handle<LedgerMessage<RefreshBatch>>,
     pub(crate) logout: Handle<LedgerMessage<LogoutBatch>>,
+    pub(crate) logout_all: Handle<LedgerMessage<LogoutAllBatch>>,
     pub(crate) minters: Pool<MinterMessage>,
     pub(crate) keys: Arc<ArcSwap<Keys>>,
+    pub(crate) portals: Arc<ArcSwap<PortalMap>>,
     pub(crate) sights: Arc<Sights>,
 }
 
@@ -215,6 +219,38 @@ impl LoginService {
         let ended = put(&self.0.logout, caller.deadline, (token.tenant, session)).await;
         count(if ended.is_ok() { &outcomes.logout_done } else { &outcomes.logout_refused });
         ended
+    }
+
+    /// `/logout-all`: ends all sessions of the customer whose live session this token is of, this one included.
+    pub async fn logout_all(&self, caller: &Caller, token: &str) -> Result<(), Refusal> {
+        let outcomes = &self.0.sights.outcomes;
+        let Some((token, session)) = self.read_token(token) else {
+            count(&outcomes.logout_all_forged);
+            return Ok(());
+        };
+        let ended = put(&self.0.logout_all, caller.deadline, (token.tenant, session)).await;
+        count(if ended.is_ok() { &outcomes.logout_all_done } else { &outcomes.logout_all_refused });
+        ended
+    }
+
+    /// `/session`: reads an access token of ours. Asks nobody: what a logout ended is told until it expires (E9).
+    pub fn read_access_token(&self, token: &str) -> Result<AccessClaims, AccessTokenError> {
+        self.0.keys.load().verify(token, &self.0.issuer_url, None, self.now_s())
+    }
+
+    /// For what no statement decides. This machine's clock in production; the skew allowed makes up for it.
+    fn now_s(&self) -> i64 {
+        match self.0.clock.sql_now() {
+            Some(now_us) => now_us / 1_000_000,
+            None => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(i64::MAX)),
+        }
+    }
+
+    /// Whose slug, whose origin: from memory, at most some seconds old.
+    pub fn portals(&self) -> Arc<PortalMap> {
+        self.0.portals.load_full()
     }
 
     /// The published keys: a JSON Web Key Set, ready to send.

@@ -103,12 +103,16 @@ impl Default for LimitSettings {
 pub struct TokenSettings {
     /// `ES256`, `EdDSA` or `RS256`.
     pub algorithm: Algorithm,
+    /// For how long a signing key signs. Default 30 days.
+    pub rotation: Duration,
     /// A session not refreshed for that long ends. Default 7 days.
     pub idle: Duration,
     /// A session ends after that, refreshed or not. Default 30 days.
     pub absolute: Duration,
     /// A repeated refresh within that gets the first answer again. Default 30 s.
     pub retry_window: Duration,
+    /// Sessions that one customer may have; one more ends the oldest. Default 20.
+    pub sessions_per_customer: u32,
 }
 
 impl Default for TokenSettings {
@@ -116,9 +120,11 @@ impl Default for TokenSettings {
         let day = Duration::from_secs(86_400);
         Self {
             algorithm: Algorithm::Es256,
+            rotation: 30 * day,
             idle: 7 * day,
             absolute: 30 * day,
             retry_window: Duration::from_secs(30),
+            sessions_per_customer: 20,
         }
     }
 }

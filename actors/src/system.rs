@@ -4,13 +4,14 @@ use crate::error::Refusal;
 use crate::issuer::IssuerKit;
 use crate::janitor::{Janitor, SweepCounts};
 use crate::keyring::Keyring;
-use crate::keys::{KeyError, Keys, MasterKey};
+use crate::keys::{KeyError, KeyPolicy, Keys, MasterKey, Vault};
 use crate::ledger::{Batch, FlushCounts, Ledger, LedgerMessage, LedgerSettings};
-use crate::ledger::{LoginBatch, LogoutBatch, RefreshBatch, VerifyBatch};
+use crate::ledger::{LoginBatch, LogoutAllBatch, LogoutBatch, RefreshBatch, VerifyBatch};
 use crate::mail::Sender;
 use crate::mailer::{MailerKit, mailers};
 use crate::minter::Minter;
 use crate::observe::{Observer, Probe, Sights};
+use crate::portals::{PortalMap, Portals};
 use crate::postmaster::{MailCounts, Postmaster};
 use crate::quota::{Quotas, TenantLimit};
 use crate::runtime::{
@@ -23,6 +24,7 @@ use crate::store::{DatabaseUrlError, Store, StoreError, micros};
 use crate::tally::{GuessCounts, Tally};
 use crate::tenants::{Issuers, TenantDirectory, Tenants};
 use arc_swap::ArcSwap;
+use doorcode_domain::TenantId;
 use futures_util::future::BoxFuture;
 use ractor::Actor;
 use std::sync::Arc;
@@ -65,23 +67,28 @@ type Injector = Box<dyn Fn(Fault, Instant) -> BoxFuture<'static, Result<(), Refu
 pub struct System {
     service: LoginService,
     root: ractor::ActorRef<<Supervisor as Actor>::Msg>,
-    ended: JoinHandle<()>,
+    /// `None` once the root has ended: a handle answers only once.
+    ended: Option<JoinHandle<()>>,
     exit: SupervisorExit,
     store: Store,
-    injectors: Arc<Vec<(&'static str, Injector)>>,
+    faults: FaultInjector,
 }
 
 /// Makes actors fail, for `dev` and tests.
 #[derive(Clone)]
-pub struct FaultInjector(Arc<Vec<(&'static str, Injector)>>);
+pub struct FaultInjector {
+    kinds: Arc<Vec<(&'static str, Injector)>>,
+    issuers: Issuers,
+}
 
 impl FaultInjector {
     /// The kinds that can be told to fail.
     pub fn kinds(&self) -> Vec<&'static str> {
-        self.0.iter().map(|(kind, _)| *kind).collect()
+        self.kinds.iter().map(|(kind, _)| *kind).collect()
     }
 
-    /// Makes the actor of that kind fail: `panic`, `error` or `hang`. Returns when it has read the message.
+    /// Makes an actor of that kind fail: `panic`, `error` or `hang`; `issuer/<tenant id>` is that tenant's. Returns when
+    /// it has read the message.
     pub async fn inject(&self, kind: &str, fault: &str) -> Result<(), String> {
         let fault = match fault {
             "panic" => Fault::Panic,
@@ -89,12 +96,21 @@ impl FaultInjector {
             "hang" => Fault::Hang,
             other => return Err(format!("{other:?} is no fault: expected panic, error or hang")),
         };
-        let (_, injector) = self
-            .0
-            .iter()
-            .find(|(name, _)| *name == kind)
-            .ok_or_else(|| format!("{kind:?} is no kind of actor: expected one of {:?}", self.kinds()))?;
-        injector(fault, Instant::now() + Duration::from_secs(2)).await.map_err(|refusal| refusal.to_string())
+        let until = Instant::now() + Duration::from_secs(2);
+        let done = match kind.strip_prefix("issuer/") {
+            Some(tenant) => {
+                let tenant = tenant.parse().map_err(|_| format!("{tenant:?} is no tenant's id"))?;
+                let issuer = self.issuers.of(TenantId(tenant)).ok_or("that tenant has no issuer now")?;
+                issuer.inject(fault, until).await
+            }
+            None => {
+                let (_, injector) = self.kinds.iter().find(|(name, _)| *name == kind).ok_or_else(|| {
+                    format!("{kind:?} is no kind of actor: expected one of {:?}", self.kinds())
+                })?;
+                injector(fault, until).await
+            }
+        };
+        done.map_err(|refusal| refusal.to_string())
     }
 }
 
@@ -103,18 +119,21 @@ impl System {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let store = Store::new(&settings.database)?;
         check_durability(&store, settings.database.allow_unsafe).await?;
-        let master = Arc::new(MasterKey::new(&settings.master_key).map_err(KeyError::from)?);
-        let keys = Keys::load(&store, &master, settings.tokens.algorithm).await?;
+        let master = MasterKey::new(&settings.master_key).map_err(KeyError::from)?;
+        let vault = Arc::new(Vault::new(store.clone(), master, settings.clock.clone()));
+        let keys = vault.start(KeyPolicy::from(&settings.tokens)).await?;
+        let portals = PortalMap::load(&store).await;
+        let portals = portals.map_err(|error| StartError::Database(error.to_string()))?;
         let sender = parse_from(&settings.mail.from)?;
-        let wiring =
-            Wiring::new(settings, store.clone(), master, Arc::new(ArcSwap::from_pointee(keys)), sender);
-        let Built { service, specs, injectors } = wiring.build();
+        let snapshots = (Arc::new(ArcSwap::from_pointee(keys)), Arc::new(ArcSwap::from_pointee(portals)));
+        let wiring = Wiring::new(settings, store.clone(), vault, snapshots, sender);
+        let Built { service, specs, faults } = wiring.build();
         let exit = SupervisorExit::default();
         let supervisor = Supervisor { tolerance: Tolerance::default(), exit: exit.clone() };
         let (root, ended) = ractor::ActorRuntime::spawn(None, supervisor, specs)
             .await
             .map_err(|error| StartError::Actors(error.to_string()))?;
-        Ok(Self { service, root, ended, exit, store, injectors: Arc::new(injectors) })
+        Ok(Self { service, root, ended: Some(ended), exit, store, faults })
     }
 
     /// The actors' one door.
@@ -124,19 +143,22 @@ impl System {
 
     /// For `dev` and tests.
     pub fn fault_injector(&self) -> FaultInjector {
-        FaultInjector(self.injectors.clone())
+        self.faults.clone()
     }
 
     /// Returns when the root ended by itself: it gave up.
     pub async fn ended(&mut self) {
-        // the handle only fails if the runtime is going down
-        let _ = (&mut self.ended).await;
+        if let Some(ended) = &mut self.ended {
+            // the handle only fails if the runtime is going down
+            let _ = ended.await;
+            self.ended = None;
+        }
     }
 
     /// Drains everything in reverse order. `true`: the root had not given up.
-    pub async fn stop(self) -> bool {
+    pub async fn stop(mut self) -> bool {
         self.root.stop(None);
-        let _ = self.ended.await;
+        self.ended().await;
         self.store.close();
         !self.exit.gave_up()
     }
@@ -169,8 +191,9 @@ fn parse_from(text: &str) -> Result<Sender, StartError> {
 struct Wiring {
     settings: Settings,
     store: Store,
-    master: Arc<MasterKey>,
+    vault: Arc<Vault>,
     keys: Arc<ArcSwap<Keys>>,
+    portals: Arc<ArcSwap<PortalMap>>,
     sender: Sender,
     specs: Vec<ChildSpec>,
     meters: Vec<Arc<Meter>>,
@@ -182,22 +205,23 @@ struct Wiring {
 struct Built {
     service: LoginService,
     specs: Vec<ChildSpec>,
-    injectors: Vec<(&'static str, Injector)>,
+    faults: FaultInjector,
 }
 
 impl Wiring {
     fn new(
         settings: Settings,
         store: Store,
-        master: Arc<MasterKey>,
-        keys: Arc<ArcSwap<Keys>>,
+        vault: Arc<Vault>,
+        (keys, portals): (Arc<ArcSwap<Keys>>, Arc<ArcSwap<PortalMap>>),
         sender: Sender,
     ) -> Self {
         Self {
             settings,
             store,
-            master,
+            vault,
             keys,
+            portals,
             sender,
             specs: Vec::new(),
             meters: Vec::new(),
@@ -262,10 +286,17 @@ impl Wiring {
         let (settings, store, clock) =
             (self.settings.clone(), self.store.clone(), self.settings.clock.clone());
         let keyring = Handle::new(Meter::new("keyring", None));
-        let (master, keys, algorithm) = (self.master.clone(), self.keys.clone(), settings.tokens.algorithm);
+        let (vault, keys, policy) =
+            (self.vault.clone(), self.keys.clone(), KeyPolicy::from(&settings.tokens));
         self.add(&keyring, {
-            let (store, keys) = (store.clone(), keys.clone());
-            move || Keyring { store: store.clone(), master: master.clone(), algorithm, keys: keys.clone() }
+            let keys = keys.clone();
+            move || Keyring { vault: vault.clone(), policy, keys: keys.clone() }
+        });
+
+        let portals = Handle::new(Meter::new("portals", None));
+        self.add(&portals, {
+            let (store, map) = (store.clone(), self.portals.clone());
+            move || Portals { store: store.clone(), map: map.clone() }
         });
 
         // mail first in the tree below the keys, so that it is drained after the ledgers that promise it
@@ -317,6 +348,7 @@ impl Wiring {
                 clock: clock.clone(),
                 idle: settings.tokens.idle,
                 absolute: settings.tokens.absolute,
+                sessions: settings.tokens.sessions_per_customer.into(),
             },
         );
         let permits = Some(settings.admission.sessions);
@@ -331,6 +363,8 @@ impl Wiring {
             },
         );
         let logout = self.ledger("ledger.logout", permits, LogoutBatch { store: store.clone() });
+        let everywhere = LogoutAllBatch { store: store.clone(), clock: clock.clone() };
+        let logout_all = self.ledger("ledger.logout_all", permits, everywhere);
 
         let minters = Pool::new(&Meter::new("minter", None), settings.admission.minters);
         for minter in minters.members.iter() {
@@ -388,21 +422,25 @@ impl Wiring {
         let seen = sights.clone();
         self.specs.push(child(&observer, move || Observer { sights: seen.clone() }));
 
+        let faults = FaultInjector { kinds: Arc::new(self.injectors), issuers: issuers.clone() };
         let limit = settings.limits.tenant.map(|(per_second, burst)| TenantLimit { per_second, burst });
         let service = LoginService(Arc::new(Parts {
             issuer_url: settings.public_url.trim_end_matches('/').to_owned(),
             idle: settings.tokens.idle,
+            clock: clock.clone(),
             tenants: directory,
             quotas: Quotas::new(limit, store, clock, keys.clone()),
             guesses,
             issuers,
             refresh,
             logout,
+            logout_all,
             minters,
             keys,
+            portals: self.portals,
             sights,
         }));
-        Built { service, specs: self.specs, injectors: self.injectors }
+        Built { service, specs: self.specs, faults }
     }
 }
 

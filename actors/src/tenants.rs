@@ -8,10 +8,13 @@ use crate::runtime::{ChildEnd, Failure, Handle, Me, Meter, RestartReason, Role, 
 use crate::store::Store;
 use crate::store::tenants::Tenant;
 use doorcode_domain::{Clock, TenantId, TenantSlug};
+use futures_util::FutureExt;
+use futures_util::future::Shared;
 use ractor::{ActorCell, ActorId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 /// Issuers that serve whoever has none of their own: unknown slugs, and tenants beyond the cap.
@@ -31,17 +34,24 @@ pub(crate) enum IssuerSlot {
     Shared(u64),
 }
 
+/// What was found, and when.
+type Remembered = HashMap<TenantSlug, (Option<Tenant>, Instant)>;
+
 /// Tenants by slug, remembered for a few seconds. A slug that exists and one that does not are treated alike.
 #[derive(Clone)]
 pub(crate) struct TenantDirectory {
     store: Store,
     clock: Clock,
-    known: Arc<Mutex<HashMap<TenantSlug, (Option<Tenant>, Instant)>>>,
+    known: Arc<Mutex<Remembered>>,
+    asked: Arc<Mutex<HashMap<TenantSlug, Lookup>>>,
 }
+
+/// A query on its way, for all who wait for it.
+type Lookup = Shared<oneshot::Receiver<Result<Option<Tenant>, Refusal>>>;
 
 impl TenantDirectory {
     pub(crate) fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock, known: Arc::default() }
+        Self { store, clock, known: Arc::default(), asked: Arc::default() }
     }
 
     /// Tenants whose strangers get base32 codes now, of those somebody asked for lately.
@@ -50,20 +60,50 @@ impl TenantDirectory {
     }
 
     pub(crate) async fn find(&self, slug: &TenantSlug) -> Result<Option<Tenant>, Refusal> {
+        // a text that cannot be a slug would be an error in Postgres if it held a NUL; no tenant has it either way
+        if !slug.can_exist() {
+            return Ok(None);
+        }
         if let Some((tenant, since)) = lock(&self.known).get(slug)
             && since.elapsed() < FRESH
         {
             return Ok(*tenant);
         }
-        // a text that cannot be a slug would be an error in Postgres if it held a NUL; no tenant has it either way
-        let tenant = if slug.can_exist() {
-            self.store.find_tenant(slug, self.clock.sql_now()).await.map_err(|error| {
-                tracing::warn!(%error, "a tenant cannot be looked up");
-                Refusal::Unavailable
-            })?
-        } else {
-            None
-        };
+        self.look_up(slug).await.unwrap_or_else(|_| {
+            // its task was lost: the next caller begins another
+            lock(&self.asked).remove(slug);
+            Err(Refusal::Unavailable)
+        })
+    }
+
+    /// All who ask for one slug at once share one query: a burst must not take the pool's every connection for it. The
+    /// query is a task's, so that a caller who leaves does not leave it half done.
+    fn look_up(&self, slug: &TenantSlug) -> Lookup {
+        let mut asked = lock(&self.asked);
+        if let Some(lookup) = asked.get(slug) {
+            return lookup.clone();
+        }
+        let (answer, lookup) = oneshot::channel();
+        let lookup = lookup.shared();
+        asked.insert(slug.clone(), lookup.clone());
+        let (directory, slug) = (self.clone(), slug.clone());
+        tokio::spawn(async move {
+            let found =
+                directory.store.find_tenant(&slug, directory.clock.sql_now()).await.map_err(|error| {
+                    tracing::warn!(%error, "a tenant cannot be looked up");
+                    Refusal::Unavailable
+                });
+            if let Ok(tenant) = found {
+                directory.remember(&slug, tenant);
+            }
+            lock(&directory.asked).remove(&slug);
+            // nobody may be waiting any more
+            let _ = answer.send(found);
+        });
+        lookup
+    }
+
+    fn remember(&self, slug: &TenantSlug, tenant: Option<Tenant>) {
         let mut known = lock(&self.known);
         let before = known.get(slug).and_then(|(tenant, _)| *tenant);
         if tenant.is_some_and(|now| now.tripped) && !before.is_some_and(|then| then.tripped) {
@@ -79,7 +119,6 @@ impl TenantDirectory {
         if known.len() < REMEMBERED {
             known.insert(slug.clone(), (tenant, Instant::now()));
         }
-        Ok(tenant)
     }
 }
 
@@ -210,6 +249,11 @@ impl Issuers {
         directory.parent = parent;
         directory.live.clear();
         directory.slots.clear();
+    }
+
+    /// A tenant's own, if it lives.
+    pub(crate) fn of(&self, tenant: TenantId) -> Option<Handle<IssuerMessage>> {
+        lock(&self.directory).live.get(&IssuerSlot::Own(tenant)).map(|live| live.handle.clone())
     }
 
     /// All that live now, to drain or to ask.

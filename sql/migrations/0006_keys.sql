@@ -6,6 +6,10 @@ CREATE TABLE purpose_keys (
     version    int    NOT NULL,
     wrapped    bytea  NOT NULL,
     created_us bigint NOT NULL,
+    -- Known to every replica from creation, used for new words from here ...
+    active_us  bigint NOT NULL,
+    -- ... and forgotten here, when no word that it made can be of use (NULL: no successor yet).
+    gone_us    bigint,
     PRIMARY KEY (purpose, version)
 );
 
@@ -16,10 +20,13 @@ CREATE TABLE signing_keys (
     -- PKCS#8, wrapped.
     wrapped      bytea  NOT NULL,
     created_us   bigint NOT NULL,
-    -- Published from creation, signs from here ...
+    -- Published from creation, signs tokens issued from here ...
     active_us    bigint NOT NULL,
-    -- ... to here (NULL: until another takes over) ...
+    -- ... to here, where its successor takes over (NULL: no successor yet) ...
     retired_us   bigint,
     -- ... and leaves the key set here.
     gone_us      bigint
 );
+
+-- One key has no successor: whatever replicas do at once, the line of keys never forks.
+CREATE UNIQUE INDEX signing_keys_newest ON signing_keys ((true)) WHERE retired_us IS NULL;

@@ -5,7 +5,7 @@ use crate::app::database_settings;
 use crate::config::{Config, MasterKey};
 use crate::dev;
 use crate::private_pg::PrivatePostgres;
-use doorcode_actors::{DatabaseSettings, Directory, check_migrated};
+use doorcode_actors::{DatabaseSettings, Directory, KeyAdmin, check_migrated};
 use std::path::Path;
 
 /// A database and the key that opens its keys.
@@ -55,8 +55,21 @@ pub(super) fn database(
 /// Opens the directory of the database.
 pub(super) async fn directory(config: &Config, data_dir: Option<&Path>) -> Result<Directory, CommandError> {
     let Target { database, master_key } = target(config, data_dir)?;
-    check_migrated(&database).await.map_err(|error| CommandError::failed(error.to_string(), ""))?;
+    migrated(&database).await?;
     Directory::open(&database, master_key.reveal()).await.map_err(|error| {
         CommandError::failed(error.to_string(), "is this the master key that `serve` runs with?")
     })
+}
+
+/// Opens the keys of the database.
+pub(super) async fn keys(config: &Config, data_dir: Option<&Path>) -> Result<KeyAdmin, CommandError> {
+    let Target { database, master_key } = target(config, data_dir)?;
+    migrated(&database).await?;
+    KeyAdmin::open(&database, master_key.reveal())
+        .map_err(|error| CommandError::failed(error.to_string(), ""))
+}
+
+/// Refuses a database that this program does not know.
+pub(super) async fn migrated(database: &DatabaseSettings) -> Result<(), CommandError> {
+    check_migrated(database).await.map_err(|error| CommandError::failed(error.to_string(), ""))
 }

@@ -56,16 +56,17 @@ pub(super) async fn dev(
     config.ops.listen = args.ops_listen.unwrap_or(config.ops.listen);
     refuse_exposure(&config, args.expose_codes)?;
     let home = dev::data_dir(data_dir)?;
-    let key = match &config.master_key.key {
-        Some(key) => key.clone(),
-        None => dev::master_key(&home)?,
-    };
     let mut postgres = match &config.database.url {
         Some(_) => None,
         None => Some(tokio::select! {
             started = PrivatePostgres::start(Options::new(&home)) => started?,
             () = stop.asked() => return Ok(()),
         }),
+    };
+    // after PostgreSQL's, which as root must let another user pass through this directory
+    let key = match &config.master_key.key {
+        Some(key) => key.clone(),
+        None => dev::master_key(&home)?,
     };
     let given = config.database.url.as_ref().map(|url| url.reveal().to_owned());
     let url = postgres.as_ref().map(PrivatePostgres::url).or(given).ok_or_else(|| missing("database.url"))?;

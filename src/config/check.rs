@@ -12,6 +12,8 @@ use std::time::Duration;
 const LONGEST_CODE_LIFE: Duration = Duration::from_secs(600);
 /// A code is mailed again only with 120 s to live; below this it could hardly ever be.
 const SHORTEST_CODE_LIFE: Duration = Duration::from_secs(180);
+/// Below this the published key set would grow long.
+const SHORTEST_KEY_LIFE: Duration = Duration::from_secs(3_600);
 const NIST_SESSION: Duration = Duration::from_secs(30 * 86_400);
 
 impl Config {
@@ -52,6 +54,11 @@ impl Config {
             self.tokens.retry_window < self.tokens.refresh_idle,
             "tokens.retry_window",
             "expected less than tokens.refresh_idle",
+        );
+        problems.unless(
+            self.tokens.key_rotation >= SHORTEST_KEY_LIFE,
+            "tokens.key_rotation",
+            "expected at least 1h: every key is published for more than an hour after it has signed",
         );
         problems.unless(
             self.limits.address.cooldown <= self.limits.address.refill,

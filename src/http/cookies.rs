@@ -3,38 +3,70 @@
 //! `__Host-` makes the browser refuse them without `Secure` and `Path=/` or with `Domain`: no sister host can plant one.
 
 use doorcode_actors::Login;
+use doorcode_domain::TenantId;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
+use std::fmt::{self, Write};
 use warp::reply::Response;
+use zeroize::Zeroizing;
 
 const ACCESS: &str = "__Host-portal_access_";
 const REFRESH: &str = "__Host-portal_refresh_";
 const DEVICE: &str = "__Host-portal_device_";
 /// As long as browsers allow at most, 400 days, less some (F5): whether it still counts is judged by the service.
 const DEVICE_LIFE_S: i64 = 390 * 86_400;
-/// Characters of a tenant's tag.
+/// The first half of a cookie's name says what it is, this one whose; see [`TenantId::cookie_tag`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag([u8; TAG]);
+
+/// Characters of a tag.
 const TAG: usize = 10;
+
+impl Tag {
+    /// A tenant's.
+    pub fn of(tenant: TenantId) -> Self {
+        Self::read(&tenant.cookie_tag()).unwrap_or(Self([b'0'; TAG]))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let bytes: [u8; TAG] = text.as_bytes().try_into().ok()?;
+        bytes.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')).then_some(Self(bytes))
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| f.write_char(char::from(*byte)))
+    }
+}
 
 /// The portal cookies that came along.
 #[derive(Clone, Debug, Default)]
 pub struct PortalCookies {
-    refresh: Vec<RefreshCookie>,
+    /// Access tokens.
+    pub access: TaggedCookies,
+    /// Refresh tokens.
+    pub refresh: TaggedCookies,
     /// Values of the device cookies, of whatever tenant.
     pub device: Vec<String>,
 }
 
-/// A refresh token and the tag of the tenant whose cookie it came in.
+/// The cookies of one kind, each of another tenant.
+#[derive(Clone, Debug, Default)]
+pub struct TaggedCookies(Vec<TaggedCookie>);
+
+/// A token and the tag of the tenant whose cookie it came in.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RefreshCookie {
-    /// See [`doorcode_domain::TenantId::cookie_tag`].
-    pub tag: String,
+pub struct TaggedCookie {
+    /// Whose.
+    pub tag: Tag,
     /// The token.
-    pub token: zeroize::Zeroizing<String>,
+    pub token: Zeroizing<String>,
 }
 
-impl std::fmt::Debug for RefreshCookie {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RefreshCookie({}, redacted)", self.tag)
+impl fmt::Debug for TaggedCookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaggedCookie({}, redacted)", self.tag)
     }
 }
 
@@ -46,60 +78,67 @@ impl PortalCookies {
         for (name, value) in
             lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='))
         {
-            if let Some(tag) = tag(name, REFRESH) {
-                if cookies.of_tag(tag).is_none() && !value.is_empty() {
-                    let token = zeroize::Zeroizing::new(value.to_owned());
-                    cookies.refresh.push(RefreshCookie { tag: tag.to_owned(), token });
-                }
-            } else if tag(name, DEVICE).is_some() && !value.is_empty() {
+            if value.is_empty() {
+            } else if let Some(tag) = tag(name, REFRESH) {
+                cookies.refresh.add(tag, value);
+            } else if let Some(tag) = tag(name, ACCESS) {
+                cookies.access.add(tag, value);
+            } else if tag(name, DEVICE).is_some() {
                 cookies.device.push(value.to_owned());
             }
         }
         cookies
     }
+}
 
-    /// The refresh cookie of a tenant.
-    pub fn of_tag(&self, tag: &str) -> Option<&RefreshCookie> {
-        self.refresh.iter().find(|cookie| cookie.tag == tag)
+impl TaggedCookies {
+    fn add(&mut self, tag: Tag, value: &str) {
+        if self.of_tag(tag).is_none() {
+            self.0.push(TaggedCookie { tag, token: Zeroizing::new(value.to_owned()) });
+        }
     }
 
-    /// The refresh cookie, if there is exactly one.
-    pub fn only(&self) -> Option<&RefreshCookie> {
-        match self.refresh.as_slice() {
+    /// A tenant's.
+    pub fn of_tag(&self, tag: Tag) -> Option<&TaggedCookie> {
+        self.0.iter().find(|cookie| cookie.tag == tag)
+    }
+
+    /// The one, if there is exactly one.
+    pub fn only(&self) -> Option<&TaggedCookie> {
+        match self.0.as_slice() {
             [cookie] => Some(cookie),
             _ => None,
         }
     }
 
-    /// The refresh cookie that holds this token.
-    pub fn holding(&self, token: &str) -> Option<&RefreshCookie> {
-        self.refresh.iter().find(|cookie| cookie.token.as_str() == token)
+    /// The one that holds this token.
+    pub fn holding(&self, token: &str) -> Option<&TaggedCookie> {
+        self.0.iter().find(|cookie| cookie.token.as_str() == token)
     }
 }
 
-fn tag<'n>(name: &'n str, prefix: &str) -> Option<&'n str> {
-    let tag = name.strip_prefix(prefix)?;
-    (tag.len() == TAG && tag.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())).then_some(tag)
+fn tag(name: &str, prefix: &str) -> Option<Tag> {
+    Tag::read(name.strip_prefix(prefix)?)
 }
 
 /// Sets the cookies of a login or refresh.
 pub fn set(response: &mut Response, login: &Login) {
-    let tag = login.tenant_id.cookie_tag();
-    append(response, ACCESS, &tag, &login.access_token, login.expires_in_s, "Lax");
-    append(response, REFRESH, &tag, &login.refresh_token, login.refresh_life_s, "Strict");
+    let tag = Tag::of(login.tenant_id);
+    append(response, ACCESS, tag, &login.access_token, login.expires_in_s, "Lax");
+    append(response, REFRESH, tag, &login.refresh_token, login.refresh_life_s, "Strict");
     if let Some(device) = &login.device_cookie {
-        append(response, DEVICE, &tag, device, DEVICE_LIFE_S, "Strict");
+        append(response, DEVICE, tag, device, DEVICE_LIFE_S, "Strict");
     }
 }
 
 /// Clears a tenant's session cookies. The device cookie stays: it holds no session, and without it the next login from
 /// this browser would stand in the strangers' queue.
-pub fn clear(response: &mut Response, tag: &str) {
+pub fn clear(response: &mut Response, tag: Tag) {
     append(response, ACCESS, tag, "", 0, "Lax");
     append(response, REFRESH, tag, "", 0, "Strict");
 }
 
-fn append(response: &mut Response, prefix: &str, tag: &str, value: &str, max_age_s: i64, same_site: &str) {
+fn append(response: &mut Response, prefix: &str, tag: Tag, value: &str, max_age_s: i64, same_site: &str) {
     let max_age = max_age_s.max(0);
     let line =
         format!("{prefix}{tag}={value}; Max-Age={max_age}; Path=/; Secure; HttpOnly; SameSite={same_site}");
@@ -115,7 +154,7 @@ fn append(response: &mut Response, prefix: &str, tag: &str, value: &str, max_age
 #[cfg(test)]
 mod tests {
     use super::*;
-    use doorcode_domain::{CustomerId, TenantId};
+    use doorcode_domain::CustomerId;
     use uuid::Uuid;
 
     const TAG_A: &str = "0123456789";
@@ -168,7 +207,7 @@ mod tests {
     #[test]
     fn clearing_matches_setting() {
         let mut response = Response::default();
-        clear(&mut response, TAG_A);
+        clear(&mut response, Tag::read(TAG_A).unwrap());
         assert_eq!(
             set_cookies(&response),
             [
@@ -192,11 +231,11 @@ mod tests {
         let a = format!("__Host-portal_refresh_{TAG_A}=one; other=x; __Host-portal_device_{TAG_A}=d1");
         let b = format!("__Host-portal_refresh_{TAG_B}=two;__Host-portal_device_{TAG_B}=d2");
         let cookies = read(&[&a, &b]);
-        assert_eq!(cookies.of_tag(TAG_B).unwrap().token.as_str(), "two");
+        assert_eq!(cookies.refresh.of_tag(Tag::read(TAG_B).unwrap()).unwrap().token.as_str(), "two");
         assert_eq!(cookies.device, ["d1", "d2"]);
-        assert!(cookies.only().is_none(), "two are not one");
-        assert_eq!(read(&[&a]).only().unwrap().token.as_str(), "one");
-        assert_eq!(cookies.holding("two").unwrap().tag, TAG_B);
+        assert!(cookies.refresh.only().is_none(), "two are not one");
+        assert_eq!(read(&[&a]).refresh.only().unwrap().token.as_str(), "one");
+        assert_eq!(cookies.refresh.holding("two").unwrap().tag.to_string(), TAG_B);
     }
 
     #[test]
@@ -212,7 +251,7 @@ mod tests {
             "portal_refresh_0123456789=x",
             "__Host-portal_refresh_ABCDEFABCD=x",
         ] {
-            assert!(read(&[junk]).refresh.is_empty(), "{junk:?}");
+            assert!(read(&[junk]).refresh.0.is_empty(), "{junk:?}");
         }
     }
 }

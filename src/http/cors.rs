@@ -3,7 +3,7 @@
 use super::exchange::Exchange;
 use super::portals::Portals;
 use super::reply;
-use super::{Public, login, logout, refresh, token, verify};
+use super::{Public, csrf, login, logout, refresh, session, token, verify};
 use futures_util::future::ready;
 use http::HeaderMap;
 use http::header::{
@@ -17,9 +17,18 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-const PATHS: [&str; 5] = [login::PATH, verify::PATH, token::PATH, refresh::PATH, logout::PATH];
+/// What other origins' pages may call, and how.
+const PATHS: [(&str, &str); 7] = [
+    (login::PATH, "POST"),
+    (verify::PATH, "POST"),
+    (token::PATH, "POST"),
+    (refresh::PATH, "POST"),
+    (logout::PATH, "POST"),
+    (logout::PATH_ALL, "POST"),
+    (session::PATH, "GET"),
+];
 
-/// True preflights (`Origin` and `Access-Control-Request-Method`) of the five endpoints. Any other `OPTIONS` is a 405.
+/// True preflights (`Origin` and `Access-Control-Request-Method`) of these paths. Any other `OPTIONS` is a 405.
 pub fn preflight(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
     let edge = edge.clone();
     warp::options()
@@ -27,26 +36,25 @@ pub fn preflight(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Exchange>())
         .and_then(move |path: FullPath, headers: HeaderMap, exchange: Exchange| {
-            let is_preflight = PATHS.contains(&path.as_str())
-                && headers.contains_key(ORIGIN)
-                && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-            if !is_preflight {
-                return ready(Err(warp::reject::not_found()));
-            }
+            let is_preflight =
+                headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+            let known = PATHS.iter().find(|(known, _)| is_preflight && *known == path.as_str());
+            let Some((_, method)) = known else { return ready(Err(warp::reject::not_found())) };
             exchange.enter("preflight");
             note(&exchange, &headers, &*edge.portals);
-            ready(Ok(answer(exchange.origin().is_some())))
+            ready(Ok(answer(exchange.origin().is_some().then_some(*method))))
         })
         .boxed()
 }
 
-fn answer(allowed: bool) -> Response {
+fn answer(allowed: Option<&'static str>) -> Response {
     let mut response = reply::no_content();
     let headers = response.headers_mut();
     headers.insert(VARY, HeaderValue::from_static("Origin"));
-    if allowed {
-        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type, x-tenant-slug"));
+    if let Some(method) = allowed {
+        let named = "authorization, content-type, x-tenant-slug";
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(method));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(named));
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
     response
@@ -54,9 +62,8 @@ fn answer(allowed: bool) -> Response {
 
 /// Remembers a tenant's origin for the answer, whatever it will be: an error that scripts cannot read helps nobody.
 pub fn note(exchange: &Exchange, headers: &HeaderMap, portals: &dyn Portals) {
-    let Some(origin) = headers.get(ORIGIN) else { return };
-    let owned = origin.to_str().is_ok_and(|origin| portals.of_origin(origin).is_some());
-    if owned {
+    let owned = csrf::owner_of_origin(headers, portals).is_some();
+    if let Some(origin) = headers.get(ORIGIN).filter(|_| owned) {
         exchange.set_origin(origin.clone());
     }
 }

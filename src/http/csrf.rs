@@ -1,26 +1,96 @@
-//! Whether a request that carries cookies was meant by the page it claims to come from.
+//! Which page a call comes from, and whose cookies it may use.
 //!
-//! `Sec-Fetch-Site` decides where the browser sends it; `Origin` where it does not. Neither means no: a program has no
+//! `Sec-Fetch-Site` decides where the browser sends it; `Origin` where it does not. Neither means none: a program has no
 //! business with cookies, it sends its token in the body, and body tokens are never checked here.
 
+use super::cookies::{Tag, TaggedCookies};
 use super::portals::Portals;
+use doorcode_domain::{TenantId, TenantSlug};
 use http::HeaderMap;
 use http::header::{HOST, ORIGIN};
 
-/// Whether this call may use, set or clear cookies (F7, F8, F10, F11).
-pub fn may_use_cookies(headers: &HeaderMap, portals: &dyn Portals) -> bool {
-    match only(headers, "sec-fetch-site") {
-        Given::Once("same-origin") => true,
-        Given::Once("same-site") => allowed_origin(headers, portals).is_some(),
-        Given::Once(_) | Given::Unclear => false,
-        Given::Not => allowed_origin(headers, portals).is_some(),
+/// A page that may use, set and clear cookies (F7, F8, F10, F11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// Of the very host that is called. Where that is some tenant's portal, its calls mean this tenant unless they name
+    /// another; nothing separates pages of one host, so they may.
+    Own(Option<TenantId>),
+    /// Of a portal elsewhere on the same site. It is its tenant's page and nobody else's: a portal that could name
+    /// another tenant could take that tenant's tokens, or plant a session there.
+    Portal(TenantId),
+}
+
+/// Whose cookies a call means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// This tenant's.
+    Of(TenantId),
+    /// Whoever's, if they are the only ones.
+    Only,
+}
+
+impl Page {
+    /// The page of a call, unless it must not touch cookies.
+    pub fn of(headers: &HeaderMap, portals: &dyn Portals) -> Option<Self> {
+        let origin = only(headers, ORIGIN.as_str());
+        if matches!(origin, Given::Unclear | Given::Once("null")) {
+            return None;
+        }
+        let owner = if let Given::Once(origin) = origin { portals.of_origin(origin) } else { None };
+        let own_host = matches!(origin, Given::Once(origin) if is_same_host(origin, headers));
+        match only(headers, "sec-fetch-site") {
+            Given::Once("same-origin") => Some(Self::Own(owner)),
+            Given::Once("same-site") | Given::Not if own_host => Some(Self::Own(owner)),
+            Given::Once("same-site") | Given::Not => owner.map(Self::Portal),
+            Given::Once(_) | Given::Unclear => None,
+        }
+    }
+
+    /// Whether it may use this tenant's cookies.
+    pub fn may_use(self, tenant: TenantId) -> bool {
+        match self {
+            Self::Own(_) => true,
+            Self::Portal(owner) => owner == tenant,
+        }
+    }
+
+    /// The same of a cookie's tag.
+    pub fn may_use_tag(self, tag: Tag) -> bool {
+        match self {
+            Self::Own(_) => true,
+            Self::Portal(owner) => Tag::of(owner) == tag,
+        }
+    }
+
+    /// Whose cookies its call means: of the tenant named by `X-Tenant-Slug`, else of the tenant that owns the `Origin`,
+    /// else the only ones. `None`: of a tenant that is unknown, or not this page's.
+    pub fn choice(self, headers: &HeaderMap, portals: &dyn Portals) -> Option<Choice> {
+        match (only(headers, "x-tenant-slug"), self) {
+            (Given::Once(slug), _) => {
+                let tenant = portals.of_slug(&TenantSlug::parse(slug).ok()?)?;
+                self.may_use(tenant).then_some(Choice::Of(tenant))
+            }
+            (Given::Unclear, _) => None,
+            (Given::Not, Self::Own(Some(tenant)) | Self::Portal(tenant)) => Some(Choice::Of(tenant)),
+            (Given::Not, Self::Own(None)) => Some(Choice::Only),
+        }
     }
 }
 
-/// The request's origin, if it is the host's own or some tenant's.
-pub fn allowed_origin<'h>(headers: &'h HeaderMap, portals: &dyn Portals) -> Option<&'h str> {
+impl Choice {
+    /// The tag of the cookies that are meant; among these of one kind.
+    pub fn tag(self, cookies: &TaggedCookies) -> Option<Tag> {
+        match self {
+            Self::Of(tenant) => Some(Tag::of(tenant)),
+            Self::Only => cookies.only().map(|cookie| cookie.tag),
+        }
+    }
+}
+
+/// The tenant that owns the request's origin: who may read the answer.
+pub fn owner_of_origin(headers: &HeaderMap, portals: &dyn Portals) -> Option<TenantId> {
     let Given::Once(origin) = only(headers, ORIGIN.as_str()) else { return None };
-    (is_same_host(origin, headers) || portals.of_origin(origin).is_some()).then_some(origin)
+    portals.of_origin(origin)
 }
 
 /// An origin is scheme, host and port; the scheme is not compared, because a proxy in front may have ended TLS.
@@ -71,7 +141,7 @@ mod tests {
         for (name, value) in lines {
             headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        may_use_cookies(&headers, &Acme)
+        Page::of(&headers, &Acme).is_some()
     }
 
     /// F7, F8: the matrix of both headers.
@@ -83,6 +153,7 @@ mod tests {
         for (lines, expected) in [
             (vec![(site, "same-origin")], true),
             (vec![(site, "same-origin"), (origin, own)], true),
+            (vec![(site, "same-origin"), (origin, "null")], false),
             (vec![(site, "same-site"), (origin, tenant)], true),
             (vec![(site, "same-site"), (origin, "https://blog.acme.com")], false),
             (vec![(site, "same-site")], false),

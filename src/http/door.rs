@@ -3,7 +3,7 @@
 
 use doorcode_actors::{Caller, Login, LoginService, RefreshError, Refusal, TreeSnapshot, VerifyError};
 use doorcode_domain::email::Email;
-use doorcode_domain::{TenantSlug, TypedCode};
+use doorcode_domain::{AccessClaims, TenantSlug, TypedCode};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 
@@ -36,6 +36,12 @@ pub trait Door: Send + Sync + 'static {
 
     /// `/logout`.
     fn logout<'a>(&'a self, caller: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>>;
+
+    /// `/logout-all`.
+    fn logout_all<'a>(&'a self, caller: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>>;
+
+    /// `/session`: what an access token says, if it is good.
+    fn read_access_token(&self, token: &str) -> Option<AccessClaims>;
 
     /// The published keys.
     fn jwks(&self) -> Arc<str>;
@@ -78,6 +84,16 @@ impl Door for LoginService {
 
     fn logout<'a>(&'a self, caller: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>> {
         Box::pin(self.logout(caller, token))
+    }
+
+    fn logout_all<'a>(&'a self, caller: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(self.logout_all(caller, token))
+    }
+
+    fn read_access_token(&self, token: &str) -> Option<AccessClaims> {
+        self.read_access_token(token)
+            .inspect_err(|error| tracing::debug!(%error, "an access token is refused"))
+            .ok()
     }
 
     fn jwks(&self) -> Arc<str> {

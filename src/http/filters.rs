@@ -85,6 +85,31 @@ pub fn call(
         })
 }
 
+/// A `GET` or `HEAD` of the API that passed the same checks; there is no body to check.
+pub struct Look {
+    pub edge: Arc<Public>,
+    pub headers: HeaderMap,
+    pub cookies: PortalCookies,
+}
+
+/// `GET` to an endpoint of the API.
+pub fn look(
+    edge: &Arc<Public>,
+    path: &'static str,
+    route: &'static str,
+    group: Group,
+) -> impl Filter<Extract = (Look,), Error = Rejection> + Clone + use<> {
+    let edge = edge.clone();
+    at(path, route)
+        .and(only(&[Method::GET, Method::HEAD], "GET, HEAD"))
+        .and(warp::header::headers_cloned())
+        .and_then(move |exchange: Exchange, headers: HeaderMap| {
+            let cookies = PortalCookies::read(&headers);
+            let admitted = admit(&edge, &exchange, group, &headers);
+            ready(admitted.map(|_| Look { edge: edge.clone(), headers, cookies }).map_err(Rejection::from))
+        })
+}
+
 /// The caller's limit, then the faults of the head.
 fn admit(edge: &Public, exchange: &Exchange, group: Group, headers: &HeaderMap) -> Result<IpAddr, Problem> {
     let client = edge.proxies.client(exchange.peer(), headers);

@@ -16,7 +16,7 @@ pub enum Group {
     Login,
     /// `/verify` and `/token`.
     Code,
-    /// `/refresh` and `/logout`.
+    /// `/refresh`, `/logout`, `/logout-all` and `/session`.
     Session,
 }
 

@@ -1,40 +1,75 @@
-//! `POST /v1/customer-auth/logout`: ends a session. 204 whatever the token was; nothing is learned from it.
+//! `POST /v1/customer-auth/logout` ends a session, `…/logout-all` all of its customer's: 204 whatever the token was;
+//! nothing is learned from it.
 
 use super::Public;
+use super::cookies::{self, Tag};
+use super::csrf::Page;
+use super::fields;
 use super::filters::{Call, answered, call, in_time};
 use super::limits::Group;
-use super::refresh::session_cookie;
 use super::reply::{self, Problem};
-use super::{cookies, csrf, fields};
 use std::sync::Arc;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 pub const PATH: &str = "/v1/customer-auth/logout";
+pub const PATH_ALL: &str = "/v1/customer-auth/logout-all";
+
+#[derive(Clone, Copy)]
+enum Reach {
+    /// The token's session.
+    One,
+    /// All sessions of its customer.
+    All,
+}
 
 pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
-    call(edge, PATH, "logout", Group::Session).then(async |call| answered(logout(call).await)).boxed()
+    call(edge, PATH, "logout", Group::Session)
+        .then(async |call| answered(logout(call, Reach::One).await))
+        .boxed()
+}
+
+pub fn route_all(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
+    call(edge, PATH_ALL, "logout_all", Group::Session)
+        .then(async |call| answered(logout(call, Reach::All).await))
+        .boxed()
 }
 
 /// A token in the body ends its own session and touches no other's cookies (E12); the cookie that holds the very same
 /// token goes with it. A page that may not use cookies changes nothing (F11).
-async fn logout(call: Call) -> Result<Response, Problem> {
+async fn logout(call: Call, reach: Reach) -> Result<Response, Problem> {
     let caller = call.caller();
     let body_token = fields::refresh_token(&call.payload)?;
-    let cookie = match &body_token {
-        Some(token) => csrf::may_use_cookies(&call.headers, &*call.edge.portals)
-            .then(|| call.cookies.holding(token))
-            .flatten(),
-        None => session_cookie(&call),
+    let tag = match &body_token {
+        Some(token) => tag_holding(&call, token),
+        None => tag_chosen(&call),
     };
-    let token = body_token.as_deref().or(cookie.map(|cookie| &*cookie.token));
-    if let Some(token) = token {
-        in_time(&caller, call.edge.service.logout(&caller, token)).await?;
+    let cookie = tag.and_then(|tag| call.cookies.refresh.of_tag(tag));
+    if let Some(token) = body_token.as_deref().or(cookie.map(|cookie| &*cookie.token)) {
+        let service = &call.edge.service;
+        let ending = match reach {
+            Reach::One => service.logout(&caller, token),
+            Reach::All => service.logout_all(&caller, token),
+        };
+        in_time(&caller, ending).await?;
     }
     let mut response = reply::no_content();
-    if let Some(cookie) = cookie {
-        cookies::clear(&mut response, &cookie.tag);
+    if let Some(tag) = tag {
+        cookies::clear(&mut response, tag);
     }
     Ok(response)
+}
+
+fn tag_holding(call: &Call, token: &str) -> Option<Tag> {
+    let page = Page::of(&call.headers, &*call.edge.portals)?;
+    let tag = call.cookies.refresh.holding(token)?.tag;
+    page.may_use_tag(tag).then_some(tag)
+}
+
+/// Also where no refresh cookie came along, if the call names its tenant: what is left of a session goes (E10).
+fn tag_chosen(call: &Call) -> Option<Tag> {
+    let portals = &*call.edge.portals;
+    let choice = Page::of(&call.headers, portals)?.choice(&call.headers, portals)?;
+    choice.tag(&call.cookies.refresh)
 }

@@ -27,6 +27,7 @@ pub(crate) mod preview;
 mod refresh;
 pub(crate) mod reply;
 mod server;
+mod session;
 mod token;
 mod verify;
 
@@ -107,6 +108,10 @@ pub fn routes(
         .or(refresh::route(&edge)) //  POST /v1/customer-auth/refresh
         .unify()
         .or(logout::route(&edge)) //   POST /v1/customer-auth/logout
+        .unify()
+        .or(logout::route_all(&edge)) // POST /v1/customer-auth/logout-all
+        .unify()
+        .or(session::route(&edge)) //  GET  /v1/customer-auth/session
         .unify()
         .or(jwks::route(&edge)) //     GET  /.well-known/jwks.json
         .unify()

@@ -1,5 +1,6 @@
 //! What the edge must know of tenants: to whom an origin or a slug belongs.
 
+use doorcode_actors::LoginService;
 use doorcode_domain::{TenantId, TenantSlug};
 
 /// Answers from memory, never waits: every browser call asks.
@@ -9,6 +10,17 @@ pub trait Portals: Send + Sync {
 
     /// The tenant that owns an origin (`https://portal.acme.com`). An origin belongs to one tenant.
     fn of_origin(&self, origin: &str) -> Option<TenantId>;
+}
+
+/// What the database says, some seconds ago at most.
+impl Portals for LoginService {
+    fn of_slug(&self, slug: &TenantSlug) -> Option<TenantId> {
+        self.portals().of_slug(slug)
+    }
+
+    fn of_origin(&self, origin: &str) -> Option<TenantId> {
+        self.portals().of_origin(origin)
+    }
 }
 
 /// No tenant has an origin of its own: portals are served from the same host as doorcode.

@@ -43,6 +43,8 @@ pub enum Problem {
     WrongCode,
     /// The one answer to every refresh token that is not good.
     WrongRefreshToken,
+    /// The one answer to every access token that is not good.
+    WrongAccessToken,
     /// What the service will not, or cannot, do now.
     Refused(Refusal),
     /// Another site's page, or no way to tell.
@@ -92,7 +94,9 @@ impl Problem {
             Problem::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Problem::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Problem::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Problem::WrongCode | Problem::WrongRefreshToken => StatusCode::UNAUTHORIZED,
+            Problem::WrongCode | Problem::WrongRefreshToken | Problem::WrongAccessToken => {
+                StatusCode::UNAUTHORIZED
+            }
             Problem::Refused(Refusal::Overloaded | Refusal::Unavailable | Refusal::Late) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -121,6 +125,7 @@ impl Problem {
             Problem::Invalid(details) => json(status, &Body { detail: details }),
             Problem::WrongCode => json(status, &Body { detail: "Invalid or expired code" }),
             Problem::WrongRefreshToken => json(status, &Body { detail: "Invalid refresh token" }),
+            Problem::WrongAccessToken => json(status, &Body { detail: "Invalid access token" }),
             _ => json(status, &Body { detail: phrase(status) }),
         };
         let headers = response.headers_mut();
@@ -129,7 +134,7 @@ impl Problem {
         }
         match self {
             Problem::MethodNotAllowed(allow) => drop(headers.insert(ALLOW, HeaderValue::from_static(allow))),
-            Problem::WrongCode | Problem::WrongRefreshToken => {
+            Problem::WrongCode | Problem::WrongRefreshToken | Problem::WrongAccessToken => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             // What is left of such a request cannot be told from the next one.

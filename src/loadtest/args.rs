@@ -19,8 +19,8 @@ import customers user0@example.com, user1@example.com ...:
   DOORCODE__LIMITS__CLIENT__ENABLED=false DOORCODE__LIMITS__TENANT__ENABLED=false \\
     DOORCODE__LIMITS__ADDRESS__ENABLED=false doorcode dev
 
-What it bears, and what that costs in processor time:
-  doorcode loadtest login --connections 256 --duration 30s --pid $(pidof doorcode)
+Examples: what it bears, and what that costs in the processor time of process 4711:
+  doorcode loadtest login --connections 256 --duration 30s --pid 4711
 
 Whether limits are exact (with the limits on, as configured; user7 must not have been mailed today):
   doorcode loadtest limits --client-limit 30/60s:burst=30 --mail-limit 5/24h:burst=5 --email-start 7

@@ -17,7 +17,7 @@ pub struct Faults(FaultInjector);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fault {
-    /// A kind from `/actors`.
+    /// A kind from `/actors`, or `issuer/<tenant id>`.
     actor: String,
     /// `panic`, `error` or `hang`.
     fault: String,

@@ -3,18 +3,31 @@
 //! Every test has a database and a doorcode of its own and ends with `finish`, which fails it if an actor crashed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod budgets;
+mod browser;
 mod codes;
+mod commands;
 mod cookies;
 mod corpus;
+mod crash;
+mod docs;
 mod journey;
 mod lanes;
+mod lifecycle;
 mod limits;
 mod login;
+mod outage;
+mod overload;
+mod portal_matrix;
+mod portals;
 mod reference;
+mod replicas;
 mod schema;
+mod secrecy;
 mod secrets;
+mod session_ends;
 mod sessions;
+mod spending;
+mod supervision;
 mod support;
 mod tokens;
 mod validation;

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-const ISSUER: &str = "https://login.example.com";
+const ISSUER: &str = "https://id.acme.io";
 const JWKS: &str = "/.well-known/jwks.json";
 
 async fn jwks(app: &TestApp) -> Value {

@@ -1,15 +1,13 @@
 //! Against a real Postgres, with the columns that the directory relies on.
 
 use super::*;
-use cluster::Cluster;
+use crate::test_cluster::Cluster;
 use deadpool_postgres::{Manager, Pool};
 use doorcode_domain::{CustomerId, SessionKey};
 use std::time::Duration;
 use tokio_postgres::NoTls;
 use uuid::Uuid;
 use zeroize::Zeroizing;
-
-mod cluster;
 
 const SCHEMA: &str = "
     CREATE TABLE tenants (tenant_id uuid PRIMARY KEY, slug text UNIQUE NOT NULL, name text NOT NULL, portal_host text,

@@ -1,20 +1,30 @@
 //! Every key that is not the master key: random, versioned, kept wrapped in Postgres, made on first use.
+//!
+//! [`Vault`] reads and changes them, [`Keys`] is what was read, [`KeyAdmin`] is the command line's door.
 
+mod admin;
+mod recover;
+mod schedule;
 mod signing;
+mod vault;
+mod verify;
 mod wrap;
 
-use crate::settings::Algorithm;
-use crate::store::keys::WrappedSigningKey;
-use crate::store::{Store, StoreError};
-use doorcode_domain::MacKey;
+use crate::store::StoreError;
+use doorcode_domain::{MacKey, Micros};
 use jsonwebtoken::jwk::JwkSet;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
-use zeroize::Zeroizing;
 
+pub use admin::{KeyAdmin, KeyInfo, Rewrapped, Rotation};
+pub use recover::Recovered;
+pub use schedule::KeyState;
+pub(crate) use schedule::RELOAD;
 pub(crate) use signing::SigningKey;
 pub use signing::SigningKeyError;
+pub(crate) use vault::{KeyPolicy, Vault};
+pub use verify::AccessTokenError;
 pub(crate) use wrap::MasterKey;
 pub use wrap::WrapError;
 
@@ -31,8 +41,17 @@ pub enum KeyError {
     #[error(transparent)]
     Signing(#[from] SigningKeyError),
     /// A key of the wrong length, or none where one must be.
-    #[error("the {0} key is damaged: restore the purpose_keys table from a backup")]
+    #[error("the {0} key is damaged: restore the purpose_keys and signing_keys tables from a backup")]
     Damaged(&'static str),
+    /// Nothing to rewrap.
+    #[error("the keys in this database are wrapped with the new master key already")]
+    Rewrapped,
+    /// Somebody else does the same.
+    #[error("another rotation or rewrap was in between: look at `doorcode keys list`, then try again")]
+    Raced,
+    /// A typing error, most likely.
+    #[error("the time of the restored state lies in the future")]
+    Future,
 }
 
 impl From<StoreError> for KeyError {
@@ -54,131 +73,59 @@ const PURPOSES: [&str; 7] =
 
 /// A snapshot of all keys. Cheap to share; replaced as a whole.
 pub(crate) struct Keys {
-    /// Address → primary key of its budgets. Never rotates by itself: a new one would forget them all.
+    /// Address → primary key of its budgets. Never rotates: a new one would forget them all.
     pub(crate) address: MacKey,
     pub(crate) code_mac: MacKey,
     pub(crate) code_derivation: MacKey,
+    /// Secret → primary key of its session. Never rotates: a new one would forget them all.
     pub(crate) session_hash: MacKey,
     pub(crate) device: MacKey,
     pub(crate) client_tag: MacKey,
     /// Signs new refresh tokens.
     pub(crate) refresh_version: u16,
     refresh: BTreeMap<u16, MacKey>,
-    /// Signs access tokens now.
-    pub(crate) signer: Arc<SigningKey>,
+    /// Every published signing key, in the order in which they sign; never empty.
+    signing: Vec<Scheduled>,
     /// The published set, as sent.
     pub(crate) jwks: Arc<str>,
 }
 
-impl Keys {
-    /// The address key alone, for administration.
-    pub(crate) async fn address(store: &Store, master: &MasterKey) -> Result<MacKey, KeyError> {
-        let mut purposes = load_purposes(store, master).await?;
-        let versions = purposes.remove(ADDRESS).ok_or(KeyError::Damaged(ADDRESS))?;
-        versions.into_values().next_back().ok_or(KeyError::Damaged(ADDRESS))
-    }
+/// A signing key and when it begins to sign.
+struct Scheduled {
+    key: SigningKey,
+    active_us: Micros,
+}
 
+impl Keys {
     /// A version of the refresh key.
     pub(crate) fn refresh(&self, version: u16) -> Option<&MacKey> {
         self.refresh.get(&version)
     }
 
-    /// Reads the keys, making those that do not exist yet. Of several replicas that do so at once, one wins.
-    pub(crate) async fn load(
-        store: &Store,
-        master: &MasterKey,
-        algorithm: Algorithm,
-    ) -> Result<Self, KeyError> {
-        let purposes = load_purposes(store, master).await?;
-        let signing = load_signing(store, master, algorithm).await?;
-        let newest = |purpose: &'static str| -> Result<MacKey, KeyError> {
-            let versions = purposes.get(purpose).ok_or(KeyError::Damaged(purpose))?;
-            versions.values().next_back().cloned().ok_or(KeyError::Damaged(purpose))
-        };
-        let refresh = purposes.get(REFRESH_MAC).cloned().ok_or(KeyError::Damaged(REFRESH_MAC))?;
-        let refresh_version = *refresh.keys().next_back().ok_or(KeyError::Damaged(REFRESH_MAC))?;
-        let (signer, jwks) = signing;
-        Ok(Self {
-            address: newest(ADDRESS)?,
-            code_mac: newest(CODE_MAC)?,
-            code_derivation: newest(CODE_DERIVATION)?,
-            session_hash: newest(SESSION_HASH)?,
-            device: newest(DEVICE)?,
-            client_tag: newest(CLIENT_TAG)?,
-            refresh_version,
-            refresh,
-            signer,
-            jwks,
-        })
+    /// The key that signs a token issued at `iat_s`, in seconds of the database's clock: on every replica the same,
+    /// however long ago each of them read the keys, because a key is known long before it signs.
+    pub(crate) fn signer_at(&self, iat_s: i64) -> Option<&SigningKey> {
+        let us = iat_s.saturating_mul(1_000_000);
+        let active = self.signing.iter().rfind(|scheduled| scheduled.active_us <= us);
+        // a token of the very second in which the first key was made, or a repeated one whose signer is gone
+        active.or_else(|| self.signing.first()).map(|scheduled| &scheduled.key)
+    }
+
+    /// The keys whose tokens are read.
+    fn published(&self) -> impl Iterator<Item = &SigningKey> {
+        self.signing.iter().map(|scheduled| &scheduled.key)
     }
 }
 
-type Purposes = HashMap<&'static str, BTreeMap<u16, MacKey>>;
-
-async fn load_purposes(store: &Store, master: &MasterKey) -> Result<Purposes, KeyError> {
-    let read = read_purposes(store, master).await?;
-    let missing: Vec<_> = PURPOSES.into_iter().filter(|purpose| !read.contains_key(purpose)).collect();
-    if missing.is_empty() {
-        return Ok(read);
-    }
-    for purpose in missing {
-        let mut material = Zeroizing::new(vec![0; MacKey::BYTES]);
-        aws_lc_rs::rand::fill(&mut material).map_err(|_| SigningKeyError::Library)?;
-        store.add_purpose_key(purpose, 1, &master.wrap(&label(purpose, 1), &material)?).await?;
-    }
-    // read again: another replica may have been first
-    read_purposes(store, master).await
-}
-
-async fn read_purposes(store: &Store, master: &MasterKey) -> Result<Purposes, KeyError> {
-    let mut purposes = Purposes::new();
-    for row in store.purpose_keys().await? {
-        // a purpose of a later version is none of ours
-        let Some(purpose) = PURPOSES.into_iter().find(|name| *name == row.purpose) else { continue };
-        let version = u16::try_from(row.version).map_err(|_| KeyError::Damaged(purpose))?;
-        let material = master.unwrap(&label(purpose, row.version), &row.wrapped)?;
-        let key = MacKey::new(&material).map_err(|_| KeyError::Damaged(purpose))?;
-        purposes.entry(purpose).or_default().insert(version, key);
-    }
-    Ok(purposes)
-}
-
-async fn load_signing(
-    store: &Store,
-    master: &MasterKey,
-    algorithm: Algorithm,
-) -> Result<(Arc<SigningKey>, Arc<str>), KeyError> {
-    let mut rows = store.signing_keys().await?;
-    if !rows.iter().any(|row| signs_now(row, algorithm)) {
-        let der = tokio::task::spawn_blocking(move || SigningKey::generate(algorithm))
-            .await
-            .map_err(|_| SigningKeyError::Library)??;
-        let key = SigningKey::from_pkcs8(algorithm, &der)?;
-        let wrapped = master.wrap(&label("signing", key.kid.as_str()), &der)?;
-        store.add_first_signing_key(&key.kid, algorithm.jose_name(), &wrapped).await?;
-        rows = store.signing_keys().await?;
-    }
-    let (mut published, mut signer) = (Vec::new(), None);
-    for row in &rows {
-        let der = master.unwrap(&label("signing", row.kid.as_str()), &row.wrapped)?;
-        let key = Arc::new(SigningKey::from_pkcs8(Algorithm::from_jose_name(&row.algorithm)?, &der)?);
-        published.push(key.jwk.clone());
-        // rows are in order of activation: the newest that is active signs, on every replica the same
-        if signs_now(row, algorithm) {
-            signer = Some(key);
-        }
-    }
-    let jwks = serde_json::to_string(&JwkSet { keys: published }).map_err(|_| SigningKeyError::Library)?;
-    Ok((signer.ok_or(KeyError::Damaged("signing"))?, Arc::from(jwks)))
-}
-
-fn signs_now(row: &WrappedSigningKey, algorithm: Algorithm) -> bool {
-    row.algorithm == algorithm.jose_name()
-        && row.active_us <= row.now_us
-        && row.retired_us.is_none_or(|retired| retired > row.now_us)
+fn key_set(signing: &[Scheduled]) -> Result<Arc<str>, SigningKeyError> {
+    let set = JwkSet { keys: signing.iter().map(|scheduled| scheduled.key.jwk.clone()).collect() };
+    serde_json::to_string(&set).map(Arc::from).map_err(|_| SigningKeyError::Library)
 }
 
 /// Names a row to the cipher.
 fn label(purpose: &str, version: impl std::fmt::Display) -> String {
     format!("{purpose} {version}")
 }
+
+#[cfg(test)]
+mod tests;

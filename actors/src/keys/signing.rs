@@ -6,7 +6,9 @@ use crate::settings::Algorithm;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
-use aws_lc_rs::signature::{self, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+use aws_lc_rs::signature::{
+    self, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, ParsedPublicKey,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorcode_domain::AccessClaims;
@@ -53,12 +55,27 @@ enum Pair {
     Rs256(RsaKeyPair),
 }
 
+impl Pair {
+    /// The half that checks, bound to the one algorithm this key is for (D4).
+    fn public(&self) -> Option<ParsedPublicKey> {
+        match self {
+            Pair::Es256(pair) => ParsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, pair.public_key()),
+            Pair::EdDsa(pair) => ParsedPublicKey::new(&signature::ED25519, pair.public_key()),
+            Pair::Rs256(pair) => {
+                ParsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, pair.public_key())
+            }
+        }
+        .ok()
+    }
+}
+
 /// A key pair, its published half, and the token header that names it.
 pub(crate) struct SigningKey {
     pub(crate) kid: String,
     pub(crate) jwk: Jwk,
     pair: Pair,
-    /// `{"typ":"at+jwt","alg":…,"kid":…}`, encoded.
+    pub(super) public: ParsedPublicKey,
+    /// `{"alg":…,"kid":…,"typ":"at+jwt"}`, encoded.
     header: String,
 }
 
@@ -118,8 +135,20 @@ impl SigningKey {
         public["alg"] = json!(algorithm.jose_name());
         public["use"] = json!("sig");
         let jwk = serde_json::from_value(public).map_err(|_| material())?;
-        let header = json!({"typ": "at+jwt", "alg": algorithm.jose_name(), "kid": kid});
-        Ok(Self { header: b64(header.to_string().as_bytes()), kid, jwk, pair })
+        // Spelled out, members in this order, for ever: replicas of two versions compare headers as text.
+        let header = format!(r#"{{"alg":"{}","kid":"{kid}","typ":"at+jwt"}}"#, algorithm.jose_name());
+        let public = pair.public().ok_or_else(material)?;
+        Ok(Self { header: b64(header.as_bytes()), kid, jwk, pair, public })
+    }
+
+    /// The first part of every token that this key signs.
+    pub(super) fn header(&self) -> &str {
+        &self.header
+    }
+
+    /// Whether this key made that signature, by this key's one algorithm.
+    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.public.verify_sig(message, signature).is_ok()
     }
 
     /// Signs claims into a compact JWS (RFC 7515 section 7.1).
@@ -135,7 +164,7 @@ impl SigningKey {
         Ok(token)
     }
 
-    fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
+    pub(super) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
         let library = |_| SigningKeyError::Library;
         match &self.pair {
             Pair::Es256(pair) => {

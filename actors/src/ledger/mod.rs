@@ -5,6 +5,7 @@
 
 mod login;
 mod logout;
+mod logout_all;
 mod queue;
 mod refresh;
 mod verify;
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 
 pub(crate) use login::LoginBatch;
 pub(crate) use logout::LogoutBatch;
+pub(crate) use logout_all::LogoutAllBatch;
 pub(crate) use refresh::RefreshBatch;
 pub(crate) use verify::VerifyBatch;
 
@@ -30,8 +32,11 @@ pub(crate) use verify::VerifyBatch;
 /// Five guesses a code, twice over two lanes, never need more.
 pub(crate) const KEY_QUEUE: usize = 8;
 
+/// What a statement came to, by key.
+pub(crate) type Answers<B> = Vec<(<B as Batch>::Key, <B as Batch>::Answer)>;
+
 /// One kind of write.
-pub(crate) trait Batch: Send + Sync + 'static {
+pub(crate) trait Batch: Sized + Send + Sync + 'static {
     type Row: Clone + Send + Sync + 'static;
     type Key: Clone + Eq + Hash + Send + Sync + 'static;
     type Answer: Clone + Send + 'static;
@@ -41,13 +46,10 @@ pub(crate) trait Batch: Send + Sync + 'static {
     /// Whether one write serves both.
     fn same(waiting: &Self::Row, new: &Self::Row) -> bool;
     /// Writes rows of distinct keys in one statement. A key without an answer is refused as unavailable.
-    fn write(
-        &self,
-        rows: Vec<Self::Row>,
-    ) -> impl Future<Output = Result<Vec<(Self::Key, Self::Answer)>, StoreError>> + Send;
+    fn write(&self, rows: Vec<Self::Row>) -> impl Future<Output = Result<Answers<Self>, StoreError>> + Send;
     /// After an answer was lost: what can be found out. `None` for a row of which nothing is known; then the caller is
     /// told that the outcome is unknown.
-    fn look_up(&self, _rows: Vec<Self::Row>) -> impl Future<Output = Vec<(Self::Key, Self::Answer)>> + Send {
+    fn look_up(&self, _rows: Vec<Self::Row>) -> impl Future<Output = Answers<Self>> + Send {
         async { Vec::new() }
     }
 }
@@ -201,7 +203,7 @@ async fn commit<B: Batch>(batch: &B, counts: &FlushCounts, entries: Vec<Entry<B>
     }
 }
 
-fn answer<B: Batch>(entries: Vec<Entry<B>>, answers: Vec<(B::Key, B::Answer)>) {
+fn answer<B: Batch>(entries: Vec<Entry<B>>, answers: Answers<B>) {
     let answers: HashMap<B::Key, B::Answer> = answers.into_iter().collect();
     for entry in entries {
         let outcome = answers.get(&B::key(&entry.row)).cloned().ok_or(Refusal::Unavailable);

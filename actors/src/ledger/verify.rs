@@ -12,6 +12,8 @@ pub(crate) struct VerifyBatch {
     pub(crate) clock: Clock,
     pub(crate) idle: Duration,
     pub(crate) absolute: Duration,
+    /// Sessions that one customer may have.
+    pub(crate) sessions: i64,
 }
 
 impl Batch for VerifyBatch {
@@ -32,7 +34,8 @@ impl Batch for VerifyBatch {
     }
 
     async fn write(&self, rows: Vec<VerifyRow>) -> Result<Vec<(Address, Verdict)>, StoreError> {
-        self.store.verify(self.clock.sql_now(), &rows, micros(self.idle), micros(self.absolute)).await
+        let lives = (micros(self.idle), micros(self.absolute));
+        self.store.verify(self.clock.sql_now(), &rows, lives, self.sessions).await
     }
 
     /// A code that was accepted is never eaten: its session was named beforehand, so it is found if it was begun.

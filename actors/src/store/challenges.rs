@@ -124,8 +124,8 @@ impl Store {
         &self,
         now: Option<Micros>,
         rows: &[VerifyRow],
-        idle_us: i64,
-        absolute_us: i64,
+        (idle_us, absolute_us): (i64, i64),
+        sessions_max: i64,
     ) -> Result<Vec<(Address, Verdict)>, StoreError> {
         let tenants: Vec<Uuid> = rows.iter().map(|r| r.address.0.0).collect();
         let addresses: Vec<Uuid> = rows.iter().map(|r| r.address.1.0).collect();
@@ -152,6 +152,7 @@ impl Store {
                     &decoys,
                     &idle_us,
                     &absolute_us,
+                    &sessions_max,
                 ],
             )
             .await?;

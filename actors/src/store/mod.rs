@@ -6,6 +6,7 @@ pub(crate) mod keys;
 pub(crate) mod mails;
 mod migrate;
 mod pool;
+pub(crate) mod portals;
 pub(crate) mod sessions;
 pub(crate) mod sql;
 pub(crate) mod sweep;
@@ -13,6 +14,8 @@ pub(crate) mod tenants;
 mod tls;
 
 pub(crate) use error::StoreError;
+#[cfg(test)]
+pub(crate) use migrate::connect;
 pub use migrate::{MigrateError, check_migrated, migrate};
 pub use pool::DatabaseUrlError;
 pub(crate) use pool::Store;

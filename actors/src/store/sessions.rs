@@ -70,6 +70,16 @@ impl Store {
         Ok(self.query(sql::LOGOUT, &[&tenants, &keys]).await?.len())
     }
 
+    /// Ends all sessions of the customers whose live sessions these are.
+    pub(crate) async fn end_all(
+        &self,
+        now: Option<Micros>,
+        sessions: &[SessionId],
+    ) -> Result<usize, StoreError> {
+        let (tenants, keys) = columns(sessions);
+        Ok(self.query(sql::END_ALL_SESSIONS, &[&now, &tenants, &keys]).await?.len())
+    }
+
     /// Which of these sessions exist, with customer and time of login.
     pub(crate) async fn find_sessions(
         &self,

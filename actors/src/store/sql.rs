@@ -13,6 +13,7 @@ statements! {
     SWEEP_CHALLENGES = "challenges/sweep.sql";
     REFRESH = "sessions/refresh.sql";
     LOGOUT = "sessions/logout.sql";
+    END_ALL_SESSIONS = "sessions/end_all.sql";
     FIND_SESSIONS = "sessions/find.sql";
     SWEEP_SESSIONS = "sessions/sweep.sql";
     RESOLVE_MAIL = "mail_due/resolve.sql";
@@ -23,10 +24,24 @@ statements! {
     LEASE_LIMIT = "tenant_limits/lease.sql";
     SWEEP_LIMITS = "tenant_limits/sweep.sql";
     RESOLVE_TENANT = "tenants/resolve.sql";
+    FINGERPRINT_PORTALS = "portals/fingerprint.sql";
+    LIST_PORTALS = "portals/list.sql";
     LIST_PURPOSE_KEYS = "purpose_keys/list.sql";
-    ADD_PURPOSE_KEY = "purpose_keys/add.sql";
+    ADD_PURPOSE_KEYS = "purpose_keys/add.sql";
+    SUCCEED_PURPOSE_KEY = "purpose_keys/succeed.sql";
+    SWEEP_PURPOSE_KEYS = "purpose_keys/sweep.sql";
+    FORGET_PURPOSE_KEYS_BEFORE = "purpose_keys/forget_before.sql";
+    REWRAP_PURPOSE_KEYS = "purpose_keys/rewrap.sql";
     LIST_SIGNING_KEYS = "signing_keys/list.sql";
     ADD_FIRST_SIGNING_KEY = "signing_keys/add_first.sql";
+    SUCCEED_SIGNING_KEY = "signing_keys/succeed.sql";
+    SWEEP_SIGNING_KEYS = "signing_keys/sweep.sql";
+    REWRAP_SIGNING_KEYS = "signing_keys/rewrap.sql";
+    LOCK_KEYS = "signing_keys/lock.sql";
+    LOCK_FOR_RECOVERY = "recovery/lock.sql";
+    RECOVER_CODES = "recovery/codes.sql";
+    RECOVER_MAILS = "recovery/mails.sql";
+    RECOVER_SESSIONS = "recovery/sessions.sql";
 }
 
 /// The migrations, in order.

@@ -4,7 +4,7 @@
 -- $1 now in µs, or NULL for the database's clock. $2 to $10 one array per column, rows unique by (tenant, address):
 -- digit_mac and base32_mac are NULL where the typed code cannot be read that way; session_key is chosen beforehand;
 -- ended_key is the session to end if this one begins (NULL: none); decoy is a slot.
--- $11 idle and $12 absolute life of a session in µs.
+-- $11 idle and $12 absolute life of a session in µs; $13 sessions that a customer may have.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 ),
@@ -77,9 +77,27 @@ begun AS (
     FROM judged WHERE customer_id IS NOT NULL
     ORDER BY tenant_id, session_key
 ),
+surplus AS MATERIALIZED (
+    SELECT tenant_id, ended_key AS session_key FROM judged WHERE customer_id IS NOT NULL
+    UNION
+    -- the new session takes a place: of the others, the oldest go
+    SELECT j.tenant_id, o.session_key FROM judged j, LATERAL (
+        SELECT s.session_key FROM sessions s
+        WHERE s.tenant_id = j.tenant_id AND s.customer_id = j.customer_id
+          AND s.session_key IS DISTINCT FROM j.ended_key AND least(s.idle_until_us, s.expires_us) > j.now_us
+        ORDER BY s.created_us DESC, s.session_key
+        OFFSET $13::bigint - 1
+    ) o
+),
+doomed AS MATERIALIZED (
+    SELECT s.tenant_id, s.session_key FROM sessions s JOIN surplus USING (tenant_id, session_key)
+    -- one lock order for all replicas
+    ORDER BY s.tenant_id, s.session_key
+    FOR UPDATE OF s
+),
 ended AS (
-    DELETE FROM sessions s USING judged j
-    WHERE j.customer_id IS NOT NULL AND s.tenant_id = j.tenant_id AND s.session_key = j.ended_key
+    DELETE FROM sessions s USING doomed d
+    WHERE s.tenant_id = d.tenant_id AND s.session_key = d.session_key
 ),
 decoy AS (
     SELECT slot FROM decoys

@@ -107,6 +107,14 @@ impl Door for Script {
         self.answer(format!("logout {token}"), Ok(()))
     }
 
+    fn logout_all<'a>(&'a self, _: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>> {
+        self.answer(format!("logout_all {token}"), Ok(()))
+    }
+
+    fn read_access_token(&self, _: &str) -> Option<doorcode_domain::AccessClaims> {
+        None
+    }
+
     fn jwks(&self) -> Arc<str> {
         Arc::from("{\"keys\":[]}")
     }

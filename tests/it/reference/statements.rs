@@ -90,6 +90,7 @@ impl Statements {
                     &vec![7i32],
                     &(7 * DAY),
                     &(30 * DAY),
+                    &20i64,
                 ],
             )
             .await;

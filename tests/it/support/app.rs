@@ -28,6 +28,7 @@ pub struct Builder {
 impl Builder {
     fn new() -> Self {
         let defaults = [
+            ("public_url", "https://id.acme.io"),
             ("http.listen", "127.0.0.1:0"),
             ("ops.listen", "127.0.0.1:0"),
             // Tests say in X-Forwarded-For where a visitor comes from.
@@ -411,6 +412,14 @@ impl Visitor<'_> {
     pub fn request(&self, verb: &str, body: &Value) -> Request {
         let lines = self.headers.iter();
         lines.fold(Request::call(verb, body), |request, (name, value)| request.header(name, value))
+    }
+
+    /// A `GET` of the API.
+    pub async fn get(&self, verb: &str) -> Answer {
+        let request = Request::get(&format!("/v1/customer-auth/{verb}"));
+        let lines = self.headers.iter();
+        let request = lines.fold(request, |request, (name, value)| request.header(name, value));
+        self.app.send(&request).await
     }
 
     pub fn login_request(&self, email: &str) -> Request {

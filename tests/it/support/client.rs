@@ -21,6 +21,10 @@ impl Request {
         Self { method: "GET", path: path.to_owned(), headers: Vec::new(), body: None }
     }
 
+    pub fn options(path: &str) -> Self {
+        Self { method: "OPTIONS", ..Self::get(path) }
+    }
+
     /// JSON to one of the five: `login`, `verify`, `token`, `refresh`, `logout`.
     pub fn call(verb: &str, body: &Value) -> Self {
         Self::post(&format!("/v1/customer-auth/{verb}"), body)

@@ -4,6 +4,9 @@
 pub mod app;
 pub mod client;
 pub mod postgres;
+pub mod process;
+pub mod smtp_sink;
+pub mod wire;
 
 pub use app::{TestApp, Tokens, Visitor, another_code};
 

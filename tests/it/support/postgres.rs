@@ -3,7 +3,7 @@
 
 use super::PATIENCE;
 use doorcode::private_pg::{Options, PrivatePostgres};
-use doorcode_actors::directory::{NewTenant, StepUp};
+use doorcode_actors::directory::{ImportRow, NewTenant, StepUp};
 use doorcode_actors::{DatabaseSettings, Directory, migrate};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -79,11 +79,21 @@ async fn start() -> (PrivatePostgres, bool) {
         options
     };
     let many = "max_connections=400";
+    // `serve` refuses a server that forgets; in memory it costs nothing to remember.
+    let durable = ["fsync=on", "synchronous_commit=on"];
     // Not every distribution installs contrib along.
     let preload = "shared_preload_libraries=pg_stat_statements";
-    match PrivatePostgres::start(options(&[many, preload, "pg_stat_statements.track=all"])).await {
+    match PrivatePostgres::start(options(&[
+        many,
+        durable[0],
+        durable[1],
+        preload,
+        "pg_stat_statements.track=all",
+    ]))
+    .await
+    {
         Ok(postgres) => (postgres, true),
-        Err(_) => (PrivatePostgres::start(options(&[many])).await.unwrap(), false),
+        Err(_) => (PrivatePostgres::start(options(&[many, durable[0], durable[1]])).await.unwrap(), false),
     }
 }
 
@@ -156,6 +166,17 @@ impl Database {
 
     pub fn settings(&self) -> DatabaseSettings {
         settings(&self.url)
+    }
+
+    /// Makes customers `user0@example.com` … of acme.
+    pub async fn import(&self, count: usize) {
+        let directory = Directory::open(&self.settings(), &MASTER_KEY).await.unwrap();
+        let rows = (0..count).map(|n| {
+            let email = format!("user{n}@example.com");
+            Ok(ImportRow { line: n as u64 + 1, email, customer_id: None })
+        });
+        let report = directory.import_customers(ACME, rows).await.unwrap();
+        assert_eq!(report.added, count as u64);
     }
 
     /// One number.

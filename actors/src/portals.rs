@@ -1,0 +1,137 @@
+//! Portals: which slug and which web origin belong to which tenant, in memory, because every browser call asks.
+//!
+//! Every [`LOOK`] Postgres sums all of them up in one number; only when that number is another are they read anew, whole.
+//! A change by the command line or another replica is seen within [`LOOK`] and the time of two statements. While
+//! Postgres is away, the last ones stay. Memory: a slug, an id and the origins of each open tenant.
+
+use crate::runtime::{Failure, Me, Role, Ticket};
+use crate::store::portals::Portal;
+use crate::store::{Store, StoreError};
+use arc_swap::ArcSwap;
+use doorcode_domain::{TenantId, TenantSlug};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// How often to look whether something changed.
+const LOOK: Duration = Duration::from_secs(2);
+/// A look that takes longer is given up, so that looks never pile up.
+const LOOK_MAX: Duration = Duration::from_secs(30);
+
+/// The portals of all open tenants, as of one moment.
+#[derive(Debug, Default)]
+pub struct PortalMap {
+    slugs: HashMap<Box<str>, TenantId>,
+    origins: HashMap<Box<str>, TenantId>,
+    fingerprint: String,
+}
+
+impl PortalMap {
+    /// The tenant of a slug.
+    pub fn of_slug(&self, slug: &TenantSlug) -> Option<TenantId> {
+        self.slugs.get(slug.as_str()).copied()
+    }
+
+    /// The tenant that owns an origin, in the spelling in which browsers send it.
+    pub fn of_origin(&self, origin: &str) -> Option<TenantId> {
+        self.origins.get(origin).copied()
+    }
+
+    /// The sum is taken first: a change in between is found by the next look.
+    pub(crate) async fn load(store: &Store) -> Result<Self, StoreError> {
+        let fingerprint = store.portals_fingerprint().await?;
+        Ok(Self::new(fingerprint, store.portals().await?))
+    }
+
+    fn new(fingerprint: String, portals: Vec<Portal>) -> Self {
+        let mut map = Self { fingerprint, ..Self::default() };
+        for (tenant, slug, origins) in portals {
+            map.slugs.insert(slug.into_boxed_str(), tenant);
+            map.origins.extend(origins.into_iter().map(|origin| (origin.into_boxed_str(), tenant)));
+        }
+        map
+    }
+}
+
+pub(crate) enum PortalsMessage {
+    Look,
+}
+
+/// The role that keeps the map fresh.
+pub(crate) struct Portals {
+    pub(crate) store: Store,
+    pub(crate) map: Arc<ArcSwap<PortalMap>>,
+}
+
+impl Portals {
+    async fn look(store: &Store, map: &ArcSwap<PortalMap>) -> Result<(), StoreError> {
+        if store.portals_fingerprint().await? != map.load().fingerprint {
+            map.store(Arc::new(PortalMap::load(store).await?));
+        }
+        Ok(())
+    }
+}
+
+impl Role for Portals {
+    type Message = PortalsMessage;
+    type State = JoinSet<()>;
+
+    async fn start(&self, me: &Me<Self::Message>) -> Result<Self::State, Failure> {
+        me.note_after(LOOK, PortalsMessage::Look);
+        Ok(JoinSet::new())
+    }
+
+    /// One look at a time; the next is due [`LOOK`] after the last has ended.
+    async fn handle(
+        &self,
+        me: &Me<Self::Message>,
+        PortalsMessage::Look: Self::Message,
+        _: Option<Ticket>,
+        tasks: &mut Self::State,
+    ) -> Result<(), Failure> {
+        while tasks.try_join_next().is_some() {}
+        let (me, store, map) = (me.clone(), self.store.clone(), self.map.clone());
+        tasks.spawn(async move {
+            let again = Again(me);
+            match tokio::time::timeout(LOOK_MAX, Self::look(&store, &map)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "portals cannot be read; the last ones stay in use"),
+                Err(_) => tracing::warn!("portals cannot be read in time; the last ones stay in use"),
+            }
+            drop(again);
+        });
+        Ok(())
+    }
+}
+
+/// Asks for the next look, also when this one panicked.
+struct Again(Me<PortalsMessage>);
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        self.0.note_after(LOOK, PortalsMessage::Look);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    /// F12: origins are compared whole; a closed tenant, which the statement leaves out, has none.
+    #[test]
+    fn f12_a_portal_is_found_by_its_exact_names_only() {
+        let acme = TenantId(Uuid::from_u128(1));
+        let portals = vec![(acme, "acme".to_owned(), vec!["https://portal.acme.com".to_owned()])];
+        let map = PortalMap::new("1".to_owned(), portals);
+        assert_eq!(map.of_slug(&TenantSlug::parse("acme").unwrap()), Some(acme));
+        assert_eq!(map.of_origin("https://portal.acme.com"), Some(acme));
+        for other in
+            ["https://portal.acme.com/", "http://portal.acme.com", "https://x.portal.acme.com", "null", ""]
+        {
+            assert_eq!(map.of_origin(other), None, "{other:?}");
+        }
+        assert_eq!(map.of_slug(&TenantSlug::parse("ACME").unwrap()), None);
+    }
+}

@@ -1,0 +1,2 @@
+-- Drops the mail that was due: its codes are dead.
+DELETE FROM mail_due

@@ -1,0 +1,125 @@
+//! Promise 1: what `/login` answered by 200 survives `kill -9`, of doorcode and of PostgreSQL.
+
+use crate::support::PATIENCE;
+use crate::support::postgres::ACME;
+use crate::support::process::{Program, Scratch, Setup, Site};
+use crate::support::smtp_sink::{Act, Point};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+const LOGINS: usize = 500;
+const CALLERS: usize = 8;
+/// Of the addresses, the first so many are customers.
+const CUSTOMERS: usize = 350;
+/// Answers after which the process dies.
+const ENOUGH: usize = 200;
+
+fn address(n: usize) -> String {
+    format!("user{n}@example.com")
+}
+
+/// Asks for codes, each address once, until all have asked or the process is gone; gives back who was answered 200.
+async fn log_in(program: &Program, answered: Arc<AtomicUsize>) -> HashSet<String> {
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let (mut wire, answered) = (program.wire(), answered.clone());
+        callers.spawn(async move {
+            let mut mine = Vec::new();
+            for n in (caller..LOGINS).step_by(CALLERS) {
+                match wire.login(ACME, &address(n)).await {
+                    Ok(answer) if answer.status == 200 => mine.push(address(n)),
+                    Ok(answer) => answer.assert_unavailable(),
+                    Err(_) => break,
+                }
+                answered.fetch_add(1, SeqCst);
+            }
+            mine
+        });
+    }
+    callers.join_all().await.into_iter().flatten().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answered_login_is_lost_by_kill_9() {
+    let site = Site::with_customers(CUSTOMERS).await;
+    // A slow relay, so that much is still to be sent at the kill.
+    site.sink.at(Point::Body, Act::Delay(Duration::from_millis(50)));
+    let program = site.setup().start().await;
+    let count = Arc::new(AtomicUsize::new(0));
+    let logins = {
+        let count = count.clone();
+        let wire_to = &program;
+        async move { log_in(wire_to, count).await }
+    };
+    let killing = async {
+        while count.load(SeqCst) < ENOUGH {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        kill(program.pid(), Signal::SIGKILL).unwrap();
+    };
+    let (answered, ()) = tokio::join!(logins, killing);
+    assert!((ENOUGH..LOGINS).contains(&answered.len()), "killed in the middle: {}", answered.len());
+    let customers: HashSet<String> = (0..CUSTOMERS).map(address).collect();
+    let owed: HashSet<String> = answered.intersection(&customers).cloned().collect();
+    let sent = site.sink.count();
+    assert!(sent < owed.len() / 2, "much is still to be sent: {sent} of {}", owed.len());
+    drop(program);
+
+    site.sink.heal();
+    let program = site.setup().start().await;
+    site.database.until("SELECT count(*) = 0 FROM mail_due").await;
+    let mut by_recipient: HashMap<String, Vec<(String, String)>> = HashMap::new();
+    for mail in site.sink.received() {
+        let [to] = mail.to.as_slice() else { panic!("one recipient: {:?}", mail.to) };
+        let id = mail.header("Message-ID").unwrap();
+        by_recipient.entry(to.clone()).or_default().push((id, mail.code().unwrap()));
+    }
+    for email in &owed {
+        assert!(by_recipient.contains_key(email), "{email} was answered 200 and got no mail");
+    }
+    for (email, mails) in &by_recipient {
+        assert!(customers.contains(email), "{email} is nobody's");
+        assert!(mails.iter().all(|mail| mail == &mails[0]), "duplicates are the same mail: {mails:?}");
+    }
+    // and the codes are good
+    let email = owed.iter().next().unwrap();
+    let code = &by_recipient[email][0].1;
+    assert_eq!(program.wire().token(ACME, email, code).await.unwrap().status, 200);
+    program.stop().await;
+}
+
+/// `dev` restarts its PostgreSQL; doorcode finds its way back by itself and nothing answered is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answered_login_is_lost_by_the_death_of_postgres() {
+    let scratch = Scratch::new("postmaster");
+    let program = Setup::dev_in(scratch.path()).start().await;
+    let mut wire = program.wire();
+    assert_eq!(wire.login("demo", "ada@example.com").await.unwrap().status, 200);
+    let code = program.mailed("ada@example.com").await;
+    let pid_file = std::fs::read_to_string(scratch.path().join("data/postmaster.pid")).unwrap();
+    let postmaster = Pid::from_raw(pid_file.lines().next().unwrap().parse().unwrap());
+    kill(postmaster, Signal::SIGKILL).unwrap();
+    program.logged("PostgreSQL ended by itself").await;
+    // Until it is back every call is answered, by 503 if need be; nobody hangs.
+    let recovered = async {
+        loop {
+            let answer = wire.login("demo", "grace@example.com").await.unwrap();
+            assert!(answer.took < Duration::from_millis(2_500), "{answer:?}");
+            if answer.status == 200 {
+                break;
+            }
+            answer.assert_unavailable();
+        }
+    };
+    timeout(PATIENCE, recovered).await.expect("it comes back by itself");
+    assert_eq!(wire.token("demo", "ada@example.com", &code).await.unwrap().status, 200);
+    program.mailed("grace@example.com").await;
+    program.until_ready(200).await;
+    program.stop().await;
+}

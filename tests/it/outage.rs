@@ -1,0 +1,204 @@
+//! The database or the mail relay is away: closed, at once, and back by itself (G13, C5, H19).
+
+use crate::support::PATIENCE;
+use crate::support::postgres::{ACME, ADA, Database, MASTER_KEY};
+use crate::support::process::{Program, Scratch, Setup, Site};
+use crate::support::smtp_sink::{Act, Point, SmtpSink};
+use crate::support::wire::{Answer, Wire};
+use doorcode::app::{App, Mode};
+use doorcode::config::Config;
+use doorcode::private_pg::{Options, PrivatePostgres};
+use doorcode_domain::{Clock, ManualClock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// The deadline of a request, and a busy machine.
+const NO_HANG: Duration = Duration::from_millis(2_800);
+
+/// G13: PostgreSQL stops under load and comes back: 503 and nothing else meanwhile, no session is ended by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_database_fails_closed_and_heals() {
+    let scratch = Scratch::new("outage");
+    let postgres = PrivatePostgres::start(Options::new(scratch.path())).await.unwrap();
+    let program = Setup::dev_on(&postgres.url()).start().await;
+    let mut wire = program.wire();
+    wire.login("demo", ADA).await.unwrap();
+    let code = program.mailed(ADA).await;
+    let token = wire.token("demo", ADA, &code).await.unwrap().text("refresh_token");
+    wire.login("demo", "grace@example.com").await.unwrap();
+    let code = program.mailed("grace@example.com").await;
+
+    let over = Arc::new(AtomicBool::new(false));
+    let load = load(&program, over.clone());
+    postgres.stop().await.unwrap();
+    let answer = program.until_ready(503).await;
+    assert!(answer.json()["reasons"].as_array().unwrap().contains(&"database".into()), "{answer:?}");
+    assert_eq!(program.ops("/livez").await.status, 200);
+    for answer in [
+        wire.login("demo", ADA).await,
+        wire.token("demo", "grace@example.com", &code).await,
+        // not 401: a portal would throw its session away
+        wire.refresh(&token).await,
+        wire.logout(&token).await,
+    ] {
+        let answer = answer.unwrap();
+        answer.assert_unavailable();
+        assert!(answer.headers.get("set-cookie").is_none() && answer.took < NO_HANG, "{answer:?}");
+    }
+
+    let postgres = PrivatePostgres::start(Options::new(scratch.path())).await.unwrap();
+    program.until_ready(200).await;
+    let logged_in = wire.token("demo", "grace@example.com", &code).await.unwrap();
+    assert_eq!(logged_in.status, 200, "the code from before");
+    assert_eq!(wire.refresh(&token).await.unwrap().status, 200, "the session from before");
+    over.store(true, SeqCst);
+    for answer in load.join_all().await.into_iter().flatten() {
+        assert!(answer.took < NO_HANG, "{answer:?}");
+        match answer.status {
+            200 => {}
+            _ => answer.assert_unavailable(),
+        }
+    }
+    for kind in ["ledger.login", "ledger.verify", "postmaster", "janitor", "tenants"] {
+        assert_eq!(program.actors().await.restarts(kind), 0, "{kind}: an outage crashes nobody");
+    }
+    program.stop().await;
+    postgres.stop().await.unwrap();
+}
+
+/// Logins by a few callers until it is over.
+fn load(program: &Program, over: Arc<AtomicBool>) -> JoinSet<Vec<Answer>> {
+    let mut callers = JoinSet::new();
+    for caller in 0..4 {
+        let (mut wire, over) = (program.wire(), over.clone());
+        callers.spawn(async move {
+            let mut answers = Vec::new();
+            while !over.load(SeqCst) {
+                let email = format!("load{caller}-{}@example.com", answers.len());
+                answers.push(wire.login("demo", &email).await.unwrap());
+            }
+            answers
+        });
+    }
+    callers
+}
+
+/// C5: a slow relay and a dead one do not show in `/login`; the mail comes when it can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_or_dead_relay_does_not_slow_logins() {
+    const LOGINS: usize = 40;
+    let site = Site::with_customers(3 * LOGINS).await;
+    let program =
+        site.setup().set("DOORCODE__MAIL__DEADLINE", "6s").set("DOORCODE__MAIL__LEASE", "7s").start().await;
+    let log_in = async |from: usize| {
+        let (mut wire, mut took) = (program.wire(), Vec::new());
+        for n in from..from + LOGINS {
+            let answer = wire.login(ACME, &format!("user{n}@example.com")).await.unwrap();
+            assert_eq!((answer.status, &answer.body[..]), (200, &b"{}"[..]));
+            took.push(answer.took);
+        }
+        took.sort();
+        println!("from {from}: median {:?}, longest {:?}", took[LOGINS / 2], took[LOGINS - 1]);
+        (took[LOGINS / 2], took[LOGINS - 1])
+    };
+    log_in(0).await;
+    site.sink.at(Point::Body, Act::Delay(Duration::from_secs(5)));
+    let (median, longest) = log_in(LOGINS).await;
+    assert!(
+        median < Duration::from_millis(300) && longest < Duration::from_secs(2),
+        "{median:?} {longest:?}"
+    );
+    site.sink.at(Point::Greeting, Act::Drop);
+    site.sink.at(Point::Mail, Act::Drop);
+    let (median, longest) = log_in(2 * LOGINS).await;
+    assert!(
+        median < Duration::from_millis(300) && longest < Duration::from_secs(2),
+        "{median:?} {longest:?}"
+    );
+    program.until("tries failed", |actors| actors.mails("retried") > 0).await;
+    site.sink.heal();
+    // a retry waits for two seconds at first, a mail in the hands of a mailer for its lease
+    for n in [0, LOGINS, 2 * LOGINS, 3 * LOGINS - 1] {
+        site.code(&format!("user{n}@example.com")).await;
+    }
+    program.kill().await;
+    site.database.remove().await;
+}
+
+/// A relay that nobody has ever reached.
+#[tokio::test]
+async fn logins_do_not_need_a_relay() {
+    let database = Database::new().await;
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let program = Setup::serve(&database.url, closed).start().await;
+    let answer = program.wire().login(ACME, ADA).await.unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"{}"[..]));
+    program.until("a try", |actors| actors.mails("retried") > 0).await;
+    program.until_ready(200).await;
+    program.stop().await;
+    assert_eq!(database.count("SELECT count(*) FROM mail_due").await, 1);
+    database.remove().await;
+}
+
+/// A recipient that the relay refuses for good is not tried again, and takes nobody else's mail along.
+#[tokio::test]
+async fn a_refused_recipient_is_dropped() {
+    let site = Site::with_customers(2).await;
+    site.sink.refuse("user0@example.com", "550 5.1.1 no such user");
+    let program = site.setup().start().await;
+    for n in 0..2 {
+        let answer = program.wire().login(ACME, &format!("user{n}@example.com")).await.unwrap();
+        assert_eq!((answer.status, &answer.body[..]), (200, &b"{}"[..]));
+    }
+    site.code("user1@example.com").await;
+    let actors = program.until("refused", |actors| actors.mails("refused") == 1).await;
+    assert_eq!(actors.mails("retried"), 0);
+    site.database.until("SELECT count(*) = 0 FROM mail_due").await;
+    site.sink.heal();
+    program.stop().await;
+    assert_eq!(site.sink.count(), 1);
+    site.database.remove().await;
+}
+
+/// H19: what its code has outlived is not sent any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_mail_is_not_sent() {
+    let (database, sink) = (Database::new().await, SmtpSink::start().await);
+    sink.at(Point::Mail, Act::Reply("451 4.3.0 later"));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let clock = ManualClock::at(i64::try_from(now).unwrap() * 1_000_000);
+    let settings = [
+        ("DOORCODE__HTTP__LISTEN", "127.0.0.1:0"),
+        ("DOORCODE__OPS__LISTEN", "127.0.0.1:0"),
+        ("DOORCODE__MAIL__FROM", "login@doorcode.internal"),
+        ("DOORCODE__MAIL__SMTP__HOST", "127.0.0.1"),
+        ("DOORCODE__MAIL__SMTP__PORT", &sink.port().to_string()),
+        ("DOORCODE__MAIL__SMTP__TLS", "none"),
+    ];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::load(None, settings.into_iter()).unwrap().config;
+    let mode = Mode { clock: Clock::Manual(clock.clone()), allow_unsafe: true, ..Mode::production() };
+    let app = App::start(&config, &database.url, &MASTER_KEY, mode).await.unwrap();
+    let mut wire = Wire::to(app.public_addr().unwrap());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(app.run(async { drop(stopped.await) }));
+
+    assert_eq!(wire.login(ACME, ADA).await.unwrap().status, 200);
+    database.until("SELECT attempts > 0 FROM mail_due").await;
+    // the code lives for ten minutes
+    clock.advance_s(11 * 60);
+    sink.heal();
+    database.until("SELECT count(*) = 0 FROM mail_due").await;
+    // one that lives is sent
+    assert_eq!(wire.login(ACME, "grace@example.com").await.unwrap().status, 200);
+    timeout(PATIENCE, sink.wait_for(1)).await.unwrap();
+    let _ = stop.send(());
+    running.await.unwrap();
+    let recipients: Vec<_> = sink.received().into_iter().flat_map(|mail| mail.to).collect();
+    assert_eq!(recipients, ["grace@example.com"]);
+    database.remove().await;
+}

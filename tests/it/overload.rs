@@ -1,0 +1,125 @@
+//! Promise 7: more than fits is refused at once, and costs no memory. I4: names that nobody has cost no actor.
+
+use crate::support::postgres::{ACME, ADA};
+use crate::support::process::{Setup, Site};
+use crate::support::smtp_sink::SmtpSink;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+const MIB: u64 = 1 << 20;
+const PERMITS: usize = 4;
+/// What is refused while as many as fit are under way.
+const TOO_MANY: usize = 400;
+/// Slugs that name no tenant: far more than there are issuers for them. The standard's 100,000 would take a debug build
+/// a minute and show the same.
+const SLUGS: usize = 2_560;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_is_refused_at_once() {
+    let site = Site::with_customers(0).await;
+    let program = site.setup().set("DOORCODE__ADMISSION__ISSUER_PERMITS", &PERMITS.to_string()).start().await;
+    let log_in = |n: usize| {
+        let mut wire = program.wire();
+        async move { wire.login(ACME, &format!("u{n}@example.com")).await.unwrap() }
+    };
+    for n in 0..PERMITS {
+        assert_eq!(log_in(n).await.status, 200);
+    }
+    let memory = program.memory();
+    // Nobody can write to these rows while this transaction is open: as many as fit are under way.
+    let gate = site.database.client();
+    gate.batch_execute("BEGIN; SELECT FROM challenges FOR UPDATE").await.unwrap();
+    let mut admitted = JoinSet::new();
+    for n in 0..PERMITS {
+        admitted.spawn(log_in(n));
+    }
+    program
+        .until("all permits are taken", |now| now.number("issuer", "permits_in_use") == PERMITS as u64)
+        .await;
+
+    let mut refused = JoinSet::new();
+    for lane in 0..8 {
+        let mut wire = program.wire();
+        refused.spawn(async move {
+            let mut answers = Vec::new();
+            for n in 0..TOO_MANY / 8 {
+                answers.push(wire.login(ACME, &format!("v{lane}-{n}@example.com")).await.unwrap());
+            }
+            answers
+        });
+    }
+    let refused: Vec<_> = refused.join_all().await.into_iter().flatten().collect();
+    let now = program.actors().await;
+    assert!(now.number("issuer", "permits_in_use") <= PERMITS as u64);
+    gate.batch_execute("COMMIT").await.unwrap();
+    let mut took: Vec<_> = refused.iter().map(|answer| answer.took).collect();
+    took.sort();
+    println!("refused within {:?} (median), {:?} (longest)", took[TOO_MANY / 2], took[TOO_MANY - 1]);
+    refused.iter().for_each(|answer| answer.assert_unavailable());
+    assert!(took[TOO_MANY / 2] < Duration::from_millis(200), "not at once: {:?}", took[TOO_MANY / 2]);
+    assert_eq!(now.number("issuer", "shed"), TOO_MANY as u64);
+    let grown = program.memory().saturating_sub(memory);
+    assert!(grown < 16 * MIB, "{grown} bytes more");
+
+    for answer in admitted.join_all().await {
+        assert_eq!(answer.status, 200, "admitted is served");
+    }
+    program.until("all is given back", |now| now.number("issuer", "permits_in_use") == 0).await;
+    assert_eq!(log_in(0).await.status, 200);
+    program.stop().await;
+    site.database.remove().await;
+}
+
+/// I4: names that nobody has are served by a few issuers, whatever their number.
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_slugs_make_no_actors() {
+    let site = Site::with_customers(0).await;
+    let program = site.setup().start().await;
+    assert_eq!(program.wire().login(ACME, ADA).await.unwrap().status, 200);
+    let began = Instant::now();
+    let mut memory = 0;
+    for part in 0..4 {
+        let mut lanes = JoinSet::new();
+        for lane in 0..32 {
+            let mut wire = program.wire();
+            lanes.spawn(async move {
+                for n in 0..SLUGS / 4 / 32 {
+                    // half of them could be slugs, the others not
+                    let slug = match n % 2 {
+                        0 => format!("nobody-{part}-{lane}-{n}"),
+                        _ => format!("No Body\u{0} {part} {lane} {n} \u{1f600}"),
+                    };
+                    let answer = wire.login(&slug, "x@example.com").await.unwrap();
+                    assert_eq!((answer.status, &answer.body[..]), (200, &b"{}"[..]));
+                }
+            });
+        }
+        lanes.join_all().await;
+        if part == 0 {
+            memory = program.memory();
+        }
+    }
+    println!("{SLUGS} slugs in {:?}", began.elapsed());
+    let alive = program.actors().await.number("issuer", "alive");
+    assert!(alive <= 17, "{alive} issuers for one tenant and nobody");
+    let grown = program.memory().saturating_sub(memory);
+    assert!(grown < 32 * MIB, "{grown} bytes more");
+    program.stop().await;
+    assert_eq!(site.sink.count(), 1, "mail went to nobody but Ada");
+    site.database.remove().await;
+}
+
+/// More tenants than may have an issuer: all are served.
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_beyond_the_cap_share_issuers() {
+    let (database, sink) = (crate::support::postgres::Database::new().await, SmtpSink::start().await);
+    let program =
+        Setup::serve(&database.url, sink.port()).set("DOORCODE__ADMISSION__MAX_ISSUERS", "1").start().await;
+    for slug in [ACME, crate::support::postgres::GLOBEX] {
+        assert_eq!(program.wire().login(slug, ADA).await.unwrap().status, 200);
+    }
+    tokio::time::timeout(crate::support::PATIENCE, sink.wait_for(2)).await.unwrap();
+    assert_eq!(program.actors().await.number("issuer", "alive"), 2, "one of its own, one shared");
+    program.stop().await;
+    database.remove().await;
+}
