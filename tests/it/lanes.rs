@@ -164,7 +164,9 @@ async fn a_device_cookie_is_worth_one_lane() {
     let code = burn(&app, &app.from(&far(1)), ADA).await;
     let (name, value) = ada.split_once('=').unwrap();
     let renamed = format!("{name}={}", foreign.split_once('=').unwrap().1);
-    let forged = format!("{name}={}", value.chars().rev().collect::<String>());
+    // all of it but a bit of its MAC
+    let (start, end) = value.split_at(value.len() - 8);
+    let forged = format!("{name}={start}{}{}", if end.starts_with('A') { 'B' } else { 'A' }, &end[1..]);
     for (number, cookie) in (2..).zip([&grace, &foreign, &renamed, &forged]) {
         let answer = app.from(&far(number)).with_cookies(cookie).types_code(ADA, &code).await;
         assert_eq!(answer.status, 401, "{cookie}");

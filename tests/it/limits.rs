@@ -174,9 +174,12 @@ async fn b2_every_axis_has_its_limit() {
         app.pass_s(61);
     }
     assert_eq!(app.mails_to(ADA).await, 5);
-    // one network, an address each
-    let many = (0..60)
-        .map(|number| app.from("192.0.2.1").at(NOWHERE).login_request(&format!("a{number}@example.com")));
+    // one network, an address and a slug each
+    let many = (0..60).map(|number| {
+        let body =
+            json!({ "email": format!("a{number}@example.com"), "tenant_slug": format!("slug-{number}") });
+        app.from("192.0.2.1").request("login", &body)
+    });
     assert_eq!(served(&app, many).await, 30);
     // one tenant, both rotated
     let many = (0..60).map(|number| {

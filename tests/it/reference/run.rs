@@ -31,9 +31,14 @@ pub enum Step {
     Guess(i64, Age, Key, u8),
     /// Ask and fail, over and over.
     Siege(i64, Age, StepUp, u8),
+    /// Log in, and come back after a time without a cookie.
+    Return(i64, StepUp, i64),
+    /// Log in from this many networks, one after the other, then fail from the first few.
+    Tour(i64),
     Wait(i64),
     Sweep,
-    ForgetDevices,
+    /// End all devices; perhaps, much later, sweep; come back with a device from before.
+    ForgetDevices(bool),
 }
 
 pub fn prefix() -> impl Strategy<Value = i64> {
@@ -69,13 +74,16 @@ pub fn step() -> impl Strategy<Value = Step> {
     let key = prop_oneof![
         3 => Just(Key::Wrong), 2 => Just(Key::Right), 1 => Just(Key::OtherFace), 1 => Just(Key::Previous)
     ];
+    let away = select(vec![DAY, 89 * DAY, 90 * DAY - 5 * SECOND - 1, 90 * DAY - 5 * SECOND, 91 * DAY]);
     prop_oneof![
         6 => (prefix(), age(), step_up()).prop_map(|(p, a, s)| Step::Login(p, a, s)),
         6 => (prefix(), age(), key, 1..6u8).prop_map(|(p, a, k, n)| Step::Guess(p, a, k, n)),
         2 => (prefix(), age(), step_up(), 1..6u8).prop_map(|(p, a, s, n)| Step::Siege(p, a, s, n)),
+        1 => (prefix(), step_up(), away).prop_map(|(p, s, us)| Step::Return(p, s, us)),
+        1 => (7..11i64).prop_map(Step::Tour),
         6 => wait().prop_map(Step::Wait),
         1 => Just(Step::Sweep),
-        1 => Just(Step::ForgetDevices),
+        1 => any::<bool>().prop_map(Step::ForgetDevices),
     ]
 }
 
@@ -138,6 +146,28 @@ impl<'a> Run<'a> {
                 }
                 Ok(())
             }
+            Step::Return(prefix, step_up, us) => {
+                self.login(self.caller(prefix, None), step_up).await?;
+                self.guess(self.caller(prefix, None), Key::Right).await?;
+                self.now += us;
+                self.statements.sweep(self.now).await;
+                self.login(self.caller(prefix, None), step_up).await?;
+                self.guess(self.caller(prefix, None), Key::Wrong).await
+            }
+            Step::Tour(networks) => {
+                let step_up = StepUp { may: true, tripped: false };
+                for prefix in 0..networks {
+                    self.now += MAILS.period;
+                    self.login(self.caller(prefix, None), step_up).await?;
+                    self.guess(self.caller(prefix, None), Key::Right).await?;
+                }
+                self.now += MAILS.period;
+                self.login(self.caller(networks, None), step_up).await?;
+                for prefix in 0..3 {
+                    self.guess(self.caller(prefix, None), Key::Wrong).await?;
+                }
+                Ok(())
+            }
             Step::Wait(us) => {
                 self.now += us;
                 Ok(())
@@ -147,12 +177,18 @@ impl<'a> Run<'a> {
                 self.statements.sweep(self.now).await;
                 Ok(())
             }
-            Step::ForgetDevices => {
+            Step::ForgetDevices(later) => {
                 self.statements.forget_devices(self.now, self.address).await;
                 if self.is_customer {
                     self.model.forget_devices(self.now);
                 }
-                Ok(())
+                let device = Caller { prefix: 0, device: Some(self.now - SECOND) };
+                if later {
+                    self.now += 100 * DAY;
+                    self.statements.sweep(self.now).await;
+                }
+                self.login(device, StepUp { may: true, tripped: false }).await?;
+                self.guess(device, Key::Wrong).await
             }
         }
     }
