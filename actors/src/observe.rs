@@ -9,6 +9,7 @@ use crate::store::Store;
 use crate::tenants::TenantDirectory;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -141,8 +142,17 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
 }
 
-/// Asks one actor whether it reads its mailbox, until the given moment.
-pub(crate) type Probe = Box<dyn Fn(Instant) -> BoxFuture<'static, bool> + Send + Sync>;
+/// Somebody who can be asked whether they answer.
+pub(crate) struct Probe {
+    pub(crate) kind: &'static str,
+    /// Asks until the given moment.
+    pub(crate) ask: Ask,
+    /// Ends an actor that hangs. `None`: what is asked is no actor of ours.
+    pub(crate) kill: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+/// See [`Probe`].
+pub(crate) type Ask = Box<dyn Fn(Instant) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// Everything there is to see. Shared by the service and the observer.
 pub(crate) struct Sights {
@@ -153,7 +163,7 @@ pub(crate) struct Sights {
     pub(crate) swept: Arc<SweepCounts>,
     pub(crate) store: Store,
     pub(crate) tenants: TenantDirectory,
-    pub(crate) probes: Vec<(&'static str, Probe)>,
+    pub(crate) probes: Vec<Probe>,
     pub(crate) silent: Mutex<Vec<String>>,
 }
 
@@ -197,20 +207,36 @@ impl Sights {
 
     /// Asks every actor at once; returns the kinds that did not answer in time.
     pub(crate) async fn ask_all(&self, patience: Duration) -> Vec<String> {
+        let silent = self.silent(patience).await;
+        silent.into_iter().filter_map(|at| Some(self.probes.get(at)?.kind.to_owned())).collect()
+    }
+
+    /// The same, as places in `probes`.
+    async fn silent(&self, patience: Duration) -> Vec<usize> {
         let until = Instant::now() + patience;
-        let asked = self.probes.iter().map(|(kind, probe)| async move { (*kind, probe(until).await) });
+        let asked = self.probes.iter().map(|probe| (probe.ask)(until));
         let answers = futures_util::future::join_all(asked).await;
-        answers.into_iter().filter(|(_, answered)| !answered).map(|(kind, _)| kind.to_owned()).collect()
+        answers.into_iter().enumerate().filter(|(_, answered)| !answered).map(|(at, _)| at).collect()
     }
 }
 
-/// How often to ask, and how long to wait for an answer. A handler takes microseconds: half a second is a wedge.
+/// How often to ask, and how long to wait for an answer: a handler takes microseconds.
 const ASK: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(2);
+/// An actor that is silent so often in a row hangs, and is ended so that its supervisor starts it anew.
+const WEDGED: u32 = 3;
 
 pub(crate) enum ObserverMessage {
     Ask,
-    Asked,
+    /// Who was silent, as places in the list of probes.
+    Asked(Vec<usize>),
+}
+
+/// How often in a row each probe was silent.
+#[derive(Default)]
+pub(crate) struct ObserverState {
+    silences: HashMap<usize, u32>,
+    tasks: JoinSet<()>,
 }
 
 /// Finds actors that are alive and do nothing: no supervisor hears of those.
@@ -220,11 +246,11 @@ pub(crate) struct Observer {
 
 impl Role for Observer {
     type Message = ObserverMessage;
-    type State = JoinSet<()>;
+    type State = ObserverState;
 
     async fn start(&self, me: &Me<Self::Message>) -> Result<Self::State, Failure> {
         me.note_after(ASK, ObserverMessage::Ask);
-        Ok(JoinSet::new())
+        Ok(ObserverState::default())
     }
 
     async fn handle(
@@ -232,25 +258,42 @@ impl Role for Observer {
         me: &Me<Self::Message>,
         message: Self::Message,
         _: Option<Ticket>,
-        tasks: &mut Self::State,
+        state: &mut Self::State,
     ) -> Result<(), Failure> {
         match message {
             ObserverMessage::Ask => {
                 let (sights, me) = (self.sights.clone(), me.clone());
-                tasks.spawn(async move {
-                    let silent = sights.ask_all(PATIENCE).await;
-                    if !silent.is_empty() {
-                        tracing::error!(?silent, "actors do not read their mailboxes");
-                    }
-                    *sights.silent.lock().unwrap_or_else(PoisonError::into_inner) = silent;
-                    me.note(ObserverMessage::Asked);
+                state.tasks.spawn(async move {
+                    let silent = sights.silent(PATIENCE).await;
+                    me.note(ObserverMessage::Asked(silent));
                 });
             }
-            ObserverMessage::Asked => {
-                while tasks.try_join_next().is_some() {}
+            ObserverMessage::Asked(silent) => {
+                while state.tasks.try_join_next().is_some() {}
+                self.judge(&silent, &mut state.silences);
                 me.note_after(ASK, ObserverMessage::Ask);
             }
         }
         Ok(())
+    }
+}
+
+impl Observer {
+    /// Shows who is silent, and ends who was so too often in a row.
+    fn judge(&self, silent: &[usize], silences: &mut HashMap<usize, u32>) {
+        silences.retain(|at, _| silent.contains(at));
+        let mut names = Vec::new();
+        for at in silent {
+            let Some(probe) = self.sights.probes.get(*at) else { continue };
+            names.push(probe.kind.to_owned());
+            let times = silences.entry(*at).or_insert(0);
+            *times += 1;
+            if let Some(kill) = probe.kill.as_ref().filter(|_| *times >= WEDGED) {
+                tracing::error!(actor = probe.kind, "hangs; ending it so that it is started anew");
+                *times = 0;
+                kill();
+            }
+        }
+        *self.sights.silent.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 }

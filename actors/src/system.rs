@@ -10,7 +10,7 @@ use crate::ledger::{LoginBatch, LogoutAllBatch, LogoutBatch, RefreshBatch, Verif
 use crate::mail::Sender;
 use crate::mailer::{MailerKit, mailers};
 use crate::minter::Minter;
-use crate::observe::{Observer, Probe, Sights};
+use crate::observe::{Ask, Observer, Probe, Sights};
 use crate::portals::{PortalMap, Portals};
 use crate::postmaster::{MailCounts, Postmaster};
 use crate::quota::{Quotas, TenantLimit};
@@ -198,7 +198,7 @@ struct Wiring {
     specs: Vec<ChildSpec>,
     meters: Vec<Arc<Meter>>,
     ledgers: Vec<(&'static str, Arc<FlushCounts>)>,
-    probes: Vec<(&'static str, Probe)>,
+    probes: Vec<Probe>,
     injectors: Vec<(&'static str, Injector)>,
 }
 
@@ -243,13 +243,15 @@ impl Wiring {
             self.meters.push(handle.meter.clone());
         }
         let asked = handle.clone();
-        self.probes.push((
+        let hung = handle.clone();
+        self.probes.push(Probe {
             kind,
-            Box::new(move |until| {
+            ask: Box::new(move |until| {
                 let asked = asked.clone();
                 Box::pin(async move { asked.ping(until).await.is_ok() })
             }),
-        ));
+            kill: Some(Box::new(move || hung.kill())),
+        });
         let told = handle.clone();
         self.injectors.push((
             kind,
@@ -406,7 +408,7 @@ impl Wiring {
 
         let observer = Handle::new(Meter::new("observer", None));
         self.show(&observer);
-        self.probes.push(("database", probe_database(store.clone())));
+        self.probes.push(Probe { kind: "database", ask: ask_database(store.clone()), kill: None });
         let directory = TenantDirectory::new(store.clone(), clock.clone());
         let sights = Arc::new(Sights {
             meters: self.meters,
@@ -472,7 +474,7 @@ fn inject_issuer(issuers: Issuers) -> Injector {
     })
 }
 
-fn probe_database(store: Store) -> Probe {
+fn ask_database(store: Store) -> Ask {
     Box::new(move |until| {
         let store = store.clone();
         Box::pin(async move {

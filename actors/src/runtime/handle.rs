@@ -147,6 +147,13 @@ impl<M: Send + 'static> Handle<M> {
         until(deadline, answer).await
     }
 
+    /// Ends an actor that hangs; its supervisor starts it anew.
+    pub(crate) fn kill(&self) {
+        if let Some(target) = self.target.load_full() {
+            target.kill();
+        }
+    }
+
     /// Lets the actor finish what it has, then ends it; kills it if that takes too long.
     pub(crate) async fn drain(&self, patience: std::time::Duration) {
         let Some(target) = self.target.load_full() else { return };
