@@ -59,7 +59,7 @@ impl Rate {
     pub fn holds(self, moments: &[i64]) -> bool {
         (0..moments.len()).all(|first| {
             let within = moments[first..].iter().enumerate();
-            within.into_iter().all(|(more, last)| more as i64 + 1 <= self.most(last - moments[first]))
+            within.into_iter().all(|(more, last)| (more as i64) < self.most(last - moments[first]))
         })
     }
 }
