@@ -27,7 +27,8 @@ async fn e6_f2_f10_f11_f12_h15_topologies_in_chromium() {
         }
         Err(why) => {
             // Not eprintln: what a test that passes prints is not shown.
-            let skipped = format!("*** SKIPPED: the test in Chromium, for {why}; ./bin/test --browser runs it ***");
+            let skipped =
+                format!("*** SKIPPED: the test in Chromium, for {why}; ./bin/test --browser runs it ***");
             writeln!(std::io::stderr(), "{skipped}").unwrap();
             return;
         }

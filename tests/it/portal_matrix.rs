@@ -133,7 +133,7 @@ impl Matrix<'_> {
                     "{cell}"
                 );
                 assert_eq!(Tokens::of(&refresh).tenant_id, *id, "{cell}");
-                assert_eq!(tags(&refresh), [tag.clone()], "{cell}");
+                assert_eq!(tags(&refresh), std::slice::from_ref(tag), "{cell}");
                 jar.keep(&refresh);
             }
             None => {
@@ -183,7 +183,7 @@ impl Matrix<'_> {
             return;
         };
         let (_, tag) = &self.tenants[tenant];
-        assert_eq!(tags(&logout), [tag.clone()], "{cell}");
+        assert_eq!(tags(&logout), std::slice::from_ref(tag), "{cell}");
         let kept: Vec<_> =
             before.0.keys().filter(|name| !name.ends_with(tag) || name.contains("device")).collect();
         assert_eq!(jar.0.keys().collect::<Vec<_>>(), kept, "{cell}");
