@@ -1,5 +1,5 @@
 //! What the tests stand on.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "helpers for all topics; not every build of the tests uses all of them")]
 
 pub mod app;
 pub mod client;
