@@ -280,7 +280,6 @@ fn settings(
             absolute: config.tokens.refresh_absolute,
             retry_window: config.tokens.retry_window,
             sessions_per_customer: config.tokens.sessions_per_customer.get(),
-            ..TokenSettings::default()
         },
         admission: AdmissionSettings {
             issuers: config.admission.issuer_permits.get(),
