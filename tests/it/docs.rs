@@ -110,3 +110,40 @@ fn words_and_links_are_told_apart() {
     assert_eq!(paths, ["src/main.rs"]);
     assert_eq!(relative_links(text), ["docs/x.md"]);
 }
+
+/// The lines of the requirements that need a test or a reason.
+fn requirements() -> BTreeSet<String> {
+    let lines =
+        [("A", 15), ("B", 13), ("C", 6), ("D", 13), ("E", 14), ("F", 16), ("I", 4), ("J", 2), ("L", 5)];
+    lines.iter().flat_map(|(letter, last)| (1..=*last).map(move |n| format!("{letter}{n}"))).collect()
+}
+
+/// Every requirement has a row in docs/SECURITY.md, and every test that a row names exists where it says.
+#[test]
+fn every_requirement_has_a_test_or_a_reason() {
+    let text = fs::read_to_string(root().join("docs/SECURITY.md")).unwrap();
+    let (_, table) = text.split_once("## Requirements and their tests").unwrap();
+    let mut seen = BTreeSet::new();
+    for row in table.lines().filter_map(|line| line.strip_prefix("| ")) {
+        let (id, what) = row.split_once(" | ").unwrap();
+        if !requirements().contains(id) {
+            continue;
+        }
+        assert!(seen.insert(id.to_owned()), "{id} stands twice");
+        let mut tests = 0;
+        for part in what.split('`').skip(1).collect::<Vec<_>>().chunks_exact(2) {
+            let (path, name) = (part[0], part[1].split([';', '|', '.', ',']).next().unwrap_or("").trim());
+            let source =
+                fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{id}: {path}: {error}"));
+            let is_test_name =
+                !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if is_test_name {
+                assert!(source.contains(&format!("fn {name}(")), "{id}: {path} has no test {name}");
+                tests += 1;
+            }
+        }
+        assert!(tests > 0 || what.len() > 60, "{id} has neither a test nor a reason");
+    }
+    let missing: Vec<_> = requirements().difference(&seen).cloned().collect();
+    assert!(missing.is_empty(), "without a row: {missing:?}");
+}
