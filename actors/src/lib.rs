@@ -45,6 +45,7 @@ mod tally;
 mod tenants;
 #[cfg(test)]
 mod test_cluster;
+mod wiring;
 
 pub use directory::Directory;
 pub use error::{RefreshError, Refusal, VerifyError};

@@ -1,28 +1,15 @@
-//! All actors, wired and started in order, and stopped in reverse.
+//! All actors, started in order and stopped in reverse.
 
 use crate::error::Refusal;
-use crate::issuer::IssuerKit;
-use crate::janitor::{Janitor, SweepCounts};
-use crate::keyring::Keyring;
-use crate::keys::{KeyError, KeyPolicy, Keys, MasterKey, Vault};
-use crate::ledger::{Batch, FlushCounts, Ledger, LedgerMessage, LedgerSettings};
-use crate::ledger::{LoginBatch, LogoutAllBatch, LogoutBatch, RefreshBatch, VerifyBatch};
+use crate::keys::{KeyError, KeyPolicy, MasterKey, Vault};
 use crate::mail::Sender;
-use crate::mailer::{MailerKit, mailers};
-use crate::minter::Minter;
-use crate::observe::{Ask, Observer, Probe, Sights};
-use crate::portals::{PortalMap, Portals};
-use crate::postmaster::{MailCounts, Postmaster};
-use crate::quota::{Quotas, TenantLimit};
-use crate::runtime::{
-    ChildSpec, Fault, Handle, Meter, Pool, Role, Supervisor, SupervisorExit, Tolerance, child,
-};
-use crate::service::{LoginService, Parts};
+use crate::portals::PortalMap;
+use crate::runtime::{Fault, Supervisor, SupervisorExit, Tolerance};
+use crate::service::LoginService;
 use crate::settings::Settings;
-use crate::store::challenges::LoginPolicy;
-use crate::store::{DatabaseUrlError, Store, StoreError, micros};
-use crate::tally::{GuessCounts, Tally};
-use crate::tenants::{Issuers, TenantDirectory, Tenants};
+use crate::store::{DatabaseUrlError, Store, StoreError};
+use crate::tenants::Issuers;
+use crate::wiring::{Built, Wiring};
 use arc_swap::ArcSwap;
 use doorcode_domain::TenantId;
 use futures_util::future::BoxFuture;
@@ -61,7 +48,8 @@ pub enum StartError {
 }
 
 /// Makes one kind of actor fail; the key is its kind.
-type Injector = Box<dyn Fn(Fault, Instant) -> BoxFuture<'static, Result<(), Refusal>> + Send + Sync>;
+pub(crate) type Injector =
+    Box<dyn Fn(Fault, Instant) -> BoxFuture<'static, Result<(), Refusal>> + Send + Sync>;
 
 /// The running actors.
 pub struct System {
@@ -77,8 +65,8 @@ pub struct System {
 /// Makes actors fail, for `dev` and tests.
 #[derive(Clone)]
 pub struct FaultInjector {
-    kinds: Arc<Vec<(&'static str, Injector)>>,
-    issuers: Issuers,
+    pub(crate) kinds: Arc<Vec<(&'static str, Injector)>>,
+    pub(crate) issuers: Issuers,
 }
 
 impl FaultInjector {
@@ -185,300 +173,4 @@ fn parse_from(text: &str) -> Result<Sender, StartError> {
     };
     let name = (!name.is_empty()).then(|| name.to_owned());
     Sender::new(address.trim(), name).map_err(|error| StartError::From(error.to_string()))
-}
-
-/// Parts on the way to becoming a system.
-struct Wiring {
-    settings: Settings,
-    store: Store,
-    vault: Arc<Vault>,
-    keys: Arc<ArcSwap<Keys>>,
-    portals: Arc<ArcSwap<PortalMap>>,
-    sender: Sender,
-    specs: Vec<ChildSpec>,
-    meters: Vec<Arc<Meter>>,
-    ledgers: Vec<(&'static str, Arc<FlushCounts>)>,
-    probes: Vec<Probe>,
-    injectors: Vec<(&'static str, Injector)>,
-}
-
-struct Built {
-    service: LoginService,
-    specs: Vec<ChildSpec>,
-    faults: FaultInjector,
-}
-
-impl Wiring {
-    fn new(
-        settings: Settings,
-        store: Store,
-        vault: Arc<Vault>,
-        (keys, portals): (Arc<ArcSwap<Keys>>, Arc<ArcSwap<PortalMap>>),
-        sender: Sender,
-    ) -> Self {
-        Self {
-            settings,
-            store,
-            vault,
-            keys,
-            portals,
-            sender,
-            specs: Vec::new(),
-            meters: Vec::new(),
-            ledgers: Vec::new(),
-            probes: Vec::new(),
-            injectors: Vec::new(),
-        }
-    }
-
-    /// Adds a child, and makes it visible.
-    fn add<R: Role>(&mut self, handle: &Handle<R::Message>, make: impl Fn() -> R + Send + Sync + 'static) {
-        self.specs.push(child(handle, make));
-        self.show(handle);
-    }
-
-    fn show<M: Send + 'static>(&mut self, handle: &Handle<M>) {
-        let kind = handle.meter.kind;
-        if !self.meters.iter().any(|meter| meter.kind == kind) {
-            self.meters.push(handle.meter.clone());
-        }
-        let asked = handle.clone();
-        let hung = handle.clone();
-        self.probes.push(Probe {
-            kind,
-            ask: Box::new(move |until| {
-                let asked = asked.clone();
-                Box::pin(async move { asked.ping(until).await.is_ok() })
-            }),
-            kill: Some(Box::new(move || hung.kill())),
-        });
-        let told = handle.clone();
-        self.injectors.push((
-            kind,
-            Box::new(move |fault, until| {
-                let told = told.clone();
-                Box::pin(async move { told.inject(fault, until).await })
-            }),
-        ));
-    }
-
-    fn ledger<B: Batch>(
-        &mut self,
-        kind: &'static str,
-        permits: Option<usize>,
-        batch: B,
-    ) -> Handle<LedgerMessage<B>> {
-        let (handle, batch, counts) =
-            (Handle::new(Meter::new(kind, permits)), Arc::new(batch), Arc::default());
-        self.ledgers.push((kind, Arc::clone(&counts)));
-        let database = &self.settings.database;
-        let settings =
-            LedgerSettings { flights: database.flights.max(1), batch_max: database.batch_max.max(1) };
-        let meter = handle.meter.clone();
-        self.add(&handle, move || Ledger {
-            batch: batch.clone(),
-            settings,
-            meter: meter.clone(),
-            counts: counts.clone(),
-        });
-        handle
-    }
-
-    fn build(mut self) -> Built {
-        let (settings, store, clock) =
-            (self.settings.clone(), self.store.clone(), self.settings.clock.clone());
-        let keyring = Handle::new(Meter::new("keyring", None));
-        let (vault, keys, policy) =
-            (self.vault.clone(), self.keys.clone(), KeyPolicy::from(&settings.tokens));
-        self.add(&keyring, {
-            let keys = keys.clone();
-            move || Keyring { vault: vault.clone(), policy, keys: keys.clone() }
-        });
-
-        let portals = Handle::new(Meter::new("portals", None));
-        self.add(&portals, {
-            let (store, map) = (store.clone(), self.portals.clone());
-            move || Portals { store: store.clone(), map: map.clone() }
-        });
-
-        // mail first in the tree below the keys, so that it is drained after the ledgers that promise it
-        let postmaster = Handle::new(Meter::new("postmaster", None));
-        let mails: Arc<MailCounts> = Arc::default();
-        let kit = MailerKit::new(
-            settings.mail.transport.clone(),
-            self.sender.clone(),
-            keys.clone(),
-            settings.mail.deadline,
-            settings.codes.life,
-            Arc::clone(&mails),
-            postmaster.clone(),
-            Meter::new("mailer", None),
-        );
-        self.meters.push(kit.meter.clone());
-        let (pool, mailer_spec) = mailers(kit, settings.mail.workers.max(1), settings.mail.queue);
-        self.add(&postmaster, {
-            let (store, clock, mail, counts) =
-                (store.clone(), clock.clone(), settings.mail.clone(), Arc::clone(&mails));
-            move || Postmaster {
-                store: store.clone(),
-                clock: clock.clone(),
-                mailers: pool.clone(),
-                lease: mail.lease,
-                deadline: mail.deadline,
-                sweep: mail.sweep,
-                counts: counts.clone(),
-            }
-        });
-        // drained before the postmaster, which strikes off what the mailers report
-        self.specs.push(mailer_spec);
-
-        let login = self.ledger(
-            "ledger.login",
-            None,
-            LoginBatch {
-                store: store.clone(),
-                clock: clock.clone(),
-                policy: login_policy(&settings),
-                postmaster: postmaster.clone(),
-            },
-        );
-        let verify = self.ledger(
-            "ledger.verify",
-            None,
-            VerifyBatch {
-                store: store.clone(),
-                clock: clock.clone(),
-                idle: settings.tokens.idle,
-                absolute: settings.tokens.absolute,
-                sessions: settings.tokens.sessions_per_customer.into(),
-            },
-        );
-        let permits = Some(settings.admission.sessions);
-        let refresh = self.ledger(
-            "ledger.refresh",
-            permits,
-            RefreshBatch {
-                store: store.clone(),
-                clock: clock.clone(),
-                idle: settings.tokens.idle,
-                retry_window: settings.tokens.retry_window,
-            },
-        );
-        let logout = self.ledger("ledger.logout", permits, LogoutBatch { store: store.clone() });
-        let everywhere = LogoutAllBatch { store: store.clone(), clock: clock.clone() };
-        let logout_all = self.ledger("ledger.logout_all", permits, everywhere);
-
-        let minters = Pool::new(&Meter::new("minter", None), settings.admission.minters);
-        for minter in minters.members.iter() {
-            let keys = keys.clone();
-            self.add(minter, move || Minter { keys: keys.clone() });
-        }
-
-        let issuer_meter = Meter::new("issuer", Some(settings.admission.issuers));
-        let kit = IssuerKit { keys: keys.clone(), login, verify, idle: settings.admission.issuer_idle };
-        let issuers = Issuers::new(issuer_meter.clone(), kit, settings.admission.max_issuers);
-        let tenants = Handle::new(Meter::new("tenants", None));
-        self.add(&tenants, {
-            let issuers = issuers.clone();
-            move || Tenants { issuers: issuers.clone() }
-        });
-        self.meters.push(issuer_meter);
-        self.injectors.push(("issuer", inject_issuer(issuers.clone())));
-
-        let guesses = GuessCounts::default();
-        let tally = Handle::new(Meter::new("tally", None));
-        self.add(&tally, {
-            let (store, clock, counts) = (store.clone(), clock.clone(), guesses.clone());
-            move || Tally { store: store.clone(), clock: clock.clone(), counts: counts.clone() }
-        });
-
-        let janitor = Handle::new(Meter::new("janitor", None));
-        let swept: Arc<SweepCounts> = Arc::default();
-        self.add(&janitor, {
-            let (store, clock, counts, settings) =
-                (store.clone(), clock.clone(), Arc::clone(&swept), settings.janitor);
-            move || Janitor {
-                store: store.clone(),
-                clock: clock.clone(),
-                interval: settings.interval,
-                page: settings.page,
-                counts: counts.clone(),
-            }
-        });
-
-        let observer = Handle::new(Meter::new("observer", None));
-        self.show(&observer);
-        self.probes.push(Probe { kind: "database", ask: ask_database(store.clone()), kill: None });
-        let directory = TenantDirectory::new(store.clone(), clock.clone());
-        let sights = Arc::new(Sights {
-            meters: self.meters,
-            ledgers: self.ledgers,
-            outcomes: Default::default(),
-            mails,
-            swept,
-            store: store.clone(),
-            tenants: directory.clone(),
-            probes: self.probes,
-            silent: Default::default(),
-        });
-        let seen = sights.clone();
-        self.specs.push(child(&observer, move || Observer { sights: seen.clone() }));
-
-        let faults = FaultInjector { kinds: Arc::new(self.injectors), issuers: issuers.clone() };
-        let limit = settings.limits.tenant.map(|(per_second, burst)| TenantLimit { per_second, burst });
-        let service = LoginService(Arc::new(Parts {
-            issuer_url: settings.public_url.trim_end_matches('/').to_owned(),
-            idle: settings.tokens.idle,
-            clock: clock.clone(),
-            tenants: directory,
-            quotas: Quotas::new(limit, store, clock, keys.clone()),
-            guesses,
-            issuers,
-            refresh,
-            logout,
-            logout_all,
-            minters,
-            keys,
-            portals: self.portals,
-            sights,
-        }));
-        Built { service, specs: self.specs, faults }
-    }
-}
-
-fn login_policy(settings: &Settings) -> LoginPolicy {
-    let (burst, period_us, cooldown_us) = match settings.limits.mails {
-        Some((burst, period, cooldown)) => {
-            (i32::try_from(burst).unwrap_or(i32::MAX), micros(period), micros(cooldown))
-        }
-        None => (1, 0, 0),
-    };
-    LoginPolicy {
-        life_us: micros(settings.codes.life),
-        cooldown_us,
-        mail_burst: burst,
-        mail_period_us: period_us,
-        lease_us: micros(settings.mail.lease),
-    }
-}
-
-/// Hits one live issuer.
-fn inject_issuer(issuers: Issuers) -> Injector {
-    Box::new(move |fault, until| {
-        let issuers = issuers.clone();
-        Box::pin(async move {
-            let live = issuers.live();
-            let Some(first) = live.first() else { return Err(Refusal::Unavailable) };
-            first.inject(fault, until).await
-        })
-    })
-}
-
-fn ask_database(store: Store) -> Ask {
-    Box::new(move |until| {
-        let store = store.clone();
-        Box::pin(async move {
-            matches!(tokio::time::timeout_at(until, store.query("SELECT 1", &[])).await, Ok(Ok(_)))
-        })
-    })
 }

@@ -1,0 +1,355 @@
+//! How the actors are wired: who knows whom, and the order in which they start.
+
+use crate::error::Refusal;
+use crate::issuer::IssuerKit;
+use crate::janitor::{Janitor, SweepCounts};
+use crate::keyring::Keyring;
+use crate::keys::{KeyPolicy, Keys, Vault};
+use crate::ledger::{Batch, FlushCounts, Ledger, LedgerMessage, LedgerSettings};
+use crate::ledger::{LoginBatch, LogoutAllBatch, LogoutBatch, RefreshBatch, VerifyBatch};
+use crate::mail::Sender;
+use crate::mailer::{MailerKit, mailers};
+use crate::minter::{Minter, MinterMessage};
+use crate::observe::{Ask, Observer, Probe, Sights};
+use crate::portals::{PortalMap, Portals};
+use crate::postmaster::{MailCounts, Postmaster, PostmasterMessage};
+use crate::quota::{Quotas, TenantLimit};
+use crate::runtime::{ChildSpec, Handle, Meter, Pool, Role, child};
+use crate::service::{LoginService, Parts};
+use crate::settings::Settings;
+use crate::store::challenges::LoginPolicy;
+use crate::store::{Store, micros};
+use crate::system::{FaultInjector, Injector};
+use crate::tally::{GuessCounts, Tally};
+use crate::tenants::{Issuers, TenantDirectory, Tenants};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+
+/// Parts on the way to becoming a system.
+pub(crate) struct Wiring {
+    settings: Settings,
+    store: Store,
+    vault: Arc<Vault>,
+    keys: Arc<ArcSwap<Keys>>,
+    portals: Arc<ArcSwap<PortalMap>>,
+    sender: Sender,
+    specs: Vec<ChildSpec>,
+    meters: Vec<Arc<Meter>>,
+    ledgers: Vec<(&'static str, Arc<FlushCounts>)>,
+    probes: Vec<Probe>,
+    injectors: Vec<(&'static str, Injector)>,
+}
+
+pub(crate) struct Built {
+    pub(crate) service: LoginService,
+    pub(crate) specs: Vec<ChildSpec>,
+    pub(crate) faults: FaultInjector,
+}
+
+impl Wiring {
+    pub(crate) fn new(
+        settings: Settings,
+        store: Store,
+        vault: Arc<Vault>,
+        (keys, portals): (Arc<ArcSwap<Keys>>, Arc<ArcSwap<PortalMap>>),
+        sender: Sender,
+    ) -> Self {
+        Self {
+            settings,
+            store,
+            vault,
+            keys,
+            portals,
+            sender,
+            specs: Vec::new(),
+            meters: Vec::new(),
+            ledgers: Vec::new(),
+            probes: Vec::new(),
+            injectors: Vec::new(),
+        }
+    }
+
+    /// Adds a child, and makes it visible.
+    fn add<R: Role>(&mut self, handle: &Handle<R::Message>, make: impl Fn() -> R + Send + Sync + 'static) {
+        self.specs.push(child(handle, make));
+        self.show(handle);
+    }
+
+    fn show<M: Send + 'static>(&mut self, handle: &Handle<M>) {
+        let kind = handle.meter.kind;
+        if !self.meters.iter().any(|meter| meter.kind == kind) {
+            self.meters.push(handle.meter.clone());
+        }
+        let asked = handle.clone();
+        let hung = handle.clone();
+        self.probes.push(Probe {
+            kind,
+            ask: Box::new(move |until| {
+                let asked = asked.clone();
+                Box::pin(async move { asked.ping(until).await.is_ok() })
+            }),
+            kill: Some(Box::new(move || hung.kill())),
+        });
+        let told = handle.clone();
+        self.injectors.push((
+            kind,
+            Box::new(move |fault, until| {
+                let told = told.clone();
+                Box::pin(async move { told.inject(fault, until).await })
+            }),
+        ));
+    }
+
+    fn ledger<B: Batch>(
+        &mut self,
+        kind: &'static str,
+        permits: Option<usize>,
+        batch: B,
+    ) -> Handle<LedgerMessage<B>> {
+        let (handle, batch, counts) =
+            (Handle::new(Meter::new(kind, permits)), Arc::new(batch), Arc::default());
+        self.ledgers.push((kind, Arc::clone(&counts)));
+        let database = &self.settings.database;
+        let settings =
+            LedgerSettings { flights: database.flights.max(1), batch_max: database.batch_max.max(1) };
+        let meter = handle.meter.clone();
+        self.add(&handle, move || Ledger {
+            batch: batch.clone(),
+            settings,
+            meter: meter.clone(),
+            counts: counts.clone(),
+        });
+        handle
+    }
+
+    /// Everything, in start order. The order of drains is the reverse: whoever promises before whoever keeps it.
+    pub(crate) fn build(mut self) -> Built {
+        self.keyring();
+        self.portals();
+        let (postmaster, mails) = self.mail();
+        let login = self.login(postmaster);
+        let verify = self.verify();
+        let refresh = self.refresh();
+        let permits = Some(self.settings.admission.sessions);
+        let logout = self.ledger("ledger.logout", permits, LogoutBatch { store: self.store.clone() });
+        let everywhere = LogoutAllBatch { store: self.store.clone(), clock: self.settings.clock.clone() };
+        let logout_all = self.ledger("ledger.logout_all", permits, everywhere);
+        let minters = self.minters();
+        let issuers = self.issuers(login, verify);
+        let guesses = self.tally();
+        let swept = self.janitor();
+        let tenants = TenantDirectory::new(self.store.clone(), self.settings.clock.clone());
+        let sights = self.observer(mails, swept, tenants.clone());
+
+        let Wiring { settings, store, keys, portals, specs, injectors, .. } = self;
+        let faults = FaultInjector { kinds: Arc::new(injectors), issuers: issuers.clone() };
+        let limit = settings.limits.tenant.map(|(per_second, burst)| TenantLimit { per_second, burst });
+        let service = LoginService(Arc::new(Parts {
+            issuer_url: settings.public_url.trim_end_matches('/').to_owned(),
+            idle: settings.tokens.idle,
+            clock: settings.clock.clone(),
+            tenants,
+            quotas: Quotas::new(limit, store, settings.clock, keys.clone()),
+            guesses,
+            issuers,
+            refresh,
+            logout,
+            logout_all,
+            minters,
+            keys,
+            portals,
+            sights,
+        }));
+        Built { service, specs, faults }
+    }
+
+    fn keyring(&mut self) {
+        let (vault, keys, policy) =
+            (self.vault.clone(), self.keys.clone(), KeyPolicy::from(&self.settings.tokens));
+        let keyring = Handle::new(Meter::new("keyring", None));
+        self.add(&keyring, move || Keyring { vault: vault.clone(), policy, keys: keys.clone() });
+    }
+
+    fn portals(&mut self) {
+        let (store, map) = (self.store.clone(), self.portals.clone());
+        let portals = Handle::new(Meter::new("portals", None));
+        self.add(&portals, move || Portals { store: store.clone(), map: map.clone() });
+    }
+
+    fn mail(&mut self) -> (Handle<PostmasterMessage>, Arc<MailCounts>) {
+        let settings = self.settings.mail.clone();
+        let postmaster = Handle::new(Meter::new("postmaster", None));
+        let mails: Arc<MailCounts> = Arc::default();
+        let kit = MailerKit::new(
+            settings.transport.clone(),
+            self.sender.clone(),
+            self.keys.clone(),
+            settings.deadline,
+            self.settings.codes.life,
+            mails.clone(),
+            postmaster.clone(),
+            Meter::new("mailer", None),
+        );
+        self.meters.push(kit.meter.clone());
+        let (pool, mailers) = mailers(kit, settings.workers.max(1), settings.queue);
+        let (store, clock, counts) = (self.store.clone(), self.settings.clock.clone(), mails.clone());
+        self.add(&postmaster, move || Postmaster {
+            store: store.clone(),
+            clock: clock.clone(),
+            mailers: pool.clone(),
+            lease: settings.lease,
+            deadline: settings.deadline,
+            sweep: settings.sweep,
+            counts: counts.clone(),
+        });
+        // drained before the postmaster, which strikes off what the mailers report
+        self.specs.push(mailers);
+        (postmaster, mails)
+    }
+
+    fn login(&mut self, postmaster: Handle<PostmasterMessage>) -> Handle<LedgerMessage<LoginBatch>> {
+        let batch = LoginBatch {
+            store: self.store.clone(),
+            clock: self.settings.clock.clone(),
+            policy: login_policy(&self.settings),
+            postmaster,
+        };
+        self.ledger("ledger.login", None, batch)
+    }
+
+    fn verify(&mut self) -> Handle<LedgerMessage<VerifyBatch>> {
+        let batch = VerifyBatch {
+            store: self.store.clone(),
+            clock: self.settings.clock.clone(),
+            idle: self.settings.tokens.idle,
+            absolute: self.settings.tokens.absolute,
+            sessions: self.settings.tokens.sessions_per_customer.into(),
+        };
+        self.ledger("ledger.verify", None, batch)
+    }
+
+    fn refresh(&mut self) -> Handle<LedgerMessage<RefreshBatch>> {
+        let batch = RefreshBatch {
+            store: self.store.clone(),
+            clock: self.settings.clock.clone(),
+            idle: self.settings.tokens.idle,
+            retry_window: self.settings.tokens.retry_window,
+        };
+        self.ledger("ledger.refresh", Some(self.settings.admission.sessions), batch)
+    }
+
+    fn minters(&mut self) -> Pool<MinterMessage> {
+        let minters = Pool::new(&Meter::new("minter", None), self.settings.admission.minters);
+        for minter in minters.members.iter() {
+            let keys = self.keys.clone();
+            self.add(minter, move || Minter { keys: keys.clone() });
+        }
+        minters
+    }
+
+    fn issuers(
+        &mut self,
+        login: Handle<LedgerMessage<LoginBatch>>,
+        verify: Handle<LedgerMessage<VerifyBatch>>,
+    ) -> Issuers {
+        let admission = self.settings.admission;
+        let meter = Meter::new("issuer", Some(admission.issuers));
+        let kit = IssuerKit { keys: self.keys.clone(), login, verify, idle: admission.issuer_idle };
+        let issuers = Issuers::new(meter.clone(), kit, admission.max_issuers);
+        let (tenants, watched) = (Handle::new(Meter::new("tenants", None)), issuers.clone());
+        self.add(&tenants, move || Tenants { issuers: watched.clone() });
+        self.meters.push(meter);
+        self.injectors.push(("issuer", inject_issuer(issuers.clone())));
+        issuers
+    }
+
+    fn tally(&mut self) -> GuessCounts {
+        let guesses = GuessCounts::default();
+        let (store, clock, counts) = (self.store.clone(), self.settings.clock.clone(), guesses.clone());
+        let tally = Handle::new(Meter::new("tally", None));
+        self.add(&tally, move || Tally {
+            store: store.clone(),
+            clock: clock.clone(),
+            counts: counts.clone(),
+        });
+        guesses
+    }
+
+    fn janitor(&mut self) -> Arc<SweepCounts> {
+        let swept: Arc<SweepCounts> = Arc::default();
+        let (store, clock, counts) = (self.store.clone(), self.settings.clock.clone(), swept.clone());
+        let settings = self.settings.janitor;
+        let janitor = Handle::new(Meter::new("janitor", None));
+        self.add(&janitor, move || Janitor {
+            store: store.clone(),
+            clock: clock.clone(),
+            interval: settings.interval,
+            page: settings.page,
+            counts: counts.clone(),
+        });
+        swept
+    }
+
+    /// Last: it sees all that were added before.
+    fn observer(
+        &mut self,
+        mails: Arc<MailCounts>,
+        swept: Arc<SweepCounts>,
+        tenants: TenantDirectory,
+    ) -> Arc<Sights> {
+        let observer = Handle::new(Meter::new("observer", None));
+        self.show(&observer);
+        self.probes.push(Probe { kind: "database", ask: ask_database(self.store.clone()), kill: None });
+        let sights = Arc::new(Sights {
+            meters: self.meters.clone(),
+            ledgers: std::mem::take(&mut self.ledgers),
+            outcomes: Default::default(),
+            mails,
+            swept,
+            store: self.store.clone(),
+            tenants,
+            probes: std::mem::take(&mut self.probes),
+            silent: Default::default(),
+        });
+        let seen = sights.clone();
+        self.specs.push(child(&observer, move || Observer { sights: seen.clone() }));
+        sights
+    }
+}
+
+fn login_policy(settings: &Settings) -> LoginPolicy {
+    let (burst, period_us, cooldown_us) = match settings.limits.mails {
+        Some((burst, period, cooldown)) => {
+            (i32::try_from(burst).unwrap_or(i32::MAX), micros(period), micros(cooldown))
+        }
+        None => (1, 0, 0),
+    };
+    LoginPolicy {
+        life_us: micros(settings.codes.life),
+        cooldown_us,
+        mail_burst: burst,
+        mail_period_us: period_us,
+        lease_us: micros(settings.mail.lease),
+    }
+}
+
+/// Hits one live issuer.
+fn inject_issuer(issuers: Issuers) -> Injector {
+    Box::new(move |fault, until| {
+        let issuers = issuers.clone();
+        Box::pin(async move {
+            let live = issuers.live();
+            let Some(first) = live.first() else { return Err(Refusal::Unavailable) };
+            first.inject(fault, until).await
+        })
+    })
+}
+
+fn ask_database(store: Store) -> Ask {
+    Box::new(move |until| {
+        let store = store.clone();
+        Box::pin(async move {
+            matches!(tokio::time::timeout_at(until, store.query("SELECT 1", &[])).await, Ok(Ok(_)))
+        })
+    })
+}
