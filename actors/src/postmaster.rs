@@ -164,7 +164,7 @@ impl Desk {
                 return;
             }
         };
-        let nobody = self.hand_out(mails, recipients, leased + self.patience);
+        let nobody = self.hand_out(mails, &recipients, leased + self.patience);
         self.counts.unaddressed.fetch_add(nobody.len() as u64, Relaxed);
         self.settle(nobody, Vec::new()).await;
     }
@@ -172,15 +172,16 @@ impl Desk {
     fn hand_out(
         &self,
         mails: Vec<DueMail>,
-        mut recipients: HashMap<crate::store::challenges::Address, Recipient>,
+        recipients: &HashMap<crate::store::challenges::Address, Recipient>,
         start_by: Instant,
     ) -> Vec<DueMail> {
         let mut nobody = Vec::new();
         for due in mails {
-            match recipients.remove(&due.address) {
+            // an address may be in a batch twice: asked again as soon as its code was used
+            match recipients.get(&due.address) {
                 None => nobody.push(due),
                 Some(recipient) => {
-                    if !self.mailers.dispatch(Outgoing { due, recipient, start_by }) {
+                    if !self.mailers.dispatch(Outgoing { due, recipient: recipient.clone(), start_by }) {
                         self.counts.deferred.fetch_add(1, Relaxed);
                     }
                 }
