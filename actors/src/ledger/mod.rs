@@ -35,6 +35,10 @@ pub(crate) const KEY_QUEUE: usize = 8;
 /// What a statement came to, by key.
 pub(crate) type Answers<B> = Vec<(<B as Batch>::Key, <B as Batch>::Answer)>;
 
+/// Rows that must be due for each flush that is on its way before another one sets out: when the processor is the limit,
+/// larger batches do more than more flushes (docs/adr/0003). A lone row never waits for company, only for a landing.
+const ANOTHER_FLIGHT: usize = 16;
+
 /// One kind of write.
 pub(crate) trait Batch: Sized + Send + Sync + 'static {
     type Row: Clone + Send + Sync + 'static;
@@ -115,7 +119,8 @@ pub(crate) struct LedgerState<B: Batch> {
 impl<B: Batch> Ledger<B> {
     /// Asks for a flush once everything that is already in the mailbox has been read.
     fn kick(&self, me: &Me<LedgerMessage<B>>, state: &mut LedgerState<B>) {
-        if state.kicked || state.flights >= self.settings.flights || state.queue.is_empty() {
+        let worthwhile = state.queue.due() >= state.flights * ANOTHER_FLIGHT;
+        if state.kicked || state.flights >= self.settings.flights || state.queue.is_empty() || !worthwhile {
             return;
         }
         if me.note(LedgerMessage::Kick) {

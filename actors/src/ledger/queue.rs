@@ -17,12 +17,25 @@ pub(super) struct Queue<B: Batch> {
     lines: HashMap<B::Key, Line<B>>,
     due: HashMap<TenantId, VecDeque<B::Key>>,
     turns: VecDeque<TenantId>,
+    /// Keys in `due`.
+    due_count: usize,
     flying: HashSet<B::Key>,
 }
 
 impl<B: Batch> Queue<B> {
     pub(super) fn new() -> Self {
-        Self { lines: HashMap::new(), due: HashMap::new(), turns: VecDeque::new(), flying: HashSet::new() }
+        Self {
+            lines: HashMap::new(),
+            due: HashMap::new(),
+            turns: VecDeque::new(),
+            due_count: 0,
+            flying: HashSet::new(),
+        }
+    }
+
+    /// How many rows are due.
+    pub(super) fn due(&self) -> usize {
+        self.due_count
     }
 
     /// Nothing is due. Rows behind a flying head do not count: they become due when it lands.
@@ -70,6 +83,7 @@ impl<B: Batch> Queue<B> {
                 self.turns.push_back(tenant);
             }
             let Some(key) = key else { continue };
+            self.due_count -= 1;
             if let Some(entry) = self.lines.get_mut(&key).and_then(|line| line.head.take()) {
                 self.flying.insert(key);
                 return Some(entry);
@@ -106,5 +120,6 @@ impl<B: Batch> Queue<B> {
             self.turns.push_back(tenant);
         }
         keys.push_back(key);
+        self.due_count += 1;
     }
 }
