@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod browser;
+mod chaos;
 mod codes;
 mod commands;
 mod cookies;
 mod corpus;
 mod crash;
 mod docs;
+mod janitor;
 mod journey;
 mod lanes;
 mod lifecycle;

@@ -31,10 +31,7 @@ impl Batch for LogoutBatch {
         Ok(rows.into_iter().map(|session| (session, ())).collect())
     }
 
-    async fn look_up(&self, rows: Vec<SessionId>) -> Vec<(SessionId, ())> {
-        self.write(rows).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "lost logouts cannot be repeated");
-            Vec::new()
-        })
+    async fn look_up(&self, rows: Vec<SessionId>) -> Result<Vec<(SessionId, ())>, StoreError> {
+        self.write(rows).await
     }
 }

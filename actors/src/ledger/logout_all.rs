@@ -33,10 +33,7 @@ impl Batch for LogoutAllBatch {
     }
 
     /// All of a customer's sessions went in one statement or none did, so asking again finds out which.
-    async fn look_up(&self, rows: Vec<SessionId>) -> Vec<(SessionId, ())> {
-        self.write(rows).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "lost logouts cannot be repeated");
-            Vec::new()
-        })
+    async fn look_up(&self, rows: Vec<SessionId>) -> Result<Vec<(SessionId, ())>, StoreError> {
+        self.write(rows).await
     }
 }

@@ -20,6 +20,7 @@ use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::task::JoinSet;
 
 pub(crate) use login::LoginBatch;
@@ -31,6 +32,9 @@ pub(crate) use verify::VerifyBatch;
 /// Different requests for one key that may wait behind each other; the next is refused.
 /// Five guesses a code, twice over two lanes, never need more.
 pub(crate) const KEY_QUEUE: usize = 8;
+
+/// Between two tries to find out what a lost answer was.
+const LOOK_UP_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a statement came to, by key.
 pub(crate) type Answers<B> = Vec<(<B as Batch>::Key, <B as Batch>::Answer)>;
@@ -51,10 +55,13 @@ pub(crate) trait Batch: Sized + Send + Sync + 'static {
     fn same(waiting: &Self::Row, new: &Self::Row) -> bool;
     /// Writes rows of distinct keys in one statement. A key without an answer is refused as unavailable.
     fn write(&self, rows: Vec<Self::Row>) -> impl Future<Output = Result<Answers<Self>, StoreError>> + Send;
-    /// After an answer was lost: what can be found out. `None` for a row of which nothing is known; then the caller is
-    /// told that the outcome is unknown.
-    fn look_up(&self, _rows: Vec<Self::Row>) -> impl Future<Output = Answers<Self>> + Send {
-        async { Vec::new() }
+    /// After an answer was lost: what can be found out. A row of which nothing is known has no answer; then its caller
+    /// is told that the outcome is unknown. May be asked again.
+    fn look_up(
+        &self,
+        _rows: Vec<Self::Row>,
+    ) -> impl Future<Output = Result<Answers<Self>, StoreError>> + Send {
+        async { Ok(Vec::new()) }
     }
 }
 
@@ -201,10 +208,28 @@ async fn commit<B: Batch>(batch: &B, counts: &FlushCounts, entries: Vec<Entry<B>
             Err(error) => {
                 counts.failed.fetch_add(1, Relaxed);
                 tracing::warn!(%error, rows = part.len(), "a batch failed");
-                let found = if error.wrote_nothing() { Vec::new() } else { batch.look_up(rows()).await };
+                let found = if error.wrote_nothing() { Vec::new() } else { find_out(batch, &part).await };
                 answer(part, found);
             }
         }
+    }
+}
+
+/// What lost answers were, as soon as that can be found out while somebody waits for one: what takes one connection away
+/// often takes all of them, and the server for a moment.
+async fn find_out<B: Batch>(batch: &B, entries: &[Entry<B>]) -> Answers<B> {
+    loop {
+        let rows = entries.iter().map(|entry| entry.row.clone()).collect();
+        let error = match batch.look_up(rows).await {
+            Ok(found) => return found,
+            Err(error) => error,
+        };
+        let given_up = entries.iter().flat_map(|entry| &entry.waiters).all(Waiter::is_gone);
+        if given_up || matches!(error, StoreError::Data(_)) {
+            tracing::warn!(%error, rows = entries.len(), "lost answers cannot be looked up");
+            return Vec::new();
+        }
+        tokio::time::sleep(LOOK_UP_PAUSE).await;
     }
 }
 

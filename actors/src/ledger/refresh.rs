@@ -35,10 +35,7 @@ impl Batch for RefreshBatch {
     }
 
     /// Repeating a refresh is safe by design: the same token gets the same successor.
-    async fn look_up(&self, rows: Vec<Self::Row>) -> Vec<(SessionId, RefreshVerdict)> {
-        self.write(rows).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "lost refreshes cannot be repeated");
-            Vec::new()
-        })
+    async fn look_up(&self, rows: Vec<Self::Row>) -> Result<Vec<(SessionId, RefreshVerdict)>, StoreError> {
+        self.write(rows).await
     }
 }

@@ -39,15 +39,9 @@ impl Batch for VerifyBatch {
     }
 
     /// A code that was accepted is never eaten: its session was named beforehand, so it is found if it was begun.
-    async fn look_up(&self, rows: Vec<VerifyRow>) -> Vec<(Address, Verdict)> {
+    async fn look_up(&self, rows: Vec<VerifyRow>) -> Result<Vec<(Address, Verdict)>, StoreError> {
         let begun: Vec<_> = rows.iter().map(|row| (row.address.0, row.session)).collect();
-        let found = match self.store.find_sessions(&begun).await {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::warn!(%error, "lost verifies cannot be looked up");
-                return Vec::new();
-            }
-        };
+        let found = self.store.find_sessions(&begun).await?;
         let addresses: HashMap<_, _> =
             rows.iter().map(|row| ((row.address.0, row.session), (row.address, row.device_us > 0))).collect();
         let answer = |(session, customer, now_us)| {
@@ -62,6 +56,6 @@ impl Batch for VerifyBatch {
             };
             Some((address, verdict))
         };
-        found.into_iter().filter_map(answer).collect()
+        Ok(found.into_iter().filter_map(answer).collect())
     }
 }

@@ -23,6 +23,8 @@ use tokio::task::JoinHandle;
 /// Settings that differ from `config.toml`.
 pub struct Builder {
     settings: BTreeMap<String, String>,
+    /// Where doorcode finds the database, if not where the test does.
+    by_way_of: Option<String>,
 }
 
 impl Builder {
@@ -41,7 +43,7 @@ impl Builder {
             ("limits.client.enabled", "false"),
         ];
         let settings = defaults.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-        Self { settings }
+        Self { settings, by_way_of: None }
     }
 
     pub fn set(mut self, key: &str, value: &str) -> Self {
@@ -57,6 +59,12 @@ impl Builder {
     /// Any number of mails: for tests of something else.
     pub fn without_mail_limits(self) -> Self {
         self.set("limits.address.enabled", "false")
+    }
+
+    /// doorcode reaches the database at this URL; the test itself goes there directly.
+    pub fn by_way_of(mut self, url: &str) -> Self {
+        self.by_way_of = Some(url.to_owned());
+        self
     }
 
     pub async fn spawn(self) -> TestApp {
@@ -76,9 +84,11 @@ impl Builder {
             limit_clock: LimitClock::Manual(limit_clock.clone()),
             allow_unsafe: true,
         };
-        let running = Running::start(&self.settings, &database.url, mode.clone()).await;
+        let url = self.by_way_of.unwrap_or_else(|| database.url.clone());
+        let running = Running::start(&self.settings, &url, mode.clone()).await;
         TestApp {
             settings: self.settings,
+            url,
             mode,
             running,
             database,
@@ -138,6 +148,7 @@ impl Replica {
 /// A running doorcode over a database of its own.
 pub struct TestApp {
     settings: BTreeMap<String, String>,
+    url: String,
     mode: Mode,
     running: Running,
     pub database: Database,
@@ -191,7 +202,7 @@ impl TestApp {
     pub async fn restart(&mut self) {
         self.assert_calm().await;
         self.idle.lock().unwrap().clear();
-        let next = Running::start(&self.settings, &self.database.url, self.mode.clone()).await;
+        let next = Running::start(&self.settings, &self.url, self.mode.clone()).await;
         std::mem::replace(&mut self.running, next).end().await;
     }
 
@@ -271,7 +282,7 @@ impl TestApp {
 
     /// A second process' worth of doorcode on the same database, by the same clock.
     pub async fn replica(&self) -> Replica {
-        Replica(Running::start(&self.settings, &self.database.url, self.mode.clone()).await)
+        Replica(Running::start(&self.settings, &self.url, self.mode.clone()).await)
     }
 
     /// One request over a kept connection.

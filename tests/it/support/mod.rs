@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "helpers for all topics; not every build of the tests uses all of them")]
 
 pub mod app;
+pub mod chaos;
 pub mod client;
 pub mod postgres;
 pub mod process;
