@@ -5,7 +5,7 @@ mod run;
 mod statements;
 
 use crate::support::postgres::Database;
-use model::{RETRY, SECOND, Token, Verdict};
+use model::{ABSOLUTE, IDLE, RETRY, SECOND, Token, Verdict};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -84,6 +84,55 @@ fn a_thief_and_the_owner_do_not_both_go_on() {
     let reached =
         compare(96, schedule.prop_map(|(before, after)| [before, vec![Step::Steal], after].concat()));
     assert_reached(&reached, &["rotated", "repeated", "branched", "theft", "both"]);
+}
+
+/// E2, E3, E5: the lines of docs/SESSIONS.md on a row at 5.2 whose predecessor is 4.1.
+#[tokio::test]
+async fn the_state_table_line_by_line() {
+    use Verdict::{Ahead, Branched, Gone, Repeated, Rotated, Theft};
+    let database = Database::new().await;
+    let statements = Statements::open(&database).await;
+    let any = [0, RETRY, RETRY + 1, IDLE - 1];
+    let table: [((i32, i32), &[i64], Verdict, Option<(i32, i32)>); 14] = [
+        ((5, 2), &any, Rotated, Some((6, 0))),
+        ((4, 1), &any[..2], Repeated, Some((5, 2))),
+        ((4, 1), &any[2..], Branched, Some((5, 3))),
+        ((5, 1), &any, Theft, None),
+        ((5, 0), &any, Theft, None),
+        ((4, 0), &any, Theft, None),
+        ((4, 2), &any, Theft, None),
+        ((3, 1), &any, Theft, None),
+        ((0, 0), &any, Theft, None),
+        ((5, 3), &any, Ahead, Some((6, 0))),
+        ((6, 0), &any, Ahead, Some((7, 0))),
+        ((9, 4), &any, Ahead, Some((10, 0))),
+        ((5, 2), &[IDLE, ABSOLUTE], Gone, None),
+        ((0, 0), &[IDLE, ABSOLUTE], Gone, None),
+    ];
+    for ((generation, branch), ages, verdict, next) in table {
+        for age in ages {
+            let key = statements.begin(START).await;
+            let before = (5, 2, 1, START, START + IDLE);
+            statements.restore(key, before).await;
+            let now = START + age;
+            let got = statements.refresh(now, key, Token { generation, branch }).await;
+            let next = next.map(|(generation, branch)| Token { generation, branch });
+            let line = format!("{generation}.{branch} after {age} µs");
+            assert_eq!((got.0, got.1.map(|got| got.token)), (verdict, next), "{line}");
+            let idle = now + IDLE;
+            let after = match (verdict, next) {
+                (Gone, _) => Some(before),
+                (Repeated, _) => Some((5, 2, 1, START, idle)),
+                (_, Some(next)) => {
+                    let predecessor = if verdict == Branched { 1 } else { branch };
+                    Some((next.generation, next.branch, predecessor, now, idle))
+                }
+                (_, None) => None,
+            };
+            assert_eq!(statements.row(key).await, after, "{line}");
+        }
+    }
+    database.remove().await;
 }
 
 /// E4: two connections at the same moment with the same token: one rotates, the other repeats, both tell the same.
