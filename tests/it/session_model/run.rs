@@ -31,6 +31,8 @@ pub enum Step {
     Wait(i64),
     /// From as many tabs, all of which read the store before the first answer came.
     Refresh(Who, Vec<Call>),
+    /// The customer comes back this long before (or after) the session's end.
+    Return(i64),
     Steal,
     Logout,
     Disable {
@@ -69,6 +71,15 @@ pub fn honest_step() -> impl Strategy<Value = Step> {
         12 => calls().prop_map(|calls| Step::Refresh(Who::Owner, calls)),
         2 => Just(Step::Save),
         1 => Just(Step::Restore),
+    ]
+}
+
+/// Seldom, but for as long as a session lives at most.
+pub fn rare_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => prop_oneof![Just(1), 1..2 * DAY].prop_map(Step::Return),
+        1 => Just(Step::Return(0)),
+        2 => calls().prop_map(|calls| Step::Refresh(Who::Owner, calls)),
     ]
 }
 
@@ -147,6 +158,11 @@ impl<'a> Run<'a> {
                     self.now += call.after;
                     self.refresh(*who, token, call.is_lost).await?;
                 }
+            }
+            Step::Return(before_end) => {
+                let end = self.session.as_ref().map_or(self.now, Session::ends);
+                self.now = self.now.max(end - before_end);
+                self.refresh(Who::Owner, self.held[0], false).await?;
             }
             Step::Steal => {
                 self.held[1] = self.held[0];
