@@ -93,7 +93,8 @@ async fn the_state_table_line_by_line() {
     let database = Database::new().await;
     let statements = Statements::open(&database).await;
     let any = [0, RETRY, RETRY + 1, IDLE - 1];
-    let table: [((i32, i32), &[i64], Verdict, Option<(i32, i32)>); 14] = [
+    type Line<'a> = ((i32, i32), &'a [i64], Verdict, Option<(i32, i32)>);
+    let table: [Line; 14] = [
         ((5, 2), &any, Rotated, Some((6, 0))),
         ((4, 1), &any[..2], Repeated, Some((5, 2))),
         ((4, 1), &any[2..], Branched, Some((5, 3))),

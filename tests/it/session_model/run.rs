@@ -154,8 +154,13 @@ impl<'a> Run<'a> {
             Step::Wait(us) => self.now += us,
             Step::Refresh(who, calls) => {
                 let token = self.held[*who as usize];
-                for call in calls {
+                for (at, call) in calls.iter().enumerate() {
                     self.now += call.after;
+                    // Known limit, see docs/SESSIONS.md: tabs on both sides of the window's end get different answers.
+                    let first = token.and_then(|token| self.answers.get(&token));
+                    if at > 0 && first.is_some_and(|first| self.now > first.issued + RETRY) {
+                        break;
+                    }
                     self.refresh(*who, token, call.is_lost).await?;
                 }
             }
