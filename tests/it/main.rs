@@ -27,6 +27,7 @@ mod schema;
 mod secrecy;
 mod secrets;
 mod session_ends;
+mod session_model;
 mod sessions;
 mod spending;
 mod supervision;
