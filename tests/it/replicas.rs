@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 /// Connections over both replicas; each waits for its answer before it asks again.
 const CONNECTIONS: usize = 250;
 /// Of refresh against logout.
-const RACES: usize = 200;
+const RACES: usize = 1_000;
 /// How long both replicas work on the same few rows.
 const HAMMERING: Duration = Duration::from_secs(3);
 /// One digit guess of a stranger costs 14 days.
