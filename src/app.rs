@@ -231,6 +231,7 @@ pub fn database_settings(config: &config::Database, url: &str) -> DatabaseSettin
         statement_timeout: config.statement_timeout,
         create_timeout: config.create_timeout,
         wait_timeout: config.wait_timeout,
+        recycle_timeout: config.recycle_timeout,
         flights: config.flights.get(),
         batch_max: config.batch_max.get(),
         ..DatabaseSettings::default()

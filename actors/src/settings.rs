@@ -45,6 +45,8 @@ pub struct DatabaseSettings {
     pub create_timeout: Duration,
     /// Longest wait for a free connection. Default 1 s.
     pub wait_timeout: Duration,
+    /// Longest look at a used connection before it is used again. Default 1 s.
+    pub recycle_timeout: Duration,
     /// Flushes of one ledger in flight. Default 4: more makes batches smaller, fewer leaves the disk idle.
     pub flights: usize,
     /// Tests only: accept a server that may forget (`fsync` or `synchronous_commit` off).
@@ -62,6 +64,7 @@ impl Default for DatabaseSettings {
             lock_timeout: Duration::from_secs(1),
             create_timeout: Duration::from_secs(1),
             wait_timeout: Duration::from_secs(1),
+            recycle_timeout: Duration::from_secs(1),
             flights: 4,
             allow_unsafe: false,
             batch_max: 512,

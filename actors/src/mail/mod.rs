@@ -12,10 +12,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-#[allow(unused_imports)] // until the mailer takes them up
-pub use error::{SendError, Stage};
+pub use error::SendError;
 pub use memory::{Mailbox, StoredMail};
-#[allow(unused_imports)] // until the mailer takes them up
 pub use message::{Alphabet, Letter, Rendered, Sender, Unsendable, render};
 pub use secret::Secret;
 pub use smtp::{Relay, SetupError, SmtpSettings, TlsMode};

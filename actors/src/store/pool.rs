@@ -63,7 +63,7 @@ impl Store {
             .timeouts(Timeouts {
                 wait: Some(settings.wait_timeout),
                 create: Some(settings.create_timeout),
-                recycle: Some(settings.wait_timeout),
+                recycle: Some(settings.recycle_timeout),
             })
             .pre_recycle(Hook::sync_fn(|_, metrics| {
                 if metrics.age() > MAX_AGE { Err(HookError::message("too old")) } else { Ok(()) }
