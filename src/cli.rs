@@ -1,9 +1,9 @@
 //! The command line: its words and its help. What the commands do is in [`commands`](crate::commands).
 
-use crate::loadtest::LoadArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use doorcode_actors::directory::{Origin, PortalHost, StepUp};
 use jiff::Timestamp;
+use login_loadtest::LoadArgs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -128,6 +128,19 @@ Example:
         restored_to: Timestamp,
     },
     /// Put load on a running doorcode and report what it bore, or check that its limits are exact
+    #[command(after_long_help = "\
+Before a load run switch the limits off that it is not about (all connections come from one machine), and
+import customers user0@example.com, user1@example.com ...:
+  DOORCODE__LIMITS__CLIENT__ENABLED=false DOORCODE__LIMITS__TENANT__ENABLED=false \\
+    DOORCODE__LIMITS__ADDRESS__ENABLED=false doorcode dev
+
+Examples: what it bears, and what that costs in the processor time of process 4711:
+  doorcode loadtest login --connections 256 --duration 30s --pid 4711
+
+Whether limits are exact (with the limits on, as configured; user7 must not have been mailed today):
+  doorcode loadtest limits --client-limit 30/60s:burst=30 --mail-limit 5/24h:burst=5 --email-start 7
+
+Exit code 1: a call was not answered as it should be, or a limit admitted one too many or too few.")]
     Loadtest(Box<LoadArgs>),
 }
 

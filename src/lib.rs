@@ -9,7 +9,6 @@ pub mod commands;
 pub mod config;
 pub mod dev;
 pub mod http;
-pub mod loadtest;
 pub mod ops;
 pub mod private_pg;
 pub mod telemetry;

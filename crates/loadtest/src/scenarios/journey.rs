@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{Scenario, StepOutcome};
-use crate::loadtest::addresses::Share;
-use crate::loadtest::codes::Codes;
-use crate::loadtest::link::Link;
-use crate::loadtest::meter::Failure;
+use crate::addresses::Share;
+use crate::codes::Codes;
+use crate::link::Link;
+use crate::meter::Failure;
 
 /// One journey per step, over the connection's addresses in turn.
 #[derive(Debug)]

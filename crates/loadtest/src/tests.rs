@@ -10,8 +10,26 @@ mod stub;
 const CLIENT: Limit = Limit(20, Duration::from_millis(250));
 const MAIL: Limit = Limit(3, Duration::from_secs(3_600));
 
+pub(crate) fn profile() -> Profile {
+    Profile {
+        paths: Paths {
+            login: "/v1/customer-auth/login",
+            verify: "/v1/customer-auth/verify",
+            refresh: "/v1/customer-auth/refresh",
+            logout: "/v1/customer-auth/logout",
+            mailbox: "/dev/mailbox.json?to=",
+        },
+        hints: Hints {
+            unreachable: "start the stub",
+            no_mail: "use another --email-start",
+            statuses: &[(404, "no mailbox: start the stub with one")],
+        },
+    }
+}
+
 fn options(scenario: ScenarioName, address: SocketAddr) -> Options {
     Options {
+        profile: profile(),
         scenario,
         target: Target { authority: address.to_string(), address },
         connections: 4,
@@ -120,10 +138,7 @@ async fn a_mailbox_that_cannot_be_read_ends_the_run_with_the_reason() {
     let address = Stub::start(Fault::NoMailbox, None, None).await;
     let error =
         run_async(&options(ScenarioName::Journey, address), &mut Progress::silent()).await.unwrap_err();
-    assert!(
-        error.to_string().contains("status_404") && error.to_string().contains("doorcode dev"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("status_404") && error.to_string().contains("the stub"), "{error}");
 
     let found = report(&options(ScenarioName::Limits, address)).await;
     assert!(!found.ok && found.limits[1].complaints[0].contains("status_404"), "{found:?}");
@@ -221,7 +236,7 @@ async fn nobody_listening_is_said_at_once() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let error = run_async(&options(ScenarioName::Login, address), &mut Progress::silent()).await.unwrap_err();
-    assert!(error.to_string().contains("doorcode dev"), "{error}");
+    assert!(error.to_string().contains("the stub"), "{error}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The command line of `doorcode loadtest`.
+//! The command line.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -11,25 +11,11 @@ use super::addresses::Addresses;
 use super::client::Target;
 use super::driver::Pace;
 use super::gcra::Policy;
+use super::profile::Profile;
 use super::{CodesFrom, LimitOptions, MailLimit, Options, OptionsError};
 
-const EXAMPLES: &str = "\
-Before a load run switch the limits off that it is not about (all connections come from one machine), and
-import customers user0@example.com, user1@example.com ...:
-  DOORCODE__LIMITS__CLIENT__ENABLED=false DOORCODE__LIMITS__TENANT__ENABLED=false \\
-    DOORCODE__LIMITS__ADDRESS__ENABLED=false doorcode dev
-
-Examples: what it bears, and what that costs in the processor time of process 4711:
-  doorcode loadtest login --connections 256 --duration 30s --pid 4711
-
-Whether limits are exact (with the limits on, as configured; user7 must not have been mailed today):
-  doorcode loadtest limits --client-limit 30/60s:burst=30 --mail-limit 5/24h:burst=5 --email-start 7
-
-Exit code 1: a call was not answered as it should be, or a limit admitted one too many or too few.";
-
-/// Put load on a doorcode and report what it bore, or check that its limits are exact.
+/// Put load on a login service and report what it bore, or check that its limits are exact.
 #[derive(Debug, Clone, Args)]
-#[command(after_long_help = EXAMPLES)]
 pub struct LoadArgs {
     /// What to do.
     #[arg(value_enum)]
@@ -84,7 +70,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub email_count: u64,
 
-    /// Read codes from files with "address code" lines (repeatable) instead of from /dev/mailbox.json.
+    /// Read codes from files with "address code" lines (repeatable) instead of from the service's mailbox.
     #[arg(long, value_name = "FILE")]
     pub codes_file: Vec<PathBuf>,
 
@@ -161,13 +147,14 @@ impl FromStr for Switchable {
 
 impl LoadArgs {
     /// Checks what can be checked before anything is sent.
-    pub fn into_options(self) -> Result<Options, OptionsError> {
+    pub fn into_options(self, profile: Profile) -> Result<Options, OptionsError> {
         let LoadArgs { emails, email_start, email_count, mail_cool_down: cool_down, .. } = self;
         let addresses =
             Addresses::new(&emails, email_start, email_count).ok_or(OptionsError::Emails(emails))?;
         let codes =
             if self.codes_file.is_empty() { CodesFrom::Mailbox } else { CodesFrom::Files(self.codes_file) };
         let options = Options {
+            profile,
             scenario: self.scenario,
             target: parse_target(&self.target, self.i_own_this_target)?,
             connections: self.connections,
@@ -239,7 +226,7 @@ mod tests {
 
     fn options(args: &str) -> Result<Options, OptionsError> {
         let args = std::iter::once("loadtest").chain(args.split_whitespace());
-        Cli::try_parse_from(args).unwrap().load.into_options()
+        Cli::try_parse_from(args).unwrap().load.into_options(crate::tests::profile())
     }
 
     #[test]

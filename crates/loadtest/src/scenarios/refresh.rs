@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::journey::open_session;
 use super::{Scenario, StepOutcome};
-use crate::loadtest::addresses::Share;
-use crate::loadtest::codes::Codes;
-use crate::loadtest::link::Link;
-use crate::loadtest::meter::Failure;
+use crate::addresses::Share;
+use crate::codes::Codes;
+use crate::link::Link;
+use crate::meter::Failure;
 
 /// One refresh per step.
 pub struct Refresh {

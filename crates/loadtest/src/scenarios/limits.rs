@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::loadtest::codes::Codes;
-use crate::loadtest::gcra::{self, Exchange, Policy, Verdict};
-use crate::loadtest::link::{Link, LoginAnswer, Service};
-use crate::loadtest::meter::Failure;
-use crate::loadtest::report::LimitReport;
-use crate::loadtest::{LimitOptions, LoadError, MailLimit, Options};
+use crate::codes::Codes;
+use crate::gcra::{self, Exchange, Policy, Verdict};
+use crate::link::{Link, LoginAnswer, Service};
+use crate::meter::Failure;
+use crate::report::LimitReport;
+use crate::{LimitOptions, LoadError, MailLimit, Options};
 
 /// Time between a refusal and the next try: dense enough to claim each place as it comes free, and no flood.
 const AFTER_REFUSAL: Duration = Duration::from_millis(5);

@@ -1,8 +1,8 @@
 //! Customers ask for codes and do nothing with them: the burst after a campaign mail.
 
 use super::{Scenario, StepOutcome};
-use crate::loadtest::addresses::Share;
-use crate::loadtest::link::Link;
+use crate::addresses::Share;
+use crate::link::Link;
 
 /// One login per step, over the connection's addresses in turn.
 #[derive(Debug)]

@@ -1,4 +1,7 @@
-//! `doorcode loadtest`: what the service bears, and whether its limits are exact.
+//! What a service that logs people in with mailed codes bears, and whether its limits are exact.
+//!
+//! It speaks to the service by HTTP only. What it must know about the service (paths, what helps after a failure)
+//! comes as a [`Profile`].
 //!
 //! # Layout
 //! `args` reads the command line into [`Options`]. `driver` decides when a step happens, `scenarios` what it is,
@@ -9,6 +12,7 @@
 //! The driver runs on one thread of its own: it shares the machine with the service it measures, and so takes at
 //! most one core and says in every report how much of it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -22,6 +26,7 @@ mod gcra;
 mod link;
 mod meter;
 mod process;
+mod profile;
 mod progress;
 mod report;
 mod scenarios;
@@ -33,6 +38,7 @@ pub use client::Target;
 pub use driver::Pace;
 pub use gcra::Policy;
 pub use meter::Failure;
+pub use profile::{Hints, Paths, Profile};
 pub use progress::Progress;
 pub use report::{CallReport, Latency, LimitReport, ProcessReport, Report};
 
@@ -51,6 +57,8 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// A run, checked.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// What is known of the service.
+    pub profile: Profile,
     /// What to do.
     pub scenario: ScenarioName,
     /// Where.
@@ -160,15 +168,22 @@ impl Options {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// Nobody listens.
-    #[error("{0} does not answer; start the service (`doorcode dev`) or name it with --target")]
-    Unreachable(String),
+    #[error("{target} does not answer; {hint}")]
+    Unreachable {
+        /// Its URL.
+        target: String,
+        /// What helps.
+        hint: &'static str,
+    },
     /// What must be there before measuring could not be made.
-    #[error("preparing failed ({failure}): {sample}{}", hint(failure).map(|hint| format!("\n{hint}")).unwrap_or_default())]
+    #[error("preparing failed ({failure}): {sample}{}", hint.map(|hint| format!("\n{hint}")).unwrap_or_default())]
     Preparation {
         /// How.
         failure: Failure,
         /// The answer that was not as it should be, if there was one.
         sample: String,
+        /// What helps, where that is known.
+        hint: Option<&'static str>,
     },
     /// A process to watch does not exist.
     #[error("there is no process {0} to watch; check --pid")]
@@ -198,10 +213,16 @@ pub(crate) async fn run_async(options: &Options, progress: &mut Progress) -> Res
     let meter = Meter::new(calls(options.scenario)).map_err(|error| LoadError::Driver(error.to_string()))?;
     let meter = Arc::new(meter);
     let target = options.target.clone();
-    let service =
-        Arc::new(Service::new(target, options.tenant.clone(), options.time_limit, Arc::clone(&meter)));
+    let service = Arc::new(Service::new(
+        target,
+        &options.profile.paths,
+        options.tenant.clone(),
+        options.time_limit,
+        Arc::clone(&meter),
+    ));
     if tokio::net::TcpStream::connect(options.target.address).await.is_err() {
-        return Err(LoadError::Unreachable(format!("http://{}", options.target.authority)));
+        let target = format!("http://{}", options.target.authority);
+        return Err(LoadError::Unreachable { target, hint: options.profile.hints.unreachable });
     }
     let mut watches = Watches::new(&options.pids).map_err(LoadError::NoProcess)?;
     tokio::select! {
@@ -237,12 +258,15 @@ async fn measure(service: &Arc<Service>, options: &Options, watches: &mut Watche
         Some(files) => Codes::Files(Arc::clone(files)),
     };
     let shares = (0..lanes).map(|lane| options.addresses.share(lane, lanes));
-    let (pace, wait) = (options.pace, options.mail_wait);
+    let (pace, wait, hints) = (options.pace, options.mail_wait, &options.profile.hints);
     let measured = match options.scenario {
-        ScenarioName::Login => closed_loop(service, shares.map(Login::new).collect(), pace, watches).await?,
+        ScenarioName::Login => {
+            closed_loop(service, hints, shares.map(Login::new).collect(), pace, watches).await?
+        }
         ScenarioName::Verify => {
             closed_loop(
                 service,
+                hints,
                 shares.map(|share| Verify::new(share, codes(), wait)).collect(),
                 pace,
                 watches,
@@ -252,6 +276,7 @@ async fn measure(service: &Arc<Service>, options: &Options, watches: &mut Watche
         ScenarioName::Refresh => {
             closed_loop(
                 service,
+                hints,
                 shares.map(|share| Refresh::new(share, codes(), wait)).collect(),
                 pace,
                 watches,
@@ -261,6 +286,7 @@ async fn measure(service: &Arc<Service>, options: &Options, watches: &mut Watche
         ScenarioName::Journey | ScenarioName::Limits => {
             closed_loop(
                 service,
+                hints,
                 shares.map(|share| Journey::new(share, codes(), wait)).collect(),
                 pace,
                 watches,
@@ -316,11 +342,11 @@ impl Run {
             before,
             limits: self.limits.clone(),
             processes: self.processes.iter().map(|process| ProcessReport::new(process, requests)).collect(),
-            notes: self.notes(meter),
+            notes: self.notes(&options.profile.hints, meter),
         }
     }
 
-    fn notes(&self, meter: &Meter) -> Vec<String> {
+    fn notes(&self, hints: &Hints, meter: &Meter) -> Vec<String> {
         let mut notes = Vec::new();
         if self.exhausted > 0 {
             notes.push(format!("{} connections ran out of work before the time was over", self.exhausted));
@@ -330,34 +356,15 @@ impl Run {
         }
         notes.extend(meter.sample().map(|sample| format!("first unexpected answer: {sample}")));
         let accounts = [meter.accounts(Phase::Before), meter.accounts(Phase::Measured)].concat();
-        let mut hints: Vec<&str> =
-            accounts.iter().flat_map(|(_, account)| account.failed.keys()).filter_map(hint).collect();
-        hints.sort_unstable();
-        hints.dedup();
-        notes.extend(hints.into_iter().map(str::to_owned));
+        let failures = accounts.iter().flat_map(|(_, account)| account.failed.keys());
+        let helps: BTreeSet<&str> = failures.filter_map(|failure| hints.of(*failure)).collect();
+        notes.extend(helps.into_iter().map(str::to_owned));
         notes
     }
 }
 
 fn call_reports(accounts: &[(Call, meter::Account)], measured: Duration) -> Vec<CallReport> {
     accounts.iter().map(|(call, account)| CallReport::new(*call, account, measured)).collect()
-}
-
-/// What to do about a failure that has a usual cause.
-fn hint(failure: &Failure) -> Option<&'static str> {
-    match failure {
-        Failure::NoMail => Some(
-            "no mail came: is the address a customer's? its mails may be spent (5, then one per 4.8 h; none within a minute of an unused code): use another --email-start, or switch limits.address off for load runs",
-        ),
-        Failure::Status(429) => {
-            Some("429 is a limit at work: switch limits.client and limits.tenant off for load runs")
-        }
-        Failure::Status(404) => {
-            Some("404: the mailbox exists only in `doorcode dev`; is --target its public listener?")
-        }
-        Failure::Status(503) => Some("503: the service sheds load; fewer --connections show what it serves"),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

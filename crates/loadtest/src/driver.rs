@@ -13,6 +13,7 @@ use super::LoadError;
 use super::link::{Link, Service};
 use super::meter::{Failure, Meter, Phase};
 use super::process::{Watched, Watches};
+use super::profile::Hints;
 use super::scenarios::{Scenario, StepOutcome};
 
 /// When a run begins to count and when it ends.
@@ -40,6 +41,7 @@ pub struct Measured {
 /// Runs each scenario on a connection of its own.
 pub async fn closed_loop<S: Scenario>(
     service: &Arc<Service>,
+    hints: &Hints,
     scenarios: Vec<S>,
     pace: Pace,
     watches: &mut Watches,
@@ -59,6 +61,7 @@ pub async fn closed_loop<S: Scenario>(
         outcome.map_err(|failure| LoadError::Preparation {
             failure,
             sample: meter.sample().unwrap_or_default(),
+            hint: hints.of(failure),
         })?;
     }
     let mut exhausted = 0;

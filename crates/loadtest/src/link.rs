@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::client::{Connection, Endpoint, Reply, Target};
 use super::codes::find_code;
 use super::meter::{Call, Failure, Meter};
+use super::profile::Paths;
 
 /// Pause after a refused connection, so that a service that is down is not met with a storm of attempts.
 const CONNECT_PAUSE: Duration = Duration::from_millis(50);
@@ -26,17 +27,25 @@ pub struct Service {
     verify: Endpoint,
     refresh: Endpoint,
     logout: Endpoint,
+    mailbox: &'static str,
 }
 
 impl Service {
     /// Prepares the requests' unchanging parts.
-    pub fn new(target: Target, tenant: String, time_limit: Duration, meter: Arc<Meter>) -> Service {
-        let post = |call: &str| Endpoint::post(&target, &format!("/v1/customer-auth/{call}"));
+    pub fn new(
+        target: Target,
+        paths: &Paths,
+        tenant: String,
+        time_limit: Duration,
+        meter: Arc<Meter>,
+    ) -> Service {
+        let post = |path| Endpoint::post(&target, path);
         Service {
-            login: post("login"),
-            verify: post("verify"),
-            refresh: post("refresh"),
-            logout: post("logout"),
+            login: post(paths.login),
+            verify: post(paths.verify),
+            refresh: post(paths.refresh),
+            logout: post(paths.logout),
+            mailbox: paths.mailbox,
             target: Arc::new(target),
             tenant,
             time_limit,
@@ -179,7 +188,7 @@ impl Link {
     /// The mails to an address, newest first.
     pub async fn mailbox(&mut self, address: &str) -> Result<Vec<SeenMail>, Failure> {
         self.body.clear();
-        let path = format!("/dev/mailbox.json?to={}", percent_encoded(address));
+        let path = format!("{}{}", self.service.mailbox, percent_encoded(address));
         let endpoint = Endpoint::get(&self.service.target, &path);
         self.call(Call::Mailbox, &endpoint, read_mails).await
     }

@@ -29,7 +29,7 @@ impl Endpoint {
     /// A POST of JSON.
     pub fn post(target: &Target, path: &str) -> Endpoint {
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: doorcode-loadtest\r\ncontent-type: application/json\r\ncontent-length: ",
+            "POST {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: login-loadtest\r\ncontent-type: application/json\r\ncontent-length: ",
             target.authority
         );
         Endpoint(head.into_bytes().into())
@@ -38,7 +38,7 @@ impl Endpoint {
     /// A GET, whose empty body is announced as such.
     pub fn get(target: &Target, path: &str) -> Endpoint {
         let head = format!(
-            "GET {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: doorcode-loadtest\r\ncontent-length: ",
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: login-loadtest\r\ncontent-length: ",
             target.authority
         );
         Endpoint(head.into_bytes().into())
