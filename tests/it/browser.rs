@@ -1,6 +1,7 @@
-//! The three topologies in a real Chromium: `tests/browser/topologies.mjs` over a doorcode of its own.
+//! Portals and the login form in a real Chromium: the scripts of `tests/browser` over a doorcode of their own. And that
+//! `clients/` builds what is committed.
 //!
-//! Without Chromium, node or npm it is skipped, loudly; with `DOORCODE_TEST_BROWSER=1` (`./bin/test --browser`) it fails.
+//! Without Chromium, node or the clients' node_modules they are skipped, loudly; with `DOORCODE_TEST_BROWSER=1` (`./bin/test --browser`) they fail.
 
 use crate::support::TestApp;
 use crate::support::client::Request;
@@ -13,80 +14,125 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::{interval, timeout};
 
-/// Drives the Chromium that is there; brings none along.
-const PLAYWRIGHT: &str = "playwright-core@1.65.1";
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// E6, F2, F3, F5, F6, F7, F10, F11, F12, H15: see the script.
+/// E6, F2, F3, F5, F6, F7, F10, F11, F12: see the script.
 #[tokio::test]
-async fn e6_f2_f10_f11_f12_h15_topologies_in_chromium() {
-    let (chromium, playwright) = match prepare().await {
-        Ok(found) => found,
-        Err(why) if std::env::var_os("DOORCODE_TEST_BROWSER").is_some_and(|demand| demand == "1") => {
-            panic!("the browser test was demanded, but {why}")
-        }
-        Err(why) => {
-            // Not eprintln: what a test that passes prints is not shown.
-            let skipped =
-                format!("*** SKIPPED: the test in Chromium, for {why}; ./bin/test --browser runs it ***");
-            writeln!(std::io::stderr(), "{skipped}").unwrap();
-            return;
-        }
-    };
+async fn e6_f2_f10_f11_f12_topologies_in_chromium() {
+    let Some(browser) = Browser::find() else { return };
     let app = TestApp::builder().without_mail_limits().spawn().await;
-    let origins = |origins: &[&str]| TenantChange {
-        origins: Some(origins.iter().map(|origin| origin.parse().unwrap()).collect()),
-        ..TenantChange::default()
-    };
-    let globex = ["https://globex.acme.test", "https://portal.globex.test"];
-    app.directory.change_tenant(ACME, &origins(&["https://portal.acme.test"])).await.unwrap();
-    app.directory.change_tenant(GLOBEX, &origins(&globex)).await.unwrap();
-    until_allowed(&app, globex[1]).await;
-
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut node = Command::new("node");
-    node.arg(here.join("tests/browser/topologies.mjs"))
-        .env("DOORCODE", format!("http://{}", app.public()))
-        .env("CHROMIUM", chromium)
-        .env("PLAYWRIGHT", playwright)
-        .env("WEB", here.join("web"))
-        .env("CERT", here.join("tests/it/support/tls/leaf.pem"))
-        .env("KEY", here.join("tests/it/support/tls/leaf.key"))
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = timeout(Duration::from_secs(240), node.output()).await.expect("an end in time").unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    println!("{said}");
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    portals(&app, ACME, &["https://portal.acme.test"]).await;
+    portals(&app, GLOBEX, &["https://globex.acme.test", "https://portal.globex.test"]).await;
+    browser.run("topologies.mjs", &[("DOORCODE", &app)]).await;
     app.finish().await;
 }
 
-/// Chromium, and a folder's playwright-core.
-async fn prepare() -> Result<(PathBuf, PathBuf), String> {
-    let told = std::env::var_os("CHROMIUM").map(PathBuf::from);
-    let chromium =
-        told.or_else(|| BROWSERS.into_iter().find_map(find)).ok_or("there is no chromium".to_owned())?;
-    find("node").ok_or("there is no node")?;
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser");
-    let playwright = home.join("node_modules/playwright-core");
-    let version = PLAYWRIGHT.rsplit('@').next().unwrap();
-    let installed = std::fs::read_to_string(playwright.join("package.json")).unwrap_or_default();
-    if !installed.contains(&format!("\"version\": \"{version}\"")) {
-        let npm = find("npm").ok_or("there is no npm")?;
-        std::fs::create_dir_all(&home).unwrap();
-        let mut install = Command::new(npm);
-        install.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", PLAYWRIGHT]);
-        let install = install.current_dir(&home).stdin(Stdio::null()).kill_on_drop(true).output();
-        let done = timeout(Duration::from_secs(120), install).await;
-        let done = done.map_err(|_| "npm did not end in time")?.map_err(|error| error.to_string())?;
-        if !done.status.success() {
-            return Err(format!(
-                "npm could not install {PLAYWRIGHT}: {}",
-                String::from_utf8_lossy(&done.stderr)
-            ));
-        }
+/// H15 and what goes wrong: see the script.
+#[tokio::test]
+async fn h15_the_login_form_in_chromium() {
+    let Some(browser) = Browser::find() else { return };
+    let app = TestApp::builder().without_mail_limits().spawn().await;
+    let limited = TestApp::builder().with_client_limits().spawn().await;
+    app.directory.add_customer(ACME, "linus@example.com").await.unwrap();
+    browser.run("login.mjs", &[("DOORCODE", &app), ("LIMITED", &limited)]).await;
+    app.finish().await;
+    limited.finish().await;
+}
+
+/// How the form looks, reads and fits in: see the script.
+#[tokio::test]
+async fn the_login_forms_looks_in_chromium() {
+    let Some(browser) = Browser::find() else { return };
+    let app = TestApp::builder().without_mail_limits().spawn().await;
+    // Wrong codes spend an address's budget.
+    for name in "en de fr es pt-br it nl pl ja zh-cn".split(' ') {
+        app.directory.add_customer(ACME, &format!("{name}@example.com")).await.unwrap();
     }
-    Ok((chromium, playwright))
+    browser.run("looks.mjs", &[("DOORCODE", &app)]).await;
+    app.finish().await;
+}
+
+/// What is committed below `clients/*/dist`, and so what the binary embeds, is what the sources give; and the client's
+/// own tests pass.
+#[tokio::test]
+async fn the_clients_bundles_are_fresh() {
+    let Some(modules) = or_skip(modules()) else { return };
+    for script in ["check", "test"] {
+        let mut npm = Command::new("npm");
+        npm.args(["run", "--silent", script]).current_dir(modules.parent().unwrap());
+        succeeds(npm).await;
+    }
+}
+
+/// Gives a tenant origins, and waits until they count.
+async fn portals(app: &TestApp, tenant: &str, origins: &[&str]) {
+    let change = TenantChange {
+        origins: Some(origins.iter().map(|origin| origin.parse().unwrap()).collect()),
+        ..TenantChange::default()
+    };
+    app.directory.change_tenant(tenant, &change).await.unwrap();
+    for origin in origins {
+        until_allowed(app, origin).await;
+    }
+}
+
+/// A Chromium, and what drives it.
+struct Browser {
+    chromium: PathBuf,
+    modules: PathBuf,
+}
+
+impl Browser {
+    fn find() -> Option<Self> {
+        let told = std::env::var_os("CHROMIUM").map(PathBuf::from);
+        let chromium = told.or_else(|| BROWSERS.into_iter().find_map(find)).ok_or("there is no chromium");
+        or_skip(chromium.and_then(|chromium| Ok(Self { chromium, modules: modules()? })))
+    }
+
+    /// Runs a script of `tests/browser`; the apps' addresses are in its environment.
+    async fn run(&self, script: &str, apps: &[(&str, &TestApp)]) {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut node = Command::new("node");
+        node.arg(here.join("tests/browser").join(script))
+            .envs(apps.iter().map(|(name, app)| (*name, format!("http://{}", app.public()))))
+            .env("CHROMIUM", &self.chromium)
+            .env("MODULES", &self.modules)
+            .env("CERT", here.join("tests/it/support/tls/leaf.pem"))
+            .env("KEY", here.join("tests/it/support/tls/leaf.key"));
+        succeeds(node).await;
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "shown when the test fails")]
+async fn succeeds(mut command: Command) {
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(Duration::from_secs(240), command.output()).await.expect("an end in time").unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The clients' node_modules, where there is a node for them.
+fn modules() -> Result<PathBuf, &'static str> {
+    find("node").and(find("npm")).ok_or("there is no node or no npm")?;
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/node_modules");
+    // The file that ./bin/test leaves when it is done.
+    let whole = modules.join("doorcode-has").is_file();
+    if whole { Ok(modules) } else { Err("clients/node_modules is missing (./bin/test makes it)") }
+}
+
+/// What is missing skips a test loudly, or fails it where it was demanded.
+#[expect(clippy::explicit_write, reason = "what a test that passes prints by eprintln is not shown")]
+fn or_skip<T>(found: Result<T, &str>) -> Option<T> {
+    let why = match found {
+        Ok(found) => return Some(found),
+        Err(why) => why,
+    };
+    let demanded = std::env::var_os("DOORCODE_TEST_BROWSER").is_some_and(|demand| demand == "1");
+    assert!(!demanded, "the tests of the clients were demanded, but {why}");
+    let skipped = format!("*** SKIPPED: a test of the clients, for {why}; ./bin/test --browser runs it ***");
+    writeln!(std::io::stderr(), "{skipped}").unwrap();
+    None
 }
 
 fn find(program: &str) -> Option<PathBuf> {

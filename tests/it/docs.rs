@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// The folders and files of the top level that a back-ticked word must begin with to be taken for a path.
 const TOP: [&str; 12] = [
-    "src/", "actors/", "domain/", "sql/", "tests/", "docs/", "bin/", "benches/", "deploy/", "web/", ".ci/",
-    "./bin/",
+    "src/", "actors/", "domain/", "sql/", "tests/", "docs/", "bin/", "benches/", "deploy/", "clients/",
+    ".ci/", "./bin/",
 ];
 
 fn root() -> &'static Path {
