@@ -1,0 +1,3 @@
+-- 64 such rows in one statement, in key order (two such statements cannot deadlock).
+\set k random(1, 99900)
+INSERT INTO login_codes (tenant_id, email_key, code_mac, sealed, expires_at, attempts, tat) SELECT '11111111-1111-1111-1111-111111111111', email_key, sha256('x'), decode('abababababababababababababababababababababababababababababababababab', 'hex'), now() + interval '1 day', 0, now() FROM unnest((SELECT array_agg(sha256((((:k)::int + i * 1553) % 100000 + 1)::text::bytea) ORDER BY sha256((((:k)::int + i * 1553) % 100000 + 1)::text::bytea)) FROM generate_series(0, 63) i)) email_key ON CONFLICT (tenant_id, email_key) DO UPDATE SET code_mac = excluded.code_mac, sealed = excluded.sealed, expires_at = excluded.expires_at, attempts = 0, tat = excluded.tat;
