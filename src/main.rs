@@ -5,6 +5,10 @@ use doorcode::{cli::Cli, commands};
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
+/// Many small allocations on one thread, freed on another: glibc's allocator took a fifth of the processor time of a login.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -29,6 +29,11 @@ class Driver:
 
     def __init__(self, binary: Path, addresses: int):
         self.binary, self.addresses, self.next = binary, addresses, 0
+        self.help = subprocess.run([binary, "loadtest", "--help"], capture_output=True, text=True).stdout
+
+    def has(self, option: str) -> bool:
+        """Whether this doorcode's load tester knows an option."""
+        return f" {option} " in self.help
 
     def fresh(self, count: int) -> int:
         """The first of `count` numbers that no run has had."""
@@ -41,11 +46,6 @@ class Driver:
         command = [self.binary, "loadtest", scenario, "--target", target, "--tenant", TENANT, "--json"]
         command += ["-c", connections, "-d", f"{int(seconds * 1000)}ms", *options]
         return [str(part) for part in command]
-
-    def start(self, *arguments, **named) -> subprocess.Popen:
-        return subprocess.Popen(
-            self.command(*arguments, **named), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
 
     def run(self, scenario: str, target: str, connections: int, seconds: float, pids: list[int], *options) -> Load:
         watch = [part for pid in pids for part in ("--pid", pid)]
