@@ -60,6 +60,7 @@ impl Directory {
         let staged = self.copy(&transaction, tenant, rows, &mut report).await?;
         report.added = transaction.execute(sql::IMPORT_INSERT, &[&tenant.0]).await?;
         let unplaced = transaction.query(sql::IMPORT_UNPLACED, &[&tenant.0]).await?;
+        transaction.batch_execute(sql::IMPORT_ANALYSE).await?;
         transaction.commit().await?;
         for row in &unplaced {
             let line = row.try_get::<_, i64>(0)?.unsigned_abs();

@@ -31,6 +31,7 @@ statements! {
     IMPORT_COPY = "customers/import_copy.sql",
     IMPORT_INSERT = "customers/import_insert.sql",
     IMPORT_UNPLACED = "customers/import_unplaced.sql",
+    IMPORT_ANALYSE = "customers/import_analyse.sql",
     SESSIONS_LIST = "sessions/list.sql",
     SESSIONS_REVOKE_ONE = "sessions/revoke_one.sql",
     SESSIONS_REVOKE_CUSTOMER = "sessions/revoke_customer.sql",

@@ -5,6 +5,8 @@ mod error;
 pub(crate) mod keys;
 pub(crate) mod mails;
 mod migrate;
+#[cfg(test)]
+mod plans_tests;
 mod pool;
 pub(crate) mod portals;
 pub(crate) mod sessions;

@@ -52,4 +52,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (5, "sessions", include_str!("../../../sql/migrations/0005_sessions.sql")),
     (6, "keys", include_str!("../../../sql/migrations/0006_keys.sql")),
     (7, "tenant_limits", include_str!("../../../sql/migrations/0007_tenant_limits.sql")),
+    (8, "lookups", include_str!("../../../sql/migrations/0008_lookups.sql")),
 ];

@@ -7,7 +7,7 @@ WITH clock AS MATERIALIZED (
 ),
 asked AS (
     SELECT i.*, clock.now_us, is_fresh_device(i.device_us, clock.now_us) AS known
-    FROM clock, unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::bigint[], $8::bigint[], $9::smallint[])
+    FROM clock CROSS JOIN unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::bigint[], $8::bigint[], $9::smallint[])
         AS i (tenant_id, address_key, challenge_id, digit_mac, base32_mac, device_us, client_tag, step_up)
 ),
 written AS (
@@ -46,11 +46,11 @@ written AS (
 due AS (
     INSERT INTO mail_due AS d (tenant_id, address_key, challenge_id, alphabet, expires_us, asked_us, leased_us)
     SELECT w.tenant_id, w.address_key, w.challenge_id, w.alphabet, w.expires_us, clock.now_us, clock.now_us + $14::bigint
-    FROM written w, clock WHERE w.mail_now
+    FROM written w CROSS JOIN clock WHERE w.mail_now
     ORDER BY w.tenant_id, w.address_key
     ON CONFLICT (tenant_id, address_key) DO UPDATE SET
         challenge_id = excluded.challenge_id, alphabet = excluded.alphabet, expires_us = excluded.expires_us,
         asked_us = excluded.asked_us, leased_us = excluded.leased_us, attempts = 0
 )
 SELECT w.tenant_id, w.address_key, w.challenge_id, w.alphabet, w.expires_us, w.mail_now, clock.now_us AS asked_us
-FROM written w, clock
+FROM written w CROSS JOIN clock

@@ -11,19 +11,23 @@ page AS MATERIALIZED (
     LIMIT $3::bigint
 ),
 empty AS MATERIALIZED (
-    SELECT c.tenant_id, c.address_key
-    FROM challenges c JOIN page USING (tenant_id, address_key), clock
-    WHERE greatest(c.expires_us, c.s_mail_tat, c.s_quiet_us, c.s_digit_tat, c.s_base32_tat,
-                   c.k_mail_tat, c.k_quiet_us, c.k_digit_tat, c.k_base32_tat) < now_us
-      -- a device cookie lives 180 days, so must the mark that ended the older ones
-      AND c.devices_from_us < now_us - 15552000000000
-      AND coalesce(c.known_days[1], 0) <= now_us / 86400000000 - 90
-    ORDER BY c.tenant_id, c.address_key
-    FOR UPDATE OF c SKIP LOCKED
+    SELECT p.tenant_id, p.address_key
+    -- one lock order for all replicas
+    FROM clock CROSS JOIN (SELECT * FROM page ORDER BY tenant_id, address_key) p CROSS JOIN LATERAL (
+        SELECT FROM challenges c
+        WHERE (c.tenant_id, c.address_key) = (p.tenant_id, p.address_key)
+          AND greatest(c.expires_us, c.s_mail_tat, c.s_quiet_us, c.s_digit_tat, c.s_base32_tat,
+                       c.k_mail_tat, c.k_quiet_us, c.k_digit_tat, c.k_base32_tat) < now_us
+          -- a device cookie lives 180 days, so must the mark that ended the older ones
+          AND c.devices_from_us < now_us - 15552000000000
+          AND coalesce(c.known_days[1], 0) <= now_us / 86400000000 - 90
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    ) c
 ),
 gone AS (
     DELETE FROM challenges c USING empty e
-    WHERE c.tenant_id = e.tenant_id AND c.address_key = e.address_key
+    WHERE c.tenant_id = ANY (ARRAY[e.tenant_id]) AND c.address_key = e.address_key
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM page) AS seen, (SELECT count(*) FROM gone) AS gone,

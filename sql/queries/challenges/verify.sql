@@ -8,17 +8,23 @@
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 ),
-asked AS (
+asked AS MATERIALIZED (
     SELECT i.*, clock.now_us
-    FROM clock, unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[], $8::uuid[], $9::uuid[], $10::int[])
-        AS i (tenant_id, address_key, typed_digit_mac, typed_base32_mac, at_device_us, at_client_tag, session_key, ended_key, decoy)
-),
-held AS MATERIALIZED (
-    SELECT a.*, c AS row, is_known(c, a.at_device_us, a.at_client_tag, a.now_us) AS known
-    FROM asked a JOIN challenges c USING (tenant_id, address_key)
+    FROM clock CROSS JOIN ROWS FROM (
+        unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[], $8::uuid[], $9::uuid[], $10::int[]),
+        generate_series(1, cardinality($2::uuid[]))
+    ) AS i (tenant_id, address_key, typed_digit_mac, typed_base32_mac, at_device_us, at_client_tag, session_key, ended_key, decoy, place)
     -- one lock order for all replicas
     ORDER BY tenant_id, address_key
-    FOR UPDATE OF c
+),
+held AS MATERIALIZED (
+    SELECT a.*, c.row, is_known(c.row, a.at_device_us, a.at_client_tag, a.now_us) AS known
+    FROM asked a CROSS JOIN LATERAL (
+        SELECT c AS row FROM challenges c
+        WHERE (c.tenant_id, c.address_key) = (a.tenant_id, a.address_key)
+        LIMIT 1
+        FOR UPDATE
+    ) c
 ),
 weighed AS MATERIALIZED (
     SELECT h.*,
@@ -37,8 +43,9 @@ judged AS MATERIALIZED (
             OR NOT may_guess(w.row, known, (w.row).alphabet, now_us - guess_period_us(known, (w.row).alphabet))
         ) AS burned,
         CASE WHEN evaluated AND same THEN (
-            SELECT k.customer_id FROM customers k JOIN tenants t USING (tenant_id)
-            WHERE k.tenant_id = w.tenant_id AND k.address_key = w.address_key AND NOT k.disabled AND NOT t.disabled
+            SELECT k.customer_id FROM customers k
+            WHERE (k.tenant_id, k.address_key) = (w.tenant_id, w.address_key) AND (k.tenant_id, k.address_key) >= (w.tenant_id, w.address_key)
+                AND NOT k.disabled AND NOT (SELECT t.disabled FROM tenants t WHERE t.tenant_id = w.tenant_id)
         ) END AS customer_id
     FROM weighed w
 ),
@@ -69,7 +76,7 @@ written AS (
                 ELSE c.known_days[1:array_position(c.known_tags, j.at_client_tag) - 1]
                     || c.known_days[array_position(c.known_tags, j.at_client_tag) + 1:] END)[1:8] END
     FROM judged j
-    WHERE c.tenant_id = j.tenant_id AND c.address_key = j.address_key
+    WHERE c.tenant_id = ANY (ARRAY[j.tenant_id]) AND c.address_key = j.address_key
 ),
 begun AS (
     INSERT INTO sessions (tenant_id, session_key, customer_id, created_us, rotated_us, idle_until_us, expires_us)
@@ -81,34 +88,38 @@ surplus AS MATERIALIZED (
     SELECT tenant_id, ended_key AS session_key FROM judged WHERE customer_id IS NOT NULL
     UNION
     -- the new session takes a place: of the others, the oldest go
-    SELECT j.tenant_id, o.session_key FROM judged j, LATERAL (
+    SELECT j.tenant_id, o.session_key FROM judged j CROSS JOIN LATERAL (
         SELECT s.session_key FROM sessions s
-        WHERE s.tenant_id = j.tenant_id AND s.customer_id = j.customer_id
+        WHERE s.customer_id = j.customer_id AND s.tenant_id IS NOT DISTINCT FROM j.tenant_id
           AND s.session_key IS DISTINCT FROM j.ended_key AND least(s.idle_until_us, s.expires_us) > j.now_us
         ORDER BY s.created_us DESC, s.session_key
         OFFSET $13::bigint - 1
     ) o
 ),
 doomed AS MATERIALIZED (
-    SELECT s.tenant_id, s.session_key FROM sessions s JOIN surplus USING (tenant_id, session_key)
+    SELECT d.tenant_id, d.session_key
     -- one lock order for all replicas
-    ORDER BY s.tenant_id, s.session_key
-    FOR UPDATE OF s
+    FROM (SELECT * FROM surplus ORDER BY tenant_id, session_key) d CROSS JOIN LATERAL (
+        SELECT FROM sessions s
+        WHERE (s.tenant_id, s.session_key) = (d.tenant_id, d.session_key)
+        LIMIT 1
+        FOR UPDATE
+    ) s
 ),
 ended AS (
     DELETE FROM sessions s USING doomed d
-    WHERE s.tenant_id = d.tenant_id AND s.session_key = d.session_key
+    WHERE s.tenant_id = ANY (ARRAY[d.tenant_id]) AND s.session_key = d.session_key
 ),
 decoy AS (
     SELECT slot FROM decoys
-    WHERE slot IN (SELECT a.decoy FROM asked a LEFT JOIN held h USING (tenant_id, address_key) WHERE h.session_key IS NULL)
+    WHERE slot = ANY (ARRAY(SELECT a.decoy FROM asked a LEFT JOIN held h USING (place) WHERE h.place IS NULL))
     ORDER BY slot
     FOR UPDATE
 ),
 fooled AS (
-    UPDATE decoys SET touched_us = clock.now_us FROM decoy, clock WHERE decoys.slot = decoy.slot
+    UPDATE decoys SET touched_us = clock.now_us FROM clock WHERE slot = ANY (ARRAY(SELECT slot FROM decoy))
 )
 SELECT a.tenant_id, a.address_key, a.now_us, j.customer_id,
     coalesce(j.evaluated, false) AS evaluated, coalesce(j.missed, false) AS missed, coalesce(j.known, false) AS known,
     coalesce((j.row).alphabet, 0::smallint) AS alphabet
-FROM asked a LEFT JOIN judged j USING (tenant_id, address_key)
+FROM asked a LEFT JOIN judged j USING (place)

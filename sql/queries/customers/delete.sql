@@ -12,14 +12,13 @@ WITH customer AS (
     RETURNING c.address_key
 ), locked AS (
     -- After the challenge and in key order, as the ledger locks them, so that the two cannot deadlock.
-    SELECT s.session_key
-    FROM sessions s JOIN customer c ON s.customer_id = c.customer_id
-    WHERE s.tenant_id = $1 AND (SELECT count(*) FROM forgotten) >= 0
+    SELECT s.tenant_id, s.session_key FROM sessions s
+    WHERE s.customer_id = (SELECT customer_id FROM customer) AND s.tenant_id IS NOT DISTINCT FROM $1 AND (SELECT count(*) FROM forgotten) >= 0
     ORDER BY s.session_key
-    FOR UPDATE OF s
+    FOR UPDATE
 ), ended AS (
     DELETE FROM sessions s USING locked l
-    WHERE s.tenant_id = $1 AND s.session_key = l.session_key
+    WHERE s.tenant_id = ANY (ARRAY[l.tenant_id]) AND s.session_key = l.session_key
     RETURNING s.session_key
 )
 SELECT c.customer_id, (SELECT count(*) FROM ended) FROM customer c

@@ -1,2 +1,4 @@
 -- Names the tenant an origin belongs to.
-SELECT t.tenant_id, t.slug FROM origins o JOIN tenants t ON t.tenant_id = o.tenant_id WHERE o.origin = $1
+SELECT t.tenant_id, t.slug
+FROM origins o CROSS JOIN LATERAL (SELECT t.tenant_id, t.slug FROM tenants t WHERE t.tenant_id = o.tenant_id LIMIT 1) t
+WHERE o.origin = $1

@@ -5,17 +5,30 @@ WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 ),
 asked AS MATERIALIZED (
-    SELECT DISTINCT s.tenant_id, s.customer_id
-    FROM clock, sessions s JOIN unnest($2::uuid[], $3::uuid[]) AS i (tenant_id, session_key) USING (tenant_id, session_key)
-    WHERE least(s.idle_until_us, s.expires_us) > clock.now_us
+    SELECT s.tenant_id, s.customer_id
+    FROM clock CROSS JOIN unnest($2::uuid[], $3::uuid[]) AS i (tenant_id, session_key) CROSS JOIN LATERAL (
+        SELECT s.tenant_id, s.customer_id FROM sessions s
+        WHERE (s.tenant_id, s.session_key) = (i.tenant_id, i.session_key) AND least(s.idle_until_us, s.expires_us) > clock.now_us
+        LIMIT 1
+    ) s
 ),
 gone AS MATERIALIZED (
     SELECT s.tenant_id, s.session_key
-    FROM sessions s JOIN asked USING (tenant_id, customer_id)
     -- one lock order for all replicas
-    ORDER BY s.tenant_id, s.session_key
-    FOR UPDATE OF s
+    FROM (
+        SELECT DISTINCT ON (s.tenant_id, s.session_key) s.tenant_id, s.session_key FROM asked a CROSS JOIN LATERAL (
+            SELECT s.tenant_id, s.session_key FROM sessions s
+            WHERE s.customer_id = a.customer_id AND s.tenant_id IS NOT DISTINCT FROM a.tenant_id
+            OFFSET 0
+        ) s
+        ORDER BY s.tenant_id, s.session_key
+    ) i CROSS JOIN LATERAL (
+        SELECT s.tenant_id, s.session_key FROM sessions s
+        WHERE (s.tenant_id, s.session_key) = (i.tenant_id, i.session_key)
+        LIMIT 1
+        FOR UPDATE
+    ) s
 )
 DELETE FROM sessions s USING gone g
-WHERE s.tenant_id = g.tenant_id AND s.session_key = g.session_key
+WHERE s.tenant_id = ANY (ARRAY[g.tenant_id]) AND s.session_key = g.session_key
 RETURNING s.tenant_id, s.session_key

@@ -1,11 +1,14 @@
 -- Ends the sessions of the presented tokens, whatever generation each token is of.
 WITH gone AS MATERIALIZED (
     SELECT s.tenant_id, s.session_key
-    FROM sessions s JOIN unnest($1::uuid[], $2::uuid[]) AS i (tenant_id, session_key) USING (tenant_id, session_key)
     -- one lock order for all replicas
-    ORDER BY s.tenant_id, s.session_key
-    FOR UPDATE OF s
+    FROM (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS i (tenant_id, session_key) ORDER BY tenant_id, session_key) i CROSS JOIN LATERAL (
+        SELECT s.tenant_id, s.session_key FROM sessions s
+        WHERE (s.tenant_id, s.session_key) = (i.tenant_id, i.session_key)
+        LIMIT 1
+        FOR UPDATE
+    ) s
 )
 DELETE FROM sessions s USING gone g
-WHERE s.tenant_id = g.tenant_id AND s.session_key = g.session_key
+WHERE s.tenant_id = ANY (ARRAY[g.tenant_id]) AND s.session_key = g.session_key
 RETURNING s.tenant_id, s.session_key

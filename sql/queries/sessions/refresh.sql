@@ -7,23 +7,30 @@
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 ),
-asked AS (
+asked AS MATERIALIZED (
     SELECT i.*, clock.now_us
-    FROM clock, unnest($2::uuid[], $3::uuid[], $4::int[], $5::int[]) AS i (tenant_id, session_key, at_generation, at_branch)
+    FROM clock CROSS JOIN ROWS FROM (
+        unnest($2::uuid[], $3::uuid[], $4::int[], $5::int[]), generate_series(1, cardinality($2::uuid[]))
+    ) AS i (tenant_id, session_key, at_generation, at_branch, place)
+    -- one lock order for all replicas
+    ORDER BY tenant_id, session_key
 ),
 held AS MATERIALIZED (
     SELECT a.*, s.customer_id, s.created_us, s.generation, s.branch, s.prev_branch, s.rotated_us, s.idle_until_us, s.expires_us
-    FROM asked a JOIN sessions s USING (tenant_id, session_key)
-    -- one lock order for all replicas
-    ORDER BY tenant_id, session_key
-    FOR UPDATE OF s
+    FROM asked a CROSS JOIN LATERAL (
+        SELECT * FROM sessions s
+        WHERE (s.tenant_id, s.session_key) = (a.tenant_id, a.session_key)
+        LIMIT 1
+        FOR UPDATE
+    ) s
 ),
-judged AS MATERIALIZED (
+weighed AS MATERIALIZED (
     SELECT h.*, CASE
         WHEN least(h.idle_until_us, h.expires_us) <= h.now_us THEN 0
         WHEN NOT EXISTS (
-            SELECT FROM customers k JOIN tenants t USING (tenant_id)
-            WHERE k.tenant_id = h.tenant_id AND k.customer_id = h.customer_id AND NOT k.disabled AND NOT t.disabled) THEN 0
+            SELECT FROM customers k
+            WHERE (k.tenant_id, k.customer_id) = (h.tenant_id, h.customer_id) AND (k.tenant_id, k.customer_id) >= (h.tenant_id, h.customer_id)
+                AND NOT k.disabled AND NOT (SELECT t.disabled FROM tenants t WHERE t.tenant_id = h.tenant_id)) THEN 0
         WHEN (at_generation, at_branch) = (generation, branch) THEN 1
         WHEN (at_generation, at_branch) > (generation, branch) THEN 5
         WHEN (at_generation, at_branch) = (generation - 1, prev_branch)
@@ -32,21 +39,27 @@ judged AS MATERIALIZED (
     END AS verdict
     FROM held h
 ),
+judged AS MATERIALIZED (
+    SELECT w.*,
+        -- NULL: the row does not move
+        CASE WHEN verdict IN (1, 5) THEN at_generation + 1 WHEN verdict IN (2, 3) THEN generation END AS next_generation,
+        CASE WHEN verdict IN (1, 5) THEN 0 WHEN verdict = 3 THEN branch + 1 ELSE branch END AS next_branch,
+        CASE WHEN verdict IN (1, 5) THEN at_branch ELSE prev_branch END AS next_prev_branch,
+        CASE WHEN verdict IN (1, 3, 5) THEN greatest(rotated_us, now_us) ELSE rotated_us END AS next_rotated_us,
+        greatest(idle_until_us, now_us + $6::bigint) AS next_idle_until_us
+    FROM weighed w
+),
 moved AS (
-    UPDATE sessions s SET
-        generation = CASE WHEN j.verdict IN (1, 5) THEN j.at_generation + 1 ELSE s.generation END,
-        branch = CASE WHEN j.verdict IN (1, 5) THEN 0 WHEN j.verdict = 3 THEN s.branch + 1 ELSE s.branch END,
-        prev_branch = CASE WHEN j.verdict IN (1, 5) THEN j.at_branch ELSE s.prev_branch END,
-        rotated_us = CASE WHEN j.verdict IN (1, 3, 5) THEN greatest(s.rotated_us, j.now_us) ELSE s.rotated_us END,
-        idle_until_us = greatest(s.idle_until_us, j.now_us + $6::bigint)
+    UPDATE sessions s SET generation = j.next_generation, branch = j.next_branch, prev_branch = j.next_prev_branch,
+        rotated_us = j.next_rotated_us, idle_until_us = j.next_idle_until_us
     FROM judged j
-    WHERE s.tenant_id = j.tenant_id AND s.session_key = j.session_key AND j.verdict IN (1, 2, 3, 5)
-    RETURNING s.*
+    WHERE s.tenant_id = ANY (ARRAY[j.tenant_id]) AND s.session_key = j.session_key AND j.next_generation IS NOT NULL
 ),
 ended AS (
     DELETE FROM sessions s USING judged j
-    WHERE s.tenant_id = j.tenant_id AND s.session_key = j.session_key AND j.verdict = 4
+    WHERE s.tenant_id = ANY (ARRAY[j.tenant_id]) AND s.session_key = j.session_key AND j.verdict = 4
 )
-SELECT a.tenant_id, a.session_key, coalesce(j.verdict, 0) AS verdict, m.customer_id, m.created_us,
-    m.generation, m.branch, m.rotated_us, least(m.idle_until_us, m.expires_us) - a.now_us AS left_us
-FROM asked a LEFT JOIN judged j USING (tenant_id, session_key) LEFT JOIN moved m USING (tenant_id, session_key)
+SELECT a.tenant_id, a.session_key, coalesce(j.verdict, 0) AS verdict, j.customer_id, j.created_us,
+    j.next_generation AS generation, j.next_branch AS branch, j.next_rotated_us AS rotated_us,
+    least(j.next_idle_until_us, j.expires_us) - a.now_us AS left_us
+FROM asked a LEFT JOIN judged j USING (place)

@@ -11,15 +11,18 @@ page AS MATERIALIZED (
     LIMIT $3::bigint
 ),
 empty AS MATERIALIZED (
-    SELECT s.tenant_id, s.session_key
-    FROM sessions s JOIN page USING (tenant_id, session_key), clock
-    WHERE least(s.idle_until_us, s.expires_us) <= now_us
-    ORDER BY s.tenant_id, s.session_key
-    FOR UPDATE OF s SKIP LOCKED
+    SELECT p.tenant_id, p.session_key
+    -- one lock order for all replicas
+    FROM clock CROSS JOIN (SELECT * FROM page ORDER BY tenant_id, session_key) p CROSS JOIN LATERAL (
+        SELECT FROM sessions s
+        WHERE (s.tenant_id, s.session_key) = (p.tenant_id, p.session_key) AND least(s.idle_until_us, s.expires_us) <= now_us
+        LIMIT 1
+        FOR UPDATE SKIP LOCKED
+    ) s
 ),
 gone AS (
     DELETE FROM sessions s USING empty e
-    WHERE s.tenant_id = e.tenant_id AND s.session_key = e.session_key
+    WHERE s.tenant_id = ANY (ARRAY[e.tenant_id]) AND s.session_key = e.session_key
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM page) AS seen, (SELECT count(*) FROM gone) AS gone,
