@@ -13,7 +13,7 @@
 
 use doorcode::app::{App, Mode};
 use doorcode::config::Config;
-use doorcode::private_pg::{Options, PrivatePostgres};
+use private_postgres::{Options, PrivatePostgres};
 use doorcode_actors::directory::{ImportRow, NewTenant, StepUp};
 use doorcode_actors::{DatabaseSettings, Directory, migrate};
 use rand_chacha::ChaCha20Rng;
@@ -57,7 +57,7 @@ fn main() -> Result<ExitCode> {
 
 /// A doorcode of its own, limits off but the addresses' mails, with as many customers as are asked for.
 async fn start(customers: usize) -> Result<SocketAddr> {
-    let postgres = Box::leak(Box::new(PrivatePostgres::start(Options::throwaway()?).await?));
+    let postgres = Box::leak(Box::new(PrivatePostgres::start(Options::throwaway("doorcode")?).await?));
     let url = postgres.url();
     let database = DatabaseSettings { url: Zeroizing::new(url.clone()), ..DatabaseSettings::default() };
     migrate(&database).await?;

@@ -10,6 +10,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
+/// Names the private PostgreSQL: its database, superuser and directories.
+pub const NAME: &str = "doorcode";
 /// The demo tenant and who may log in there.
 pub const DEMO_TENANT: &str = "demo";
 /// See [`DEMO_TENANT`].

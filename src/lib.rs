@@ -10,5 +10,4 @@ pub mod config;
 pub mod dev;
 pub mod http;
 pub mod ops;
-pub mod private_pg;
 pub mod telemetry;

@@ -23,7 +23,7 @@ use crate::settings::DatabaseSettings;
 use crate::store::Store;
 use crate::system::StartError;
 use deadpool_postgres::{Object, Pool};
-use doorcode_domain::email::Email;
+use doorcode_domain::Email;
 use doorcode_domain::{AddressKey, Clock, MacKey, TenantId, TenantSlug};
 use std::sync::Arc;
 

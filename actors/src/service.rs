@@ -14,7 +14,7 @@ use crate::store::tenants::Tenant;
 use crate::tally::GuessCounts;
 use crate::tenants::{Issuers, TenantDirectory};
 use arc_swap::ArcSwap;
-use doorcode_domain::email::Email;
+use doorcode_domain::Email;
 use doorcode_domain::{
     ACCESS_LIFE_S, AccessClaims, Clock, CustomerId, Micros, RefreshToken, SessionKey, SessionSecret,
     TenantId, TenantSlug, TokenPosition, TypedCode,

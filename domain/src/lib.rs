@@ -1,11 +1,11 @@
-//! doorcode's words.
+//! The types that all of doorcode speaks in, each parsed once at the edge.
 //!
-//! Pure types, parsed once at the door: no async, no I/O, no clock reads. Time and randomness are parameters.
+//! No async, no I/O, no clock reads. Time and randomness are parameters.
 //!
 //! | word | what it is |
 //! |---|---|
 //! | [`TenantSlug`], [`TenantId`] | what a caller typed for a portal; the portal it turned out to be |
-//! | [`Email`](email::Email), [`AddressKey`] | an address as typed and normalised; its keyed form, the only one in the login tables |
+//! | [`Email`], [`AddressKey`] | an address as typed and normalised; its keyed form, the only one in the login tables |
 //! | [`ChallengeId`], [`LoginCode`], [`TypedCode`], [`CodeMac`] | a random id; the code derived from it; what somebody typed; the keyed form kept in Postgres |
 //! | [`RefreshToken`], [`SessionKey`] | the opaque token; the keyed form under which its session is stored |
 //! | [`AccessClaims`] | what an access token says |
@@ -19,7 +19,6 @@ mod address;
 mod clock;
 mod code;
 mod customer;
-pub mod email;
 mod keys;
 mod refresh;
 mod tenant;
@@ -29,6 +28,7 @@ pub use address::AddressKey;
 pub use clock::{Clock, ManualClock, Micros};
 pub use code::{Alphabet, ChallengeId, CodeMac, LoginCode, TypedCode};
 pub use customer::CustomerId;
+pub use email_address::{Email, EmailError};
 pub use keys::{KeyLengthError, MacKey};
 pub use refresh::{
     Branch, Generation, RefreshToken, RefreshTokenError, SessionKey, SessionSecret, TokenPosition,

@@ -4,7 +4,7 @@ use super::CommandError;
 use crate::app::database_settings;
 use crate::config::{Config, MasterKey};
 use crate::dev;
-use crate::private_pg::PrivatePostgres;
+use private_postgres::PrivatePostgres;
 use doorcode_actors::{DatabaseSettings, Directory, KeyAdmin, check_migrated};
 use std::path::Path;
 
@@ -38,7 +38,7 @@ pub(super) fn database(
     let home = dev::data_dir(data_dir)?;
     let (url, in_dev) = match &config.database.url {
         Some(url) => (url.reveal().to_owned(), None),
-        None => match PrivatePostgres::running_url(&home)? {
+        None => match PrivatePostgres::running_url(dev::NAME, &home)? {
             Some(url) => (url, Some(home)),
             None => {
                 return Err(CommandError::failed(

@@ -5,7 +5,7 @@ use crate::app::{App, AppError, Ended, Mode, database_settings};
 use crate::cli::DevArgs;
 use crate::config::{Config, Loaded};
 use crate::dev;
-use crate::private_pg::{Options, PrivatePgError, PrivatePostgres};
+use private_postgres::{Options, PrivatePgError, PrivatePostgres};
 use doorcode_actors::{Directory, MigrateError, StartError, check_migrated, migrate};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -59,7 +59,7 @@ pub(super) async fn dev(
     let mut postgres = match &config.database.url {
         Some(_) => None,
         None => Some(tokio::select! {
-            started = PrivatePostgres::start(Options::new(&home)) => started?,
+            started = PrivatePostgres::start(Options::new(dev::NAME, &home)) => started?,
             () = stop.asked() => return Ok(()),
         }),
     };

@@ -2,7 +2,7 @@
 
 use super::error::Problem;
 use super::{Config, SmtpTls};
-use doorcode_domain::email::Email;
+use doorcode_domain::Email;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -2,7 +2,7 @@
 //! that parsing, cookies and sockets are tried without a database.
 
 use doorcode_actors::{Caller, Login, LoginService, RefreshError, Refusal, TreeSnapshot, VerifyError};
-use doorcode_domain::email::Email;
+use doorcode_domain::Email;
 use doorcode_domain::{AccessClaims, TenantSlug, TypedCode};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;

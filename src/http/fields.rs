@@ -4,7 +4,7 @@ use super::body::Payload;
 use super::detail::Detail;
 use super::json::{Field, Fields};
 use super::reply::Problem;
-use doorcode_domain::email::Email;
+use doorcode_domain::Email;
 use doorcode_domain::{TenantSlug, TypedCode};
 use zeroize::Zeroizing;
 

@@ -7,7 +7,7 @@ use crate::support::smtp_sink::{Act, Point, SmtpSink};
 use crate::support::wire::{Answer, Wire};
 use doorcode::app::{App, Mode};
 use doorcode::config::Config;
-use doorcode::private_pg::{Options, PrivatePostgres};
+use private_postgres::{Options, PrivatePostgres};
 use doorcode_domain::{Clock, ManualClock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -23,7 +23,7 @@ const NO_HANG: Duration = Duration::from_millis(2_800);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_database_fails_closed_and_heals() {
     let scratch = Scratch::new("outage");
-    let postgres = PrivatePostgres::start(Options::new(scratch.path())).await.unwrap();
+    let postgres = PrivatePostgres::start(Options::new("doorcode", scratch.path())).await.unwrap();
     let program = Setup::dev_on(&postgres.url()).start().await;
     let mut wire = program.wire();
     wire.login("demo", ADA).await.unwrap();
@@ -50,7 +50,7 @@ async fn a_stopped_database_fails_closed_and_heals() {
         assert!(answer.headers.get("set-cookie").is_none() && answer.took < NO_HANG, "{answer:?}");
     }
 
-    let postgres = PrivatePostgres::start(Options::new(scratch.path())).await.unwrap();
+    let postgres = PrivatePostgres::start(Options::new("doorcode", scratch.path())).await.unwrap();
     program.until_ready(200).await;
     let logged_in = wire.token("demo", "grace@example.com", &code).await.unwrap();
     assert_eq!(logged_in.status, 200, "the code from before");

@@ -2,7 +2,7 @@
 
 use super::{Directory, DirectoryError, sql};
 use deadpool_postgres::Transaction;
-use doorcode_domain::email::Email;
+use doorcode_domain::Email;
 use doorcode_domain::{AddressKey, TenantId};
 use std::collections::HashMap;
 use std::pin::pin;

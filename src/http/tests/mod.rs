@@ -24,7 +24,7 @@ async fn the_corpus() {
         Edge::with(|public| public.service = Arc::new(Script::new(Mood::Stranger)), ServerLimits::default())
             .await;
     // Falls away by itself when the address parser is the real one.
-    let placeholder = doorcode_domain::email::Email::parse("<script>@acme.io").is_ok();
+    let placeholder = doorcode_domain::Email::parse("<script>@acme.io").is_ok();
     let missing_parser = |failure: &String| {
         placeholder && failure.starts_with("email_") && failure.ends_with("[422], got 200")
     };

@@ -2,7 +2,7 @@
 
 use crate::http::Door;
 use doorcode_actors::{Caller, Login, RefreshError, Refusal, TreeSnapshot, VerifyError};
-use doorcode_domain::email::Email;
+use doorcode_domain::Email;
 use doorcode_domain::{CustomerId, TenantId, TenantSlug, TypedCode};
 use futures_util::future::{BoxFuture, pending, ready};
 use std::sync::{Arc, Mutex};

@@ -2,7 +2,7 @@
 //! migrated already and has the people in it that the tests are about.
 
 use super::PATIENCE;
-use doorcode::private_pg::{Options, PrivatePostgres};
+use private_postgres::{Options, PrivatePostgres};
 use doorcode_actors::directory::{ImportRow, NewTenant, StepUp};
 use doorcode_actors::{DatabaseSettings, Directory, migrate};
 use std::os::unix::process::CommandExt;
@@ -74,7 +74,7 @@ fn cluster() -> &'static Cluster {
 
 async fn start() -> (PrivatePostgres, bool) {
     let options = |settings: &[&str]| {
-        let mut options = Options::throwaway().unwrap();
+        let mut options = Options::throwaway("doorcode").unwrap();
         options.settings = settings.iter().map(|&setting| setting.to_owned()).collect();
         options
     };

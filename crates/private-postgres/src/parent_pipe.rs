@@ -11,10 +11,10 @@ use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{self, ChildStdin, Command};
 use tokio::time::timeout;
 
-/// fd 3 is the leash. The program must not inherit it, and `wait` must not be interrupted by it.
+/// fd 3 is the pipe. The program must not inherit it, and `wait` must not be interrupted by it.
 const SCRIPT: &str = r#"
 exec 3<&0 </dev/null
 "$@" 3<&- &
@@ -28,19 +28,19 @@ kill "$watcher" 2>/dev/null
 exit "$status"
 "#;
 
-/// A program on the leash.
+/// A program that ends when the pipe to it closes.
 #[derive(Debug)]
-pub(super) struct Leashed {
-    child: Child,
-    leash: Option<ChildStdin>,
+pub(super) struct Child {
+    child: process::Child,
+    pipe: Option<ChildStdin>,
 }
 
-impl Leashed {
+impl Child {
     /// Starts `command`, which [`command`] made.
     pub fn spawn(mut command: Command) -> io::Result<Self> {
         let mut child = command.spawn()?;
-        let leash = child.stdin.take();
-        Ok(Self { child, leash })
+        let pipe = child.stdin.take();
+        Ok(Self { child, pipe })
     }
 
     /// Waits until the program ends by itself.
@@ -55,7 +55,7 @@ impl Leashed {
 
     /// Lets go and waits until it has ended: false if it has not within `patience`.
     pub async fn end(&mut self, patience: Duration) -> io::Result<bool> {
-        self.leash = None;
+        self.pipe = None;
         match timeout(patience, self.child.wait()).await {
             Ok(ended) => ended.map(|_| true),
             Err(_) => Ok(false),
@@ -64,18 +64,18 @@ impl Leashed {
 
     /// Runs it to its end and returns how it ended and the end of what it said on standard error.
     pub async fn output(mut self) -> io::Result<(ExitStatus, String)> {
-        let leash = self.leash.take(); // wait_with_output drops a stdin that is still in the child
+        let pipe = self.pipe.take(); // wait_with_output drops a stdin that is still in the child
         let output = self.child.wait_with_output().await?;
-        drop(leash);
+        drop(pipe);
         Ok((output.status, tail(&String::from_utf8_lossy(&output.stderr))))
     }
 }
 
-/// A command that runs `program` on the leash, as the place's user, in a process group of its own: the
+/// A command that runs `program` behind such a pipe, as the place's user, in a process group of its own: the
 /// terminal's Ctrl-C is for us, who first drain and then stop PostgreSQL.
 pub(super) fn command(place: &Place, program: &Path) -> Command {
     let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(SCRIPT).arg("doorcode-leash").arg(program);
+    command.arg("-c").arg(SCRIPT).arg("parent-pipe").arg(program);
     command
         .env_clear()
         .env("PATH", env::var_os("PATH").unwrap_or_default())

@@ -1,4 +1,4 @@
-//! A private PostgreSQL for `doorcode dev` and for the test suite: made on first use from the programs that
+//! A private PostgreSQL for a development server and for test suites: made on first use from the programs that
 //! are installed on the machine, reachable through a Unix socket only, and gone when this process is gone.
 //!
 //! ```text
@@ -13,17 +13,17 @@
 mod cluster;
 mod error;
 mod find;
-mod leash;
+mod parent_pipe;
 mod place;
 mod scratch;
-mod stray;
+mod orphan;
 #[cfg(test)]
 mod tests;
 
 pub use error::PrivatePgError;
 
 use cluster::Cluster;
-use leash::Leashed;
+use parent_pipe::Child;
 use place::Place;
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -43,6 +43,8 @@ const DEATHS_WITHIN: Duration = Duration::from_secs(60);
 /// What to start.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Names the database, its superuser and the directories: lower-case letters only.
+    pub name: &'static str,
     /// The directory to keep everything in; see [`PrivatePostgres::home`] for when that differs.
     pub base: PathBuf,
     /// Take `initdb` and `postgres` from here and nowhere else.
@@ -55,14 +57,14 @@ pub struct Options {
 
 impl Options {
     /// A lasting cluster in `base`.
-    pub fn new(base: impl Into<PathBuf>) -> Self {
-        Self { base: base.into(), bin_dir: None, settings: Vec::new(), throwaway: false }
+    pub fn new(name: &'static str, base: impl Into<PathBuf>) -> Self {
+        Self { name, base: base.into(), bin_dir: None, settings: Vec::new(), throwaway: false }
     }
 
     /// A cluster of this process alone, in memory where the system has room there. What earlier test runs
     /// left behind is removed.
-    pub fn throwaway() -> Result<Self, PrivatePgError> {
-        Ok(Self { throwaway: true, ..Self::new(scratch::new_base()?) })
+    pub fn throwaway(name: &'static str) -> Result<Self, PrivatePgError> {
+        Ok(Self { throwaway: true, ..Self::new(name, scratch::new_base(name)?) })
     }
 }
 
@@ -71,7 +73,7 @@ impl Options {
 #[derive(Debug)]
 pub struct PrivatePostgres {
     cluster: Cluster,
-    server: Option<Leashed>,
+    server: Option<Child>,
     throwaway: bool,
 }
 
@@ -95,7 +97,7 @@ impl PrivatePostgres {
     }
 
     /// Where everything is: `base`, unless we are root and `base` cannot be used by the user as whom
-    /// PostgreSQL then runs, or not safely; then a directory below /var/lib/doorcode-dev.
+    /// PostgreSQL then runs, or not safely; then a directory below `/var/lib/NAME-dev`.
     pub fn home(&self) -> &Path {
         &self.cluster.place.home
     }
@@ -106,8 +108,8 @@ impl PrivatePostgres {
     }
 
     /// The connection string of the one that runs in `base` now, started by whatever process.
-    pub fn running_url(base: &Path) -> Result<Option<String>, PrivatePgError> {
-        let place = Place::of(base)?;
+    pub fn running_url(name: &str, base: &Path) -> Result<Option<String>, PrivatePgError> {
+        let place = Place::of(name, base)?;
         let file = place.home.join("url");
         let url = match fs::read_to_string(&file) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),

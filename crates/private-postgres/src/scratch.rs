@@ -20,9 +20,9 @@ const ENOUGH: u64 = 1 << 30;
 const OLD_ENOUGH: Duration = Duration::from_secs(60);
 
 /// A directory name that nobody uses, after removing those that nobody uses any more.
-pub(super) fn new_base() -> Result<PathBuf, PrivatePgError> {
+pub(super) fn new_base(name: &str) -> Result<PathBuf, PrivatePgError> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let family = parent().join(format!("doorcode-test-{}", Uid::effective()));
+    let family = parent().join(format!("{name}-test-{}", Uid::effective()));
     own_dir(&family, None, 0o711)?;
     for entry in fs::read_dir(&family).into_iter().flatten().flatten() {
         remove_unused(&entry.path());

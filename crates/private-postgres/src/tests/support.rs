@@ -20,7 +20,7 @@ impl Scratch {
         let memory = Path::new("/dev/shm");
         let temp = if memory.is_dir() { memory.to_path_buf() } else { env::temp_dir() };
         let temp = temp.canonicalize().unwrap();
-        let base = temp.join(format!("doorcode-pg-test-{}-{name}", process::id()));
+        let base = temp.join(format!("private-pg-test-{}-{name}", process::id()));
         Self { base, also: Mutex::default() }
     }
 
@@ -67,7 +67,7 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) -> Duration 
     started.elapsed()
 }
 
-/// The living processes that work in `home` or below it: the leash and PostgreSQL with its backends, which
+/// The living processes that work in `home` or below it: the shell with the pipe and PostgreSQL with its backends, which
 /// change into these directories and keep to them.
 #[cfg(target_os = "linux")]
 pub fn processes_in(home: &Path) -> Vec<i32> {

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Asks the reference stack about odd addresses: the answers are what tests/email.rs replays.
+"""Asks the reference stack about odd addresses: the answers are what corpus.rs replays.
 
   pip install pydantic==2.14.3 email-validator==2.4.0 idna==3.20      (Python 3.13: its Unicode is that of codepoints.rs)
-  python3.13 email_corpus.py sample 450 > email_corpus.jsonl          the committed sample
-  python3.13 email_corpus.py sample 20000 7 > /tmp/big.jsonl          a wider one: EMAIL_CORPUS=/tmp/big.jsonl cargo test
-  python3.13 email_corpus.py characters > /tmp/chars.jsonl            every character in eight places (takes minutes)
+  python3.13 corpus.py sample 450 > corpus.jsonl          the committed sample
+  python3.13 corpus.py sample 20000 7 > /tmp/big.jsonl          a wider one: EMAIL_CORPUS=/tmp/big.jsonl cargo test
+  python3.13 corpus.py characters > /tmp/chars.jsonl            every character in eight places (takes minutes)
 
 One answer a line: {"address", "normalized", "ascii_domain", "reason"}; `normalized` is null for a refused address.
 Known to differ, so not in the sample: U+1B3A, U+1B3C, U+1B42 and U+1171E in a right-to-left label. Unicode made these marks

@@ -2,6 +2,7 @@
 //! started with [`CHILD`] set.
 
 use super::super::place::Place;
+use super::NAME;
 use super::support::{Scratch, boots, connect, processes_in, until};
 use super::{Options, PrivatePgError, PrivatePostgres};
 use nix::sys::signal::{Signal, kill, killpg};
@@ -18,13 +19,13 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Names the base directory for the child.
 const CHILD: &str = "DOORCODE_PRIVATE_PG_TEST";
 
-/// Not a test: what the child does. Like `doorcode dev`, it starts, supervises, and drains before it stops.
+/// Not a test: what the child does. It starts, supervises, and drains before it stops.
 #[tokio::test]
 async fn child() {
     let Some(base) = env::var_os(CHILD) else { return };
     let mut interrupt = signal(SignalKind::interrupt()).unwrap();
     let mut terminate = signal(SignalKind::terminate()).unwrap();
-    let mut postgres = PrivatePostgres::start(Options::new(base)).await.unwrap();
+    let mut postgres = PrivatePostgres::start(Options::new(NAME, base)).await.unwrap();
     println!("\nup");
     tokio::select! {
         error = postgres.supervise() => panic!("{error}"),
@@ -87,9 +88,9 @@ fn alive(pid: i32) -> bool {
     fs::read_link(format!("/proc/{pid}/cwd")).is_ok()
 }
 
-fn leashes_in(home: &Path) -> Vec<i32> {
+fn pipes_in(home: &Path) -> Vec<i32> {
     let name = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    processes_in(home).into_iter().filter(|pid| name(pid).contains("doorcode-leash")).collect()
+    processes_in(home).into_iter().filter(|pid| name(pid).contains("parent-pipe")).collect()
 }
 
 fn server_pid(base: &Path) -> Option<i32> {
@@ -103,14 +104,14 @@ async fn gone(base: &Path) {
 
 /// The next start after a fault works, and finds `rows` rows counting its own.
 async fn next_start_finds(base: &Path, rows: i64) {
-    let postgres = PrivatePostgres::start(Options::new(base)).await.unwrap();
+    let postgres = PrivatePostgres::start(Options::new(NAME, base)).await.unwrap();
     assert_eq!(boots(&postgres.url()).await, rows);
     postgres.stop().await.unwrap();
     assert_eq!(processes_in(base), Vec::<i32>::new());
 }
 
 async fn row(base: &Path) {
-    let url = PrivatePostgres::running_url(base).unwrap().unwrap();
+    let url = PrivatePostgres::running_url(NAME, base).unwrap().unwrap();
     boots(&url).await;
 }
 
@@ -128,12 +129,12 @@ async fn killed_during_initdb() {
 }
 
 #[tokio::test]
-async fn killed_during_initdb_with_the_leash() {
-    let scratch = Scratch::new("kill-initdb-leash");
+async fn killed_during_initdb_with_the_pipe() {
+    let scratch = Scratch::new("kill-initdb-pipe");
     let owner = Owner::spawn(&scratch.base);
     let unfinished = scratch.base.join(format!("data.new.{}", owner.pid()));
     until("initdb is at work", || unfinished.join("global").exists()).await;
-    kill_all(&leashes_in(&scratch.base));
+    kill_all(&pipes_in(&scratch.base));
     owner.kill();
     next_start_finds(&scratch.base, 1).await; // beside the old initdb, if it still works
 }
@@ -158,29 +159,29 @@ async fn owner_killed_and_started_again_at_once() {
 }
 
 #[tokio::test]
-async fn leash_and_owner_killed() {
-    let scratch = Scratch::new("kill-leash");
+async fn pipe_and_owner_killed() {
+    let scratch = Scratch::new("kill-pipe");
     let owner = Owner::up(&scratch.base);
     row(&scratch.base).await;
-    let stray = server_pid(&scratch.base).unwrap();
-    // The owner first: it would notice that the leash is gone and start anew.
-    let leashes = leashes_in(&scratch.base);
-    assert_eq!(leashes.len(), 2, "the shell and its watcher");
+    let orphan = server_pid(&scratch.base).unwrap();
+    // The owner first: it would notice that the pipe is gone and start anew.
+    let pipes = pipes_in(&scratch.base);
+    assert_eq!(pipes.len(), 2, "the shell and its watcher");
     kill(Pid::from_raw(owner.pid()), Signal::SIGSTOP).unwrap();
-    kill_all(&leashes);
+    kill_all(&pipes);
     owner.kill();
-    assert!(alive(stray), "the server is left over");
+    assert!(alive(orphan), "the server is left over");
     next_start_finds(&scratch.base, 2).await;
-    assert!(!alive(stray));
+    assert!(!alive(orphan));
 }
 
 #[tokio::test]
-async fn leash_killed_under_supervision() {
-    let scratch = Scratch::new("kill-leash-only");
+async fn pipe_killed_under_supervision() {
+    let scratch = Scratch::new("kill-pipe-only");
     let owner = Owner::up(&scratch.base);
     row(&scratch.base).await;
     let before = server_pid(&scratch.base);
-    kill_all(&leashes_in(&scratch.base));
+    kill_all(&pipes_in(&scratch.base));
     restarted(&scratch.base, before).await;
     row(&scratch.base).await;
     stop_with(Signal::SIGTERM, owner, 3);
@@ -192,10 +193,10 @@ async fn server_killed_under_supervision() {
     let owner = Owner::up(&scratch.base);
     row(&scratch.base).await;
     // A backend that is busy when its server dies must not keep the new one from starting.
-    let busy = connect(&PrivatePostgres::running_url(&scratch.base).unwrap().unwrap()).await;
+    let busy = connect(&PrivatePostgres::running_url(NAME, &scratch.base).unwrap().unwrap()).await;
     let busy =
         tokio::spawn(async move { busy.batch_execute("SELECT sum(1) FROM generate_series(1, 1e12)").await });
-    let url = PrivatePostgres::running_url(&scratch.base).unwrap().unwrap();
+    let url = PrivatePostgres::running_url(NAME, &scratch.base).unwrap().unwrap();
     while running_queries(&url).await == 0 {}
     for _ in 0..2 {
         let before = server_pid(&scratch.base);
@@ -267,7 +268,7 @@ struct Bystander(Child);
 impl Bystander {
     fn beside(base: &Path) -> Self {
         let mut command = Command::new("sleep");
-        if let Some(user) = Place::of(base).unwrap().user {
+        if let Some(user) = Place::of(NAME, base).unwrap().user {
             command.uid(user.uid.as_raw());
         }
         Self(command.arg("600").spawn().unwrap())
@@ -298,7 +299,7 @@ async fn stale_pid_reused_by_a_bystander() {
 async fn stale_pid_reused_by_another_cluster() {
     let scratch = crashed("reused-pg").await;
     let other = Scratch::new("other");
-    let bystander = PrivatePostgres::start(Options::new(&other.base)).await.unwrap();
+    let bystander = PrivatePostgres::start(Options::new(NAME, &other.base)).await.unwrap();
     reuse_pid(&scratch.base, server_pid(&other.base).unwrap());
     next_start_finds(&scratch.base, 1).await;
     assert_eq!(boots(&bystander.url()).await, 1, "it was left alone");
@@ -322,7 +323,7 @@ async fn pid_file_planted() {
     fs::remove_file(&file).unwrap();
     let made = Command::new("mkfifo").arg(&file).status().unwrap();
     assert!(made.success());
-    let error = PrivatePostgres::start(Options::new(&scratch.base)).await.unwrap_err();
+    let error = PrivatePostgres::start(Options::new(NAME, &scratch.base)).await.unwrap_err();
     assert!(error.to_string().contains("not a plain file"), "{error}");
 }
 
@@ -347,7 +348,7 @@ async fn ctrl_c_and_sigterm_leave_time_to_drain() {
 #[tokio::test]
 async fn supervision_gives_up_when_a_restart_cannot_work() {
     let scratch = Scratch::new("hopeless");
-    let mut postgres = PrivatePostgres::start(Options::new(&scratch.base)).await.unwrap();
+    let mut postgres = PrivatePostgres::start(Options::new(NAME, &scratch.base)).await.unwrap();
     fs::remove_file(scratch.base.join("data/global/pg_control")).unwrap();
     kill_all(&[server_pid(&scratch.base).unwrap()]);
     let error = tokio::time::timeout(Duration::from_secs(30), postgres.supervise()).await.unwrap();

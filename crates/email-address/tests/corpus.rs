@@ -1,9 +1,9 @@
-//! Replays what pydantic and email-validator answered (tests/email_corpus.py says how it was asked).
+//! Replays what pydantic and email-validator answered (tests/corpus.py says how it was asked).
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 
-use doorcode_domain::email::Email;
+use email_address::Email;
 use serde_json::Value;
 
 /// `None` where both agree, else what differs.
@@ -24,7 +24,7 @@ fn difference(case: &Value) -> Option<String> {
 #[test]
 fn h2_h4_h6_answers_as_the_reference_stack_does() {
     let path = std::env::var("EMAIL_CORPUS")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/tests/email_corpus.jsonl").to_owned());
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus.jsonl").to_owned());
     let (mut cases, mut same_reason, mut refused) = (0, 0, 0);
     let mut differences = Vec::new();
     for line in BufReader::new(fs::File::open(&path).unwrap()).lines() {

@@ -29,7 +29,7 @@ pub enum PrivatePgError {
     /// PostgreSQL refuses to run as root, and there is nobody else to run it as.
     #[error(
         "PostgreSQL does not run as root, and this system has no `postgres` or `nobody` user to run it as: \
-         add one (useradd --system postgres), or start doorcode as an ordinary user"
+         add one (useradd --system postgres), or start this as an ordinary user"
     )]
     NoUser,
 
@@ -50,7 +50,7 @@ pub enum PrivatePgError {
 
     /// Another process holds the lock.
     #[error(
-        "{} is in use by another doorcode (pid {pid}): stop that one, or give this one its own --data-dir",
+        "{} is in use by another process (pid {pid}): stop that one, or give this one its own --data-dir",
         home.display()
     )]
     InUse {
@@ -89,7 +89,7 @@ pub enum PrivatePgError {
 
     /// A PostgreSQL left over from a killed run ignores being told to stop.
     #[error("an old PostgreSQL (pid {pid}) still runs on {} and does not stop: end it with `kill -9 {pid}`", data.display())]
-    Stray {
+    Orphan {
         /// Its process id.
         pid: i32,
         /// The directory that it holds.

@@ -4,7 +4,7 @@
 //! users share a directory tree, which is where root can be led astray: whoever may write to a directory
 //! on the way can plant a link in it. So root uses the given directory only if the whole way to it is
 //! writable by root alone (or sticky, as /tmp is) and passable for that user. Any other base, such as a
-//! checkout in /root or in somebody's home, stands for a directory below [`ROOT_HOMES`], always the same one.
+//! checkout in /root or in somebody's home, stands for a directory below `/var/lib/NAME-dev`, always the same one.
 
 use super::PrivatePgError;
 use nix::unistd::{Uid, User};
@@ -13,8 +13,6 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-/// Clusters of root whose base cannot be used as it is.
-const ROOT_HOMES: &str = "/var/lib/doorcode-dev";
 /// A socket's path holds 107 bytes on Linux and 103 on macOS; `/.s.PGSQL.5432` takes 15 of them.
 const LONGEST_SOCKET_DIR: usize = 85;
 /// No file that we read in PostgreSQL's directories is longer.
@@ -35,19 +33,19 @@ pub(super) struct Place {
 
 impl Place {
     /// The place that `base` stands for. Touches nothing, and answers alike for every command.
-    pub fn of(base: &Path) -> Result<Self, PrivatePgError> {
+    pub fn of(name: &str, base: &Path) -> Result<Self, PrivatePgError> {
         let base = resolve(base).map_err(PrivatePgError::io("resolving", base))?;
         if Uid::effective().is_root() {
             let user = run_as(&["postgres", "nobody"])?;
             let fits = base.join("run").as_os_str().len() <= LONGEST_SOCKET_DIR;
-            let home = if fits && safe_for_root(&base) { base } else { root_home(&base) };
+            let home = if fits && safe_for_root(&base) { base } else { root_home(name, &base) };
             return Ok(Self::in_home(home, Some(user)));
         }
         let mut place = Self::in_home(base, None);
         if place.run.as_os_str().len() > LONGEST_SOCKET_DIR {
             // Not temp_dir(): TMPDIR may be long too.
             place.run =
-                PathBuf::from(format!("/tmp/doorcode-pg-{}-{:016x}", Uid::effective(), fnv(&place.home)));
+                PathBuf::from(format!("/tmp/{name}-pg-{}-{:016x}", Uid::effective(), fnv(&place.home)));
         }
         Ok(place)
     }
@@ -106,8 +104,8 @@ fn safe_for_root(base: &Path) -> bool {
     })
 }
 
-fn root_home(base: &Path) -> PathBuf {
-    Path::new(ROOT_HOMES).join(format!("{:016x}", fnv(base)))
+fn root_home(name: &str, base: &Path) -> PathBuf {
+    Path::new("/var/lib").join(format!("{name}-dev")).join(format!("{:016x}", fnv(base)))
 }
 
 /// FNV-1a: a name that stays the same over versions of Rust, which its own hasher does not promise.

@@ -1,9 +1,9 @@
 //! Makes the cluster on first use, and starts PostgreSQL on it.
 
 use super::find::{self, Programs};
-use super::leash::{self, Leashed};
+use super::parent_pipe::{self, Child};
 use super::place::{Place, read_small};
-use super::{Options, PrivatePgError, stray};
+use super::{Options, PrivatePgError, orphan};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,9 +13,6 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tokio_postgres::{Config, NoTls};
-
-/// The superuser of the cluster and the name of its database.
-pub(super) const NAME: &str = "doorcode";
 
 /// A process that was killed a moment ago may hold the lock for as long as the kernel needs to bury it.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -48,6 +45,7 @@ const THROWAWAY: [&str; 3] = ["fsync=off", "synchronous_commit=off", "full_page_
 pub(super) struct Cluster {
     pub place: Place,
     pub fresh: bool,
+    name: &'static str,
     programs: Programs,
     settings: Vec<String>,
     _lock: File,
@@ -57,25 +55,25 @@ impl Cluster {
     /// Takes the lock, and makes the cluster unless it is there.
     pub async fn open(options: &Options) -> Result<Self, PrivatePgError> {
         let installed = find::installed(options.bin_dir.as_deref())?;
-        let place = Place::of(&options.base)?;
+        let place = Place::of(options.name, &options.base)?;
         place.make_home()?;
         let lock = lock(&place.home).await?;
         remove_half_made(&place)?;
         let made_by = made_by(&place)?;
         let programs = find::pick(&installed, made_by, &place.data)?;
         if made_by.is_none() {
-            make(&place, &programs, options.throwaway).await?;
+            make(options, &place, &programs).await?;
         }
         let throwaway = THROWAWAY.iter().filter(|_| options.throwaway);
         let fixed = SETTINGS.iter().chain(throwaway).map(|&setting| setting.to_owned());
         // The last one given wins, so the caller's come last.
         let settings = fixed.chain(options.settings.iter().cloned()).collect();
-        Ok(Self { place, fresh: made_by.is_none(), programs, settings, _lock: lock })
+        Ok(Self { place, fresh: made_by.is_none(), name: options.name, programs, settings, _lock: lock })
     }
 
     /// The connection string of our database.
     pub fn url(&self) -> String {
-        url(&self.place.run, NAME)
+        url(self.name, &self.place.run, self.name)
     }
 
     /// Where PostgreSQL's messages go; the run before is kept beside it.
@@ -85,15 +83,15 @@ impl Cluster {
 
     /// The end of the log, for messages.
     pub fn log_tail(&self) -> String {
-        leash::tail(&fs::read_to_string(self.log()).unwrap_or_default())
+        parent_pipe::tail(&fs::read_to_string(self.log()).unwrap_or_default())
     }
 
     /// Starts PostgreSQL, puts it into `slot` at once (so that whoever gives up waiting still holds it), and
     /// waits until it answers.
-    pub async fn start(&self, slot: &mut Option<Leashed>) -> Result<(), PrivatePgError> {
+    pub async fn start(&self, slot: &mut Option<Child>) -> Result<(), PrivatePgError> {
         let mut attempt = 1;
         loop {
-            let stale_pid = stray::end(&self.place.data).await?;
+            let stale_pid = orphan::end(&self.place.data).await?;
             let server = slot.insert(self.spawn(stale_pid)?);
             match self.answers(server).await {
                 Err(PrivatePgError::Start { tail, .. }) if attempt < ATTEMPTS && left_over(&tail) => {
@@ -105,7 +103,7 @@ impl Cluster {
         }
     }
 
-    fn spawn(&self, stale_pid: Option<i32>) -> Result<Leashed, PrivatePgError> {
+    fn spawn(&self, stale_pid: Option<i32>) -> Result<Child, PrivatePgError> {
         let Place { data, run, .. } = &self.place;
         self.place.make_for_postgres(run)?;
         empty(run)?; // of a socket and a lock whose pid may be in use again
@@ -113,7 +111,7 @@ impl Cluster {
         let _first_run = fs::rename(&log, log.with_extension("log.1"));
         let log_file = File::create(&log).map_err(PrivatePgError::io("creating", &log))?;
         let errors = log_file.try_clone().map_err(PrivatePgError::io("using", &log))?;
-        let mut command = leash::command(&self.place, &self.programs.dir.join("postgres"));
+        let mut command = parent_pipe::command(&self.place, &self.programs.dir.join("postgres"));
         command.arg("-D").arg(data);
         command.arg("-c").arg(format!("unix_socket_directories={}", run.display()));
         for setting in &self.settings {
@@ -125,18 +123,18 @@ impl Cluster {
             command.env("PG_GRANDPARENT_PID", pid.to_string());
         }
         command.stdout(log_file).stderr(errors);
-        Leashed::spawn(command).map_err(PrivatePgError::io("starting PostgreSQL in", data))
+        Child::spawn(command).map_err(PrivatePgError::io("starting PostgreSQL in", data))
     }
 
-    async fn answers(&self, server: &mut Leashed) -> Result<(), PrivatePgError> {
+    async fn answers(&self, server: &mut Child) -> Result<(), PrivatePgError> {
         let deadline = Instant::now() + START_PATIENCE;
-        let admin = Config::from_str(&url(&self.place.run, "postgres")).map_err(PrivatePgError::Create)?;
+        let admin = Config::from_str(&url(self.name, &self.place.run, "postgres")).map_err(PrivatePgError::Create)?;
         loop {
             let ended = server.try_ended().map_err(PrivatePgError::io("watching", &self.place.data))?;
             if let Some(status) = ended {
                 return Err(self.not_started(status.to_string()));
             }
-            match create_database(&admin).await {
+            match create_database(self.name, &admin).await {
                 Ok(()) => return Ok(()),
                 Err(e) if refused(&e) => return Err(PrivatePgError::Create(e)),
                 Err(e) if Instant::now() > deadline => {
@@ -157,12 +155,12 @@ fn left_over(log: &str) -> bool {
     log.contains("pre-existing shared memory") || log.contains("lock file \"postmaster.pid\" already exists")
 }
 
-async fn create_database(admin: &Config) -> Result<(), tokio_postgres::Error> {
+async fn create_database(name: &str, admin: &Config) -> Result<(), tokio_postgres::Error> {
     let (client, connection) = admin.connect(NoTls).await?;
     let connection = tokio::spawn(connection);
-    let there = client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&NAME]).await?;
+    let there = client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await?;
     if there.is_none() {
-        client.batch_execute(&format!("CREATE DATABASE {NAME}")).await?;
+        client.batch_execute(&format!("CREATE DATABASE {name}")).await?;
     }
     drop(client);
     let _closed = connection.await;
@@ -176,7 +174,7 @@ fn refused(error: &tokio_postgres::Error) -> bool {
 }
 
 /// A form that tokio-postgres and libpq (psql, pg_dump) both read.
-fn url(run: &Path, database: &str) -> String {
+fn url(user: &str, run: &Path, database: &str) -> String {
     let mut host = String::new();
     for &byte in run.as_os_str().as_encoded_bytes() {
         match byte {
@@ -184,7 +182,7 @@ fn url(run: &Path, database: &str) -> String {
             _ => host.push_str(&format!("%{byte:02X}")),
         }
     }
-    format!("postgresql:///{database}?host={host}&user={NAME}")
+    format!("postgresql:///{database}?host={host}&user={user}")
 }
 
 /// The lock on `home`, which the system gives back when we end. The file tells others who we are.
@@ -234,18 +232,18 @@ fn made_by(place: &Place) -> Result<Option<u32>, PrivatePgError> {
 
 /// Makes the cluster beside its place and then renames it: a first run that is killed leaves nothing that
 /// looks finished.
-async fn make(place: &Place, programs: &Programs, throwaway: bool) -> Result<(), PrivatePgError> {
+async fn make(options: &Options, place: &Place, programs: &Programs) -> Result<(), PrivatePgError> {
     let unfinished = place.home.join(format!("data.new.{}", process::id()));
     place.make_for_postgres(&unfinished)?;
-    let mut initdb = leash::command(place, &programs.dir.join("initdb"));
-    initdb.arg("-D").arg(&unfinished).args(["-U", NAME, "-E", "UTF8", "--locale=C"]);
+    let mut initdb = parent_pipe::command(place, &programs.dir.join("initdb"));
+    initdb.arg("-D").arg(&unfinished).args(["-U", options.name, "-E", "UTF8", "--locale=C"]);
     // Whoever can open the socket, in a directory of mode 0700, is who runs it or root.
     initdb.args(["--auth-local=trust", "--auth-host=reject"]);
-    if throwaway {
+    if options.throwaway {
         initdb.arg("--no-sync");
     }
     initdb.stdout(Stdio::null()).stderr(Stdio::piped());
-    let running = Leashed::spawn(initdb).map_err(PrivatePgError::io("starting initdb in", &place.home))?;
+    let running = Child::spawn(initdb).map_err(PrivatePgError::io("starting initdb in", &place.home))?;
     let (status, tail) =
         running.output().await.map_err(PrivatePgError::io("running initdb in", &place.home))?;
     if !status.success() {

@@ -28,7 +28,7 @@ pub(super) async fn end(data: &Path) -> Result<Option<i32>, PrivatePgError> {
         let working = working_in(data, named);
         let Some(&any) = working.first() else { return Ok(named) };
         if started.elapsed() > PATIENCE {
-            return Err(PrivatePgError::Stray { pid: any, data: data.to_path_buf() });
+            return Err(PrivatePgError::Orphan { pid: any, data: data.to_path_buf() });
         }
         match named.filter(|pid| working.contains(pid)) {
             // Fast shutdown, which ends the backends too; later the immediate one.

@@ -6,6 +6,9 @@ mod support;
 
 use super::find::{Programs, major_version, pick};
 use super::{Options, PrivatePgError, PrivatePostgres};
+
+/// Of all clusters of these tests.
+pub(super) const NAME: &str = "privatepg";
 use nix::unistd::Uid;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -15,13 +18,13 @@ use support::{Scratch, boots, processes_in, until};
 #[tokio::test]
 async fn starts_fresh_then_keeps_its_rows() {
     let scratch = Scratch::new("keeps");
-    let postgres = PrivatePostgres::start(Options::new(&scratch.base)).await.unwrap();
+    let postgres = PrivatePostgres::start(Options::new(NAME, &scratch.base)).await.unwrap();
     assert!(postgres.is_fresh());
     assert_eq!(boots(&postgres.url()).await, 1);
     postgres.stop().await.unwrap();
     assert_eq!(processes_in(&scratch.base), Vec::<i32>::new());
 
-    let postgres = PrivatePostgres::start(Options::new(&scratch.base)).await.unwrap();
+    let postgres = PrivatePostgres::start(Options::new(NAME, &scratch.base)).await.unwrap();
     assert!(!postgres.is_fresh());
     assert_eq!(boots(&postgres.url()).await, 2);
     postgres.stop().await.unwrap();
@@ -30,22 +33,22 @@ async fn starts_fresh_then_keeps_its_rows() {
 #[tokio::test]
 async fn others_find_it_while_it_runs() {
     let scratch = Scratch::new("found");
-    assert_eq!(PrivatePostgres::running_url(&scratch.base).unwrap(), None);
-    let postgres = PrivatePostgres::start(Options::new(&scratch.base)).await.unwrap();
-    let found = PrivatePostgres::running_url(&scratch.base).unwrap();
+    assert_eq!(PrivatePostgres::running_url(NAME, &scratch.base).unwrap(), None);
+    let postgres = PrivatePostgres::start(Options::new(NAME, &scratch.base)).await.unwrap();
+    let found = PrivatePostgres::running_url(NAME, &scratch.base).unwrap();
     assert_eq!(found.as_deref(), Some(&*postgres.url()));
     assert_eq!(fs::metadata(scratch.base.join("url")).unwrap().mode() & 0o777, 0o600);
     let home = postgres.home().to_path_buf();
     drop(postgres);
     until("dropping it ends it", || processes_in(&home).is_empty()).await;
     assert!(home.join("url").exists(), "nobody was there to remove it");
-    assert_eq!(PrivatePostgres::running_url(&scratch.base).unwrap(), None);
+    assert_eq!(PrivatePostgres::running_url(NAME, &scratch.base).unwrap(), None);
 }
 
 #[tokio::test]
 async fn restart_keeps_the_url() {
     let scratch = Scratch::new("restart");
-    let mut postgres = PrivatePostgres::start(Options::new(&scratch.base)).await.unwrap();
+    let mut postgres = PrivatePostgres::start(Options::new(NAME, &scratch.base)).await.unwrap();
     assert_eq!(boots(&postgres.url()).await, 1);
     postgres.restart().await.unwrap();
     assert_eq!(boots(&postgres.url()).await, 2);
@@ -56,7 +59,7 @@ async fn restart_keeps_the_url() {
 async fn settings_win_and_a_bad_one_shows_the_log() {
     let scratch = Scratch::new("settings");
     let settings = vec!["max_connections=9".to_owned()];
-    let options = Options { settings, ..Options::new(&scratch.base) };
+    let options = Options { settings, ..Options::new(NAME, &scratch.base) };
     let postgres = PrivatePostgres::start(options).await.unwrap();
     assert_eq!(support::show(&postgres.url(), "max_connections").await, "9");
     assert_eq!(support::show(&postgres.url(), "fsync").await, "on");
@@ -64,7 +67,7 @@ async fn settings_win_and_a_bad_one_shows_the_log() {
     postgres.stop().await.unwrap();
 
     let settings = vec!["max_connections=many".to_owned()];
-    let options = Options { settings, ..Options::new(&scratch.base) };
+    let options = Options { settings, ..Options::new(NAME, &scratch.base) };
     let error = PrivatePostgres::start(options).await.unwrap_err();
     assert!(matches!(error, PrivatePgError::Start { .. }), "{error:?}");
     assert!(error.to_string().contains("invalid value for parameter \"max_connections\""), "{error}");
@@ -72,7 +75,7 @@ async fn settings_win_and_a_bad_one_shows_the_log() {
 
 #[tokio::test]
 async fn a_throwaway_goes_without_a_trace() {
-    let postgres = PrivatePostgres::start(Options::throwaway().unwrap()).await.unwrap();
+    let postgres = PrivatePostgres::start(Options::throwaway(NAME).unwrap()).await.unwrap();
     assert_eq!(support::show(&postgres.url(), "fsync").await, "off");
     let home = postgres.home().to_path_buf();
     postgres.stop().await.unwrap();
@@ -82,10 +85,10 @@ async fn a_throwaway_goes_without_a_trace() {
 #[tokio::test]
 async fn one_directory_serves_one_at_a_time() {
     let scratch = Scratch::new("two");
-    let first = PrivatePostgres::start(Options::new(&scratch.base)).await.unwrap();
-    let error = PrivatePostgres::start(Options::new(&scratch.base)).await.unwrap_err();
+    let first = PrivatePostgres::start(Options::new(NAME, &scratch.base)).await.unwrap();
+    let error = PrivatePostgres::start(Options::new(NAME, &scratch.base)).await.unwrap_err();
     let message = error.to_string();
-    let expected = format!("in use by another doorcode (pid {})", std::process::id());
+    let expected = format!("in use by another process (pid {})", std::process::id());
     assert!(message.contains(&expected) && message.contains("--data-dir"), "{message}");
     assert_eq!(boots(&first.url()).await, 1, "the first is unharmed");
     first.stop().await.unwrap();
@@ -96,7 +99,7 @@ async fn without_programs_it_says_what_to_install() {
     let scratch = Scratch::new("none");
     let empty = scratch.base.with_extension("bin");
     fs::create_dir(&empty).unwrap();
-    let options = Options { bin_dir: Some(empty.clone()), ..Options::new(&scratch.base) };
+    let options = Options { bin_dir: Some(empty.clone()), ..Options::new(NAME, &scratch.base) };
     let message = PrivatePostgres::start(options).await.unwrap_err().to_string();
     for expected in ["apt-get install -y postgresql", "dnf", "brew", "apk", "pacman", "DATABASE_URL"] {
         assert!(message.contains(expected), "{expected} is missing in {message}");
@@ -108,9 +111,9 @@ async fn without_programs_it_says_what_to_install() {
 #[tokio::test]
 async fn a_long_and_odd_path_works() {
     let scratch = Scratch::new(&format!("long {} 100% ü?&=", "x".repeat(100)));
-    let postgres = PrivatePostgres::start(Options::new(&scratch.base)).await.unwrap();
+    let postgres = PrivatePostgres::start(Options::new(NAME, &scratch.base)).await.unwrap();
     assert_eq!(boots(&postgres.url()).await, 1);
-    let found = PrivatePostgres::running_url(&scratch.base).unwrap();
+    let found = PrivatePostgres::running_url(NAME, &scratch.base).unwrap();
     assert_eq!(found.as_deref(), Some(&*postgres.url()));
     let home = postgres.home().to_path_buf();
     postgres.stop().await.unwrap();
@@ -120,7 +123,7 @@ async fn a_long_and_odd_path_works() {
 #[tokio::test]
 async fn a_short_odd_path_works() {
     let scratch = Scratch::new("a b%+'ü");
-    let postgres = PrivatePostgres::start(Options::new(&scratch.base)).await.unwrap();
+    let postgres = PrivatePostgres::start(Options::new(NAME, &scratch.base)).await.unwrap();
     assert_eq!(boots(&postgres.url()).await, 1);
     assert_eq!(postgres.home(), scratch.base);
     postgres.stop().await.unwrap();
@@ -137,7 +140,7 @@ async fn a_failed_initdb_leaves_nothing() {
     };
     script("postgres", "echo 'postgres (PostgreSQL) 99.1'");
     script("initdb", "echo 'no space left for you' >&2; exit 1");
-    let options = Options { bin_dir: Some(programs.clone()), ..Options::new(&scratch.base) };
+    let options = Options { bin_dir: Some(programs.clone()), ..Options::new(NAME, &scratch.base) };
     let message = PrivatePostgres::start(options).await.unwrap_err().to_string();
     assert!(message.contains("no space left for you"), "{message}");
     let left = fs::read_dir(&scratch.base).unwrap().map(|e| e.unwrap().file_name()).collect::<Vec<_>>();
@@ -153,9 +156,9 @@ async fn what_others_can_write_to_is_refused() {
     let scratch = Scratch::new("open");
     fs::create_dir(&scratch.base).unwrap();
     fs::set_permissions(&scratch.base, Permissions::from_mode(0o777)).unwrap();
-    let error = PrivatePostgres::start(Options::new(&scratch.base)).await.unwrap_err();
+    let error = PrivatePostgres::start(Options::new(NAME, &scratch.base)).await.unwrap_err();
     assert!(error.to_string().contains("can be written to by other users"), "{error}");
-    let error = PrivatePostgres::start(Options::new("/usr")).await.unwrap_err();
+    let error = PrivatePostgres::start(Options::new(NAME, "/usr")).await.unwrap_err();
     assert!(error.to_string().contains("belongs to uid 0"), "{error}");
 }
 
@@ -169,13 +172,13 @@ async fn root_moves_what_postgres_cannot_reach_or_others_control() {
     for mode in [0o700, 0o777] {
         fs::set_permissions(&scratch.base, Permissions::from_mode(mode)).unwrap();
         let base = scratch.base.join(format!("sub/{mode:o}"));
-        let options = Options { throwaway: true, ..Options::new(&base) }; // the disk there may be slow
+        let options = Options { throwaway: true, ..Options::new(NAME, &base) }; // the disk there may be slow
         let postgres = PrivatePostgres::start(options).await.unwrap();
         let home = postgres.home().to_path_buf();
-        assert!(home.starts_with("/var/lib/doorcode-dev"), "{}", home.display());
+        assert!(home.starts_with("/var/lib/privatepg-dev"), "{}", home.display());
         assert!(!base.exists());
         assert_eq!(boots(&postgres.url()).await, 1);
-        assert_eq!(PrivatePostgres::running_url(&base).unwrap(), Some(postgres.url()));
+        assert_eq!(PrivatePostgres::running_url(NAME, &base).unwrap(), Some(postgres.url()));
         postgres.stop().await.unwrap();
         scratch.also_remove(&home);
     }
@@ -188,12 +191,12 @@ async fn a_planted_link_is_not_followed() {
     fs::create_dir(&prey).unwrap();
     fs::write(prey.join("precious"), "").unwrap();
     for name in ["data", "run"] {
-        let postgres = PrivatePostgres::start(Options::new(&scratch.base)).await.unwrap();
+        let postgres = PrivatePostgres::start(Options::new(NAME, &scratch.base)).await.unwrap();
         postgres.stop().await.unwrap();
         let dir = scratch.base.join(name);
         fs::remove_dir_all(&dir).unwrap();
         symlink(&prey, &dir).unwrap();
-        let error = PrivatePostgres::start(Options::new(&scratch.base)).await.unwrap_err();
+        let error = PrivatePostgres::start(Options::new(NAME, &scratch.base)).await.unwrap_err();
         assert!(error.to_string().contains("is not a directory"), "{error}");
         assert!(prey.join("precious").exists());
         fs::remove_file(&dir).unwrap();
