@@ -13,9 +13,9 @@
 
 use doorcode::app::{App, Mode};
 use doorcode::config::Config;
-use private_postgres::{Options, PrivatePostgres};
 use doorcode_actors::directory::{ImportRow, NewTenant, StepUp};
 use doorcode_actors::{DatabaseSettings, Directory, migrate};
+use private_postgres::{Options, PrivatePostgres};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use std::error::Error;

@@ -2,7 +2,7 @@
 
 use crate::config::{self, Config};
 use crate::http::{
-    BodyLimits, Cidr, ClientLimitSettings, ClientLimits, HostAllowlist, LimitClock, Preview, Public,
+    BodyLimits, Cidr, ClientLimitSettings, ClientLimits, HostAllowlist, LimitClock, PreviewMailbox, Public,
     ServerLimits, TrustedProxies,
 };
 use crate::ops::{Faults, Ops};
@@ -173,13 +173,13 @@ impl App {
         };
         let public = tokio::spawn(http::serve(
             self.public,
-            http::routes(self.routes),
+            http::service(self.routes),
             self.limits,
             until(stopped.clone()),
         ));
         let ops_limits = ServerLimits { max_connections: 256, drain: Duration::from_secs(1), ..self.limits };
         let ops =
-            tokio::spawn(http::serve(self.ops, ops::routes(self.ops_routes), ops_limits, until(stopped)));
+            tokio::spawn(http::serve(self.ops, ops::service(self.ops_routes), ops_limits, until(stopped)));
         let housekeeping = tokio::spawn(async move { self.metrics_limits.housekeeping().await });
         tokio::select! {
             () = shutdown => tracing::info!("draining"),
@@ -204,12 +204,12 @@ fn cidr(range: &config::Cidr) -> Option<Cidr> {
     format!("{}/{}", range.network, range.prefix).parse().ok()
 }
 
-fn preview(mailbox: Mailbox, hosts: HostAllowlist) -> Preview {
+fn preview(mailbox: Mailbox, hosts: HostAllowlist) -> PreviewMailbox {
     let list = move |to: Option<&str>| {
         let mails = mailbox.list(to, 200);
         mails.iter().filter_map(|mail| serde_json::to_value(&**mail).ok()).collect()
     };
-    Preview::new(list, hosts)
+    PreviewMailbox::new(list, hosts)
 }
 
 fn client_limits(limits: &config::ClientLimits) -> ClientLimitSettings {

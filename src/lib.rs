@@ -1,4 +1,4 @@
-//! The edge of doorcode: HTTP, configuration, command line, process. It sees the actors through one door,
+//! The edge of doorcode: HTTP, configuration, command line, process. It sees the actors through one interface,
 //! [`doorcode_actors::LoginService`].
 
 #![forbid(unsafe_code)]

@@ -56,7 +56,7 @@ pub struct Login {
     pub device_cookie: Option<String>,
 }
 
-/// The actors' one door. Cheap to clone.
+/// The actors' one way in. Cheap to clone.
 #[derive(Clone)]
 pub struct LoginService(pub(crate) Arc<Parts>);
 

@@ -124,7 +124,7 @@ impl System {
         Ok(Self { service, root, ended: Some(ended), exit, store, faults })
     }
 
-    /// The actors' one door.
+    /// The actors' one way in.
     pub fn service(&self) -> LoginService {
         self.service.clone()
     }

@@ -4,8 +4,8 @@ use super::CommandError;
 use crate::app::database_settings;
 use crate::config::{Config, MasterKey};
 use crate::dev;
-use private_postgres::PrivatePostgres;
 use doorcode_actors::{DatabaseSettings, Directory, KeyAdmin, check_migrated};
+use private_postgres::PrivatePostgres;
 use std::path::Path;
 
 /// A database and the key that opens its keys.

@@ -1,11 +1,13 @@
 //! The filters that every route is made of.
 
-use super::body::{Payload, payload};
-use super::exchange::{Exchange, Fault};
-use super::limits::Group;
-use super::metrics::HttpMetrics;
-use super::reply::{self, Problem};
-use super::{Public, cookies::PortalCookies, cors};
+use crate::http::exchange::{Exchange, Fault};
+use crate::http::metrics::HttpMetrics;
+use crate::http::public::Public;
+use crate::http::request::body::{Payload, payload};
+use crate::http::request::cookies::PortalCookies;
+use crate::http::response::cors;
+use crate::http::response::reply::{self, Problem};
+use crate::http::routes::Route;
 use doorcode_actors::{Caller, Refusal};
 use futures_util::future::ready;
 use http::{HeaderMap, Method};
@@ -20,34 +22,21 @@ use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-/// This path in this very spelling: nothing is decoded, trimmed or redirected. Names the route for log and metrics.
-pub fn at(
-    path: &'static str,
-    route: &'static str,
-) -> impl Filter<Extract = (Exchange,), Error = Rejection> + Clone {
+/// A route's path in its very spelling, by one of its methods. Names the route for log and metrics.
+pub fn at(route: &'static Route) -> impl Filter<Extract = (Exchange,), Error = Rejection> + Clone {
     // The server gives every request a path (warp's full() would panic without one).
     let here = warp::path::full()
         .and_then(move |full: FullPath| {
-            ready(if full.as_str() == path { Ok(()) } else { Err(warp::reject::not_found()) })
+            ready(if full.as_str() == route.path { Ok(()) } else { Err(warp::reject::not_found()) })
         })
         .untuple_one();
-    here.and(warp::ext::get::<Exchange>()).map(move |exchange: Exchange| {
-        exchange.enter(route);
-        exchange
-    })
-}
-
-/// Only these methods; `allow` says which.
-pub fn only(
-    methods: &'static [Method],
-    allow: &'static str,
-) -> impl Filter<Extract = (), Error = Rejection> + Clone {
-    warp::method()
-        .and_then(move |method: Method| {
-            let known = methods.contains(&method);
-            ready(if known { Ok(()) } else { Err(warp::reject::custom(Problem::MethodNotAllowed(allow))) })
-        })
-        .untuple_one()
+    here.and(warp::ext::get::<Exchange>()).and(warp::method()).and_then(
+        move |exchange: Exchange, method: Method| {
+            exchange.enter(route.name);
+            let refused = || warp::reject::custom(Problem::MethodNotAllowed(route.methods.names()));
+            ready(if route.methods.allow(&method) { Ok(exchange) } else { Err(refused()) })
+        },
+    )
 }
 
 /// A request to one of the five endpoints that passed every check which does not need its meaning.
@@ -62,17 +51,14 @@ pub struct Call {
 /// `POST` to an endpoint of the API.
 pub fn call(
     edge: &Arc<Public>,
-    path: &'static str,
-    route: &'static str,
-    group: Group,
+    route: &'static Route,
 ) -> impl Filter<Extract = (Call,), Error = Rejection> + Clone + use<> {
     let (admitting, calling) = (edge.clone(), edge.clone());
-    at(path, route)
-        .and(only(&[Method::POST], "POST"))
+    at(route)
         .and(warp::header::headers_cloned())
         .and_then(move |exchange: Exchange, headers: HeaderMap| {
             ready(
-                admit(&admitting, &exchange, group, &headers)
+                admit(&admitting, route, &exchange, &headers)
                     .map(|client| (client, headers))
                     .map_err(Rejection::from),
             )
@@ -95,31 +81,28 @@ pub struct Look {
 /// `GET` to an endpoint of the API.
 pub fn look(
     edge: &Arc<Public>,
-    path: &'static str,
-    route: &'static str,
-    group: Group,
+    route: &'static Route,
 ) -> impl Filter<Extract = (Look,), Error = Rejection> + Clone + use<> {
     let edge = edge.clone();
-    at(path, route)
-        .and(only(&[Method::GET, Method::HEAD], "GET, HEAD"))
-        .and(warp::header::headers_cloned())
-        .and_then(move |exchange: Exchange, headers: HeaderMap| {
-            let cookies = PortalCookies::read(&headers);
-            let admitted = admit(&edge, &exchange, group, &headers);
-            ready(admitted.map(|_| Look { edge: edge.clone(), headers, cookies }).map_err(Rejection::from))
-        })
+    at(route).and(warp::header::headers_cloned()).and_then(move |exchange: Exchange, headers: HeaderMap| {
+        let cookies = PortalCookies::read(&headers);
+        let admitted = admit(&edge, route, &exchange, &headers);
+        ready(admitted.map(|_| Look { edge: edge.clone(), headers, cookies }).map_err(Rejection::from))
+    })
 }
 
 /// The caller's limit, then the faults of the head.
-fn admit(edge: &Public, exchange: &Exchange, group: Group, headers: &HeaderMap) -> Result<IpAddr, Problem> {
+fn admit(edge: &Public, route: &Route, exchange: &Exchange, headers: &HeaderMap) -> Result<IpAddr, Problem> {
     let client = edge.proxies.client(exchange.peer(), headers);
     cors::note(exchange, headers, &*edge.portals);
-    let verdict = edge.limits.check(group, client);
-    if let Some(fields) = verdict.fields {
-        exchange.set_rate(fields);
-    }
-    if let Some(retry_after_s) = verdict.retry_after_s {
-        return Err(Problem::ClientLimited { retry_after_s });
+    if let Some(group) = route.limit {
+        let verdict = edge.limits.check(group, client);
+        if let Some(fields) = verdict.fields {
+            exchange.set_rate(fields);
+        }
+        if let Some(retry_after_s) = verdict.retry_after_s {
+            return Err(Problem::ClientLimited { retry_after_s });
+        }
     }
     sound(exchange)?;
     Ok(client)

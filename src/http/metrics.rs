@@ -1,6 +1,6 @@
 //! HTTP as Prometheus sees it: by route and status, both from our own tables, so labels cannot grow without end.
 
-use super::exchange::Exchange;
+use crate::http::exchange::Exchange;
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;

@@ -1,9 +1,10 @@
 //! `POST /v1/admin/faults`: makes an actor crash, to see what then happens. In `dev` and tests only.
 
-use crate::http::filters::{at, only};
-use crate::http::reply;
+use crate::http::filters::at;
+use crate::http::response::reply;
+use crate::http::routes::FAULTS;
 use doorcode_actors::FaultInjector;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 use warp::Filter;
@@ -32,8 +33,7 @@ impl Faults {
     /// Answers 200 once the actor has read the message; it fails right after.
     pub(super) fn route(&self) -> BoxedFilter<(Response,)> {
         let injector = self.0.clone();
-        at("/v1/admin/faults", "faults")
-            .and(only(&[Method::POST], "POST"))
+        at(&FAULTS)
             .and(warp::body::content_length_limit(1_024))
             .and(warp::body::json())
             .then(move |_, fault: Fault| {

@@ -1,7 +1,7 @@
 //! The actors' snapshot as Prometheus text.
 
-use crate::http::reply;
-use crate::http::{ClientLimits, Door};
+use crate::http::response::reply;
+use crate::http::{ClientLimits, LoginApi};
 use doorcode_actors::{HistogramSnapshot, KindSnapshot, LedgerSnapshot, PoolSnapshot};
 use http::StatusCode;
 use prometheus_client::collector::Collector;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use warp::reply::Response;
 
 /// Adds what is looked up at each scrape.
-pub fn register(registry: &mut Registry, service: Arc<dyn Door>, limits: Arc<ClientLimits>) {
+pub fn register(registry: &mut Registry, service: Arc<dyn LoginApi>, limits: Arc<ClientLimits>) {
     registry.register_collector(Box::new(Tree(service)));
     registry.register_collector(Box::new(Callers(limits)));
 }
@@ -35,7 +35,7 @@ pub fn text(registry: &Registry) -> Response {
     }
 }
 
-struct Tree(Arc<dyn Door>);
+struct Tree(Arc<dyn LoginApi>);
 
 impl fmt::Debug for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

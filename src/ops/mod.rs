@@ -8,10 +8,10 @@ mod metrics;
 
 pub use faults::Faults;
 
-use crate::http::filters::{at, finished, only};
-use crate::http::preview::html;
-use crate::http::reply::{self, Problem};
-use crate::http::{ClientLimits, Door, HostAllowlist, HttpMetrics};
+use crate::http::filters::{at, finished};
+use crate::http::response::reply::{self, Problem};
+use crate::http::routes::{ACTORS, LIVEZ, METRICS, OPS_PAGE, READYZ};
+use crate::http::{ClientLimits, HostAllowlist, HttpMetrics, LoginApi};
 use futures_util::future::ready;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode};
@@ -29,12 +29,11 @@ use warp::{Filter, Rejection};
 const PAGE: &str = include_str!("page.html");
 /// Probes give up after a few seconds; a readiness that hangs is none.
 const READY_WITHIN: Duration = Duration::from_secs(2);
-const GET: &[Method] = &[Method::GET, Method::HEAD];
 
 /// Everything the ops listener needs.
 pub struct Ops {
-    /// The actors' one door.
-    pub service: Arc<dyn Door>,
+    /// The actors' one way in.
+    pub service: Arc<dyn LoginApi>,
     /// The public listener's counters.
     pub http: Arc<HttpMetrics>,
     /// The public listener's limits: how many callers they hold.
@@ -49,7 +48,7 @@ pub struct Ops {
 
 impl Ops {
     /// Without an admin API.
-    pub fn new(service: impl Door, http: Arc<HttpMetrics>, limits: Arc<ClientLimits>) -> Self {
+    pub fn new(service: impl LoginApi, http: Arc<HttpMetrics>, limits: Arc<ClientLimits>) -> Self {
         Self {
             service: Arc::new(service),
             http,
@@ -62,7 +61,7 @@ impl Ops {
 }
 
 /// The whole ops listener.
-pub fn routes(
+pub fn service(
     ops: Ops,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static {
     let nothing = || warp::any().and_then(async || Err(warp::reject::not_found())).boxed();
@@ -85,19 +84,18 @@ pub fn routes(
 
 /// `GET /`: the tree, live.
 fn page() -> BoxedFilter<(Response,)> {
-    at("/", "ops").and(only(GET, "GET, HEAD")).map(|_| html(PAGE)).boxed()
+    at(&OPS_PAGE).map(|_| reply::page(PAGE)).boxed()
 }
 
 /// `GET /livez`: the process answers; nothing else is asked.
 fn livez() -> BoxedFilter<(Response,)> {
-    at("/livez", "livez").and(only(GET, "GET, HEAD")).map(|_| state(StatusCode::OK, "alive", &[])).boxed()
+    at(&LIVEZ).map(|_| state(StatusCode::OK, "alive", &[])).boxed()
 }
 
 /// `GET /readyz`: every actor is asked.
 fn readyz(ops: &Ops) -> BoxedFilter<(Response,)> {
     let service = ops.service.clone();
-    at("/readyz", "readyz")
-        .and(only(GET, "GET, HEAD"))
+    at(&READYZ)
         .then(move |_| {
             let service = service.clone();
             async move { readiness(&*service).await }
@@ -105,7 +103,7 @@ fn readyz(ops: &Ops) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
-async fn readiness(service: &dyn Door) -> Response {
+async fn readiness(service: &dyn LoginApi) -> Response {
     match timeout(READY_WITHIN, service.ready()).await {
         Ok(Ok(())) => state(StatusCode::OK, "ready", &[]),
         Ok(Err(reasons)) => state(StatusCode::SERVICE_UNAVAILABLE, "not ready", &reasons),
@@ -129,10 +127,7 @@ fn state(code: StatusCode, status: &str, reasons: &[String]) -> Response {
 /// `GET /actors`: the supervision tree.
 fn actors(ops: &Ops) -> BoxedFilter<(Response,)> {
     let service = ops.service.clone();
-    at("/actors", "actors")
-        .and(only(GET, "GET, HEAD"))
-        .map(move |_| reply::json(StatusCode::OK, &service.snapshot()))
-        .boxed()
+    at(&ACTORS).map(move |_| reply::json(StatusCode::OK, &service.snapshot())).boxed()
 }
 
 /// `GET /metrics`.
@@ -141,7 +136,7 @@ fn prometheus(ops: &Ops) -> BoxedFilter<(Response,)> {
     ops.http.register(&mut registry);
     metrics::register(&mut registry, ops.service.clone(), ops.limits.clone());
     let registry = Arc::new(registry);
-    at("/metrics", "metrics").and(only(GET, "GET, HEAD")).map(move |_| metrics::text(&registry)).boxed()
+    at(&METRICS).map(move |_| metrics::text(&registry)).boxed()
 }
 
 /// Every path that begins so.
@@ -189,7 +184,7 @@ mod tests {
         let ops = Ops { admin, ..Ops::new(Script::new(mood), Arc::default(), limits) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, routes(ops), ServerLimits::default(), std::future::pending()));
+        tokio::spawn(serve(listener, service(ops), ServerLimits::default(), std::future::pending()));
         addr
     }
 

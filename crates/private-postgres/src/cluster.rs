@@ -128,7 +128,8 @@ impl Cluster {
 
     async fn answers(&self, server: &mut Child) -> Result<(), PrivatePgError> {
         let deadline = Instant::now() + START_PATIENCE;
-        let admin = Config::from_str(&url(self.name, &self.place.run, "postgres")).map_err(PrivatePgError::Create)?;
+        let admin =
+            Config::from_str(&url(self.name, &self.place.run, "postgres")).map_err(PrivatePgError::Create)?;
         loop {
             let ended = server.try_ended().map_err(PrivatePgError::io("watching", &self.place.data))?;
             if let Some(status) = ended {

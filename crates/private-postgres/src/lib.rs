@@ -13,10 +13,10 @@
 mod cluster;
 mod error;
 mod find;
+mod orphan;
 mod parent_pipe;
 mod place;
 mod scratch;
-mod orphan;
 #[cfg(test)]
 mod tests;
 

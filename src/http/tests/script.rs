@@ -1,6 +1,6 @@
 //! A door that does as it is told: what a real service answers to real callers is tried elsewhere, over Postgres.
 
-use crate::http::Door;
+use crate::http::LoginApi;
 use doorcode_actors::{Caller, Login, RefreshError, Refusal, TreeSnapshot, VerifyError};
 use doorcode_domain::Email;
 use doorcode_domain::{CustomerId, TenantId, TenantSlug, TypedCode};
@@ -74,7 +74,7 @@ fn login() -> Login {
     }
 }
 
-impl Door for Script {
+impl LoginApi for Script {
     fn request_code<'a>(
         &'a self,
         _: &'a Caller,

@@ -1,7 +1,7 @@
 //! An edge on a port of its own, and a client that can say anything.
 
 use super::script::Script;
-use crate::http::{ClientLimitSettings, ClientLimits, LimitClock, Public, ServerLimits, routes, serve};
+use crate::http::{ClientLimitSettings, ClientLimits, LimitClock, Public, ServerLimits, serve, service};
 use governor::clock::FakeRelativeClock;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl Edge {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let done = tokio::spawn(serve(listener, routes(public), server, async {
+        let done = tokio::spawn(serve(listener, service(public), server, async {
             let _ = stopped.await;
         }));
         Self { addr, stop: Some(stop), done }

@@ -2,7 +2,7 @@
 
 use super::support::{Answer, Edge, LOGIN};
 use crate::http::{
-    ClientLimitSettings, ClientLimits, HostAllowlist, LimitClock, Preview, Public, ServerLimits,
+    ClientLimitSettings, ClientLimits, HostAllowlist, LimitClock, PreviewMailbox, Public, ServerLimits,
     TrustedProxies,
 };
 use governor::clock::FakeRelativeClock;
@@ -102,7 +102,7 @@ async fn strict_transport_security_is_a_setting() {
 #[tokio::test]
 async fn the_mailbox() {
     let list = |to: Option<&str>| vec![json!({"id": "1", "to": to.unwrap_or("everybody")})];
-    let preview = Preview::new(list, HostAllowlist::default());
+    let preview = PreviewMailbox::new(list, HostAllowlist::default());
     let edge = Edge::with(|public| public.preview = Some(preview), ServerLimits::default()).await;
     let get = async |path: &str, host: &str| {
         edge.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await

@@ -2,9 +2,9 @@
 //! migrated already and has the people in it that the tests are about.
 
 use super::PATIENCE;
-use private_postgres::{Options, PrivatePostgres};
 use doorcode_actors::directory::{ImportRow, NewTenant, StepUp};
 use doorcode_actors::{DatabaseSettings, Directory, migrate};
+use private_postgres::{Options, PrivatePostgres};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};

@@ -3,12 +3,12 @@
 //! Decided by the token alone, as every other reader of access tokens does: it is told for as long as the token lives,
 //! also after a logout (E9).
 
-use super::Public;
-use super::cookies::Tag;
-use super::csrf::Page;
-use super::filters::{Look, answered, look};
-use super::limits::Group;
-use super::reply::{self, Problem};
+use crate::http::filters::{Look, answered, look};
+use crate::http::public::Public;
+use crate::http::request::cookies::Tag;
+use crate::http::request::csrf::Page;
+use crate::http::response::reply::{self, Problem};
+use crate::http::routes::SESSION;
 use doorcode_domain::{AccessClaims, CustomerId, TenantId};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
@@ -19,10 +19,8 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-pub const PATH: &str = "/v1/customer-auth/session";
-
 pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
-    look(edge, PATH, "session", Group::Session).map(|look: Look| answered(session(&look))).boxed()
+    look(edge, &SESSION).map(|look: Look| answered(session(&look))).boxed()
 }
 
 /// Times are seconds since 1970, as in the token.

@@ -1,9 +1,10 @@
 //! Other origins: those that tenants own may call with credentials; nobody else learns anything. Never `*`, never an echo.
 
-use super::exchange::Exchange;
-use super::portals::Portals;
-use super::reply;
-use super::{Public, csrf, login, logout, refresh, session, token, verify};
+use crate::http::exchange::Exchange;
+use crate::http::portals::Portals;
+use crate::http::request::csrf;
+use crate::http::response::reply;
+use crate::http::routes;
 use futures_util::future::ready;
 use http::HeaderMap;
 use http::header::{
@@ -17,20 +18,8 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-/// What other origins' pages may call, and how.
-const PATHS: [(&str, &str); 7] = [
-    (login::PATH, "POST"),
-    (verify::PATH, "POST"),
-    (token::PATH, "POST"),
-    (refresh::PATH, "POST"),
-    (logout::PATH, "POST"),
-    (logout::PATH_ALL, "POST"),
-    (session::PATH, "GET"),
-];
-
-/// True preflights (`Origin` and `Access-Control-Request-Method`) of these paths. Any other `OPTIONS` is a 405.
-pub fn preflight(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
-    let edge = edge.clone();
+/// True preflights (`Origin` and `Access-Control-Request-Method`) of what other origins may call. Any other `OPTIONS` is a 405.
+pub fn preflight(portals: Arc<dyn Portals>) -> BoxedFilter<(Response,)> {
     warp::options()
         .and(warp::path::full())
         .and(warp::header::headers_cloned())
@@ -38,11 +27,13 @@ pub fn preflight(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
         .and_then(move |path: FullPath, headers: HeaderMap, exchange: Exchange| {
             let is_preflight =
                 headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-            let known = PATHS.iter().find(|(known, _)| is_preflight && *known == path.as_str());
-            let Some((_, method)) = known else { return ready(Err(warp::reject::not_found())) };
+            let known = routes::PUBLIC.iter().find(|known| known.cross_origin && known.path == path.as_str());
+            let Some(route) = known.filter(|_| is_preflight) else {
+                return ready(Err(warp::reject::not_found()));
+            };
             exchange.enter("preflight");
-            note(&exchange, &headers, &*edge.portals);
-            ready(Ok(answer(exchange.origin().is_some().then_some(*method))))
+            note(&exchange, &headers, &*portals);
+            ready(Ok(answer(exchange.origin().is_some().then(|| route.methods.for_preflight()))))
         })
         .boxed()
 }

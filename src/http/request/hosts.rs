@@ -1,7 +1,7 @@
 //! Host names a listener goes by. A page of another site can make a browser resolve its own name to our address (DNS
 //! rebinding); it cannot make the browser send another `Host`.
 
-use super::reply::Problem;
+use crate::http::response::reply::Problem;
 use futures_util::future::ready;
 use http::HeaderMap;
 use http::header::HOST;

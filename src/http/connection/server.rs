@@ -3,9 +3,9 @@
 //! A connection cap with back-pressure, a time for the head, for idling and for the answer, a largest head, and a drain
 //! with a deadline. TLS is ended by a proxy in front.
 
-use super::exchange::{Exchange, Fault};
-use super::head::{HeadWatch, Overdue, Patience};
-use super::reply;
+use crate::http::connection::head::{HeadWatch, Overdue, Patience};
+use crate::http::exchange::{Exchange, Fault};
+use crate::http::response::reply;
 use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, StatusCode, Uri, Version};
 use hyper::body::Incoming;

@@ -1,10 +1,10 @@
 //! `POST /v1/customer-auth/login`: mail me a code. The same answer for every address and portal.
 
-use super::Public;
-use super::fields::LoginBody;
-use super::filters::{Call, answered, call, in_time};
-use super::limits::Group;
-use super::reply::{self, Problem};
+use crate::http::filters::{Call, answered, call, in_time};
+use crate::http::public::Public;
+use crate::http::request::fields::LoginBody;
+use crate::http::response::reply::{self, Problem};
+use crate::http::routes::LOGIN;
 use http::StatusCode;
 use serde::Serialize;
 use std::sync::Arc;
@@ -12,10 +12,8 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-pub const PATH: &str = "/v1/customer-auth/login";
-
 pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
-    call(edge, PATH, "login", Group::Login).then(async |call| answered(login(call).await)).boxed()
+    call(edge, &LOGIN).then(async |call| answered(login(call).await)).boxed()
 }
 
 /// `{}`.

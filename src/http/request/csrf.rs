@@ -3,8 +3,8 @@
 //! `Sec-Fetch-Site` decides where the browser sends it; `Origin` where it does not. Neither means none: a program has no
 //! business with cookies, it sends its token in the body, and body tokens are never checked here.
 
-use super::cookies::{Tag, TaggedCookies};
-use super::portals::Portals;
+use crate::http::portals::Portals;
+use crate::http::request::cookies::{Tag, TaggedCookies};
 use doorcode_domain::{TenantId, TenantSlug};
 use http::HeaderMap;
 use http::header::{HOST, ORIGIN};

@@ -1,21 +1,19 @@
 //! `POST /v1/customer-auth/refresh`: the next pair of tokens. A token in the body wins over a cookie; never both.
 
-use super::Public;
-use super::cookies::{self, TaggedCookie};
-use super::csrf::Page;
-use super::fields;
-use super::filters::{Call, answered, call, in_time};
-use super::limits::Group;
-use super::reply::{self, Problem};
+use crate::http::filters::{Call, answered, call, in_time};
+use crate::http::public::Public;
+use crate::http::request::cookies::{self, TaggedCookie};
+use crate::http::request::csrf::Page;
+use crate::http::request::fields;
+use crate::http::response::reply::{self, Problem};
+use crate::http::routes::REFRESH;
 use std::sync::Arc;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-pub const PATH: &str = "/v1/customer-auth/refresh";
-
 pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
-    call(edge, PATH, "refresh", Group::Session).then(async |call| answered(refresh(call).await)).boxed()
+    call(edge, &REFRESH).then(async |call| answered(refresh(call).await)).boxed()
 }
 
 async fn refresh(call: Call) -> Result<Response, Problem> {

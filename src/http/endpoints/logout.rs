@@ -1,20 +1,17 @@
 //! `POST /v1/customer-auth/logout` ends a session, `…/logout-all` all of its customer's: 204 whatever the token was;
 //! nothing is learned from it.
 
-use super::Public;
-use super::cookies::{self, Tag};
-use super::csrf::Page;
-use super::fields;
-use super::filters::{Call, answered, call, in_time};
-use super::limits::Group;
-use super::reply::{self, Problem};
+use crate::http::filters::{Call, answered, call, in_time};
+use crate::http::public::Public;
+use crate::http::request::cookies::{self, Tag};
+use crate::http::request::csrf::Page;
+use crate::http::request::fields;
+use crate::http::response::reply::{self, Problem};
+use crate::http::routes::{LOGOUT, LOGOUT_ALL};
 use std::sync::Arc;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
-
-pub const PATH: &str = "/v1/customer-auth/logout";
-pub const PATH_ALL: &str = "/v1/customer-auth/logout-all";
 
 #[derive(Clone, Copy)]
 enum Reach {
@@ -25,15 +22,11 @@ enum Reach {
 }
 
 pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
-    call(edge, PATH, "logout", Group::Session)
-        .then(async |call| answered(logout(call, Reach::One).await))
-        .boxed()
+    call(edge, &LOGOUT).then(async |call| answered(logout(call, Reach::One).await)).boxed()
 }
 
 pub fn route_all(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
-    call(edge, PATH_ALL, "logout_all", Group::Session)
-        .then(async |call| answered(logout(call, Reach::All).await))
-        .boxed()
+    call(edge, &LOGOUT_ALL).then(async |call| answered(logout(call, Reach::All).await)).boxed()
 }
 
 /// A token in the body ends its own session and touches no other's cookies (E12); the cookie that holds the very same

@@ -2,9 +2,11 @@
 //!
 //! Every request on a limited route counts, whatever its answer will be (B10). Loopback is not exempt.
 
-use super::client::Prefix;
-use super::exchange::RateFields;
-use super::gcra::{Left, LimitClock, Limiter, Rate};
+pub mod client_limiter;
+
+use crate::http::exchange::RateFields;
+use crate::http::limits::client_limiter::{Left, LimitClock, Limiter, Rate};
+use crate::http::request::client::Prefix;
 use http::HeaderValue;
 use std::net::IpAddr;
 use std::time::Duration;

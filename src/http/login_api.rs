@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 
 /// See [`LoginService`] for what each verb promises.
-pub trait Door: Send + Sync + 'static {
+pub trait LoginApi: Send + Sync + 'static {
     /// `/login`.
     fn request_code<'a>(
         &'a self,
@@ -53,7 +53,7 @@ pub trait Door: Send + Sync + 'static {
     fn snapshot(&self) -> TreeSnapshot;
 }
 
-impl Door for LoginService {
+impl LoginApi for LoginService {
     fn request_code<'a>(
         &'a self,
         caller: &'a Caller,

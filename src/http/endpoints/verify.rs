@@ -1,22 +1,20 @@
 //! `POST /v1/customer-auth/verify`: a code for tokens, and for the portal's cookies where the browser may have them.
 
-use super::Public;
-use super::cookies::{self, Tag};
-use super::csrf::Page;
-use super::fields::CodeBody;
-use super::filters::{Call, answered, call, in_time};
-use super::limits::Group;
-use super::reply::{self, Problem};
+use crate::http::filters::{Call, answered, call, in_time};
+use crate::http::public::Public;
+use crate::http::request::cookies::{self, Tag};
+use crate::http::request::csrf::Page;
+use crate::http::request::fields::CodeBody;
+use crate::http::response::reply::{self, Problem};
+use crate::http::routes::VERIFY;
 use doorcode_domain::TenantSlug;
 use std::sync::Arc;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-pub const PATH: &str = "/v1/customer-auth/verify";
-
 pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
-    call(edge, PATH, "verify", Group::Code).then(async |call| answered(verify(call).await)).boxed()
+    call(edge, &VERIFY).then(async |call| answered(verify(call).await)).boxed()
 }
 
 /// Another site's page, or another tenant's, gets the tokens it could have had from `/token`, but can neither plant a

@@ -1,11 +1,12 @@
 //! The only place where an outcome becomes a status. Bodies are JSON, always; nothing here knows a secret but [`tokens`].
 
-use super::detail::Detail;
-use super::exchange::Exchange;
+use crate::http::exchange::Exchange;
+use crate::http::response::detail::Detail;
 use doorcode_actors::{Login, RefreshError, Refusal, VerifyError};
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA, RETRY_AFTER,
-    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA,
+    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use http::{Method, StatusCode};
 use serde::Serialize;
@@ -234,7 +235,7 @@ pub fn finish(exchange: Option<&Exchange>, method: &Method, hsts: bool, mut resp
         headers.insert(RATELIMIT, fields.state.clone());
     }
     if let Some(origin) = exchange.origin() {
-        super::cors::allow(headers, origin);
+        crate::http::response::cors::allow(headers, origin);
     }
     let mut id = [0; uuid::fmt::Simple::LENGTH];
     let id: &str = exchange.id().as_simple().encode_lower(&mut id);
@@ -261,6 +262,18 @@ fn known_method(method: &Method) -> &'static str {
         Method::CONNECT => "CONNECT",
         _ => "OTHER",
     }
+}
+
+/// A page of ours: self-contained, never in a frame, loads nothing from elsewhere.
+pub fn page(page: &'static str) -> Response {
+    let mut response = typed(StatusCode::OK, "text/html; charset=utf-8", page);
+    let headers = response.headers_mut();
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
+                  base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    response
 }
 
 #[cfg(test)]

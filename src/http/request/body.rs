@@ -1,8 +1,8 @@
 //! The body, counted as it is read: at most 8 KiB, in time, not compressed, JSON by its type.
 
-use super::detail::{Detail, Loc};
-use super::json::Fields;
-use super::reply::Problem;
+use crate::http::request::json::Fields;
+use crate::http::response::detail::{Detail, Loc};
+use crate::http::response::reply::Problem;
 use bytes::Buf;
 use futures_util::{Stream, StreamExt};
 use http::HeaderMap;

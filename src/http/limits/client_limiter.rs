@@ -1,7 +1,7 @@
 //! One limit over many callers: governor's arithmetic on a table of ours, which can be read without being charged and
 //! cannot outgrow its cap.
 
-use super::client::Prefix;
+use crate::http::request::client::Prefix;
 use governor::clock::{Clock, FakeRelativeClock, Reference};
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;

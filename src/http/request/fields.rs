@@ -1,9 +1,9 @@
 //! From JSON fields to the domain's words: all complaints at once, in the order in which the fields are declared.
 
-use super::body::Payload;
-use super::detail::Detail;
-use super::json::{Field, Fields};
-use super::reply::Problem;
+use crate::http::request::body::Payload;
+use crate::http::request::json::{Field, Fields};
+use crate::http::response::detail::Detail;
+use crate::http::response::reply::Problem;
 use doorcode_domain::Email;
 use doorcode_domain::{TenantSlug, TypedCode};
 use zeroize::Zeroizing;

@@ -5,7 +5,7 @@
 //! and its connection ends (G8). The watch also knows where heads begin and end, which tells a slow head from an idle
 //! connection: hyper has one timer for both.
 
-use super::exchange::Fault;
+use crate::http::exchange::Fault;
 use std::time::Duration;
 use tokio::time::Instant;
 

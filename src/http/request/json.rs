@@ -3,7 +3,7 @@
 //! UTF-8 without BOM only; a key given twice is refused, however it is escaped; no NaN, no Infinity, no lone surrogate in
 //! a key or a string that is used. Nothing recurses: values that are not used are skipped by a loop, and nesting has a cap.
 
-use super::detail::{Detail, Loc};
+use crate::http::response::detail::{Detail, Loc};
 use serde::Deserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde_json::value::RawValue;

@@ -1,0 +1,4 @@
+//! Connections: accepted, watched and ended by us (docs/adr/0002).
+
+pub mod head;
+pub mod server;

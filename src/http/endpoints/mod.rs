@@ -1,0 +1,10 @@
+//! One file per call of the public API.
+
+pub mod jwks;
+pub mod login;
+pub mod logout;
+pub mod preview;
+pub mod refresh;
+pub mod session;
+pub mod token;
+pub mod verify;

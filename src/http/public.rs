@@ -1,0 +1,51 @@
+//! What the public listener works with.
+
+use crate::http::limits::client_limiter::LimitClock;
+use crate::http::limits::{ClientLimitSettings, ClientLimits};
+use crate::http::login_api::LoginApi;
+use crate::http::metrics::HttpMetrics;
+use crate::http::portals::{Portals, SameHostOnly};
+use crate::http::preview_mailbox::PreviewMailbox;
+use crate::http::request::body::BodyLimits;
+use crate::http::request::client::TrustedProxies;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything the public listener needs.
+pub struct Public {
+    /// The actors' one way in.
+    pub service: Arc<dyn LoginApi>,
+    /// The callers' own limits; run [`ClientLimits::housekeeping`] beside the listener.
+    pub limits: Arc<ClientLimits>,
+    /// Whose `X-Forwarded-For` and `Forwarded` count. Default: nobody's.
+    pub proxies: TrustedProxies,
+    /// Which origins and slugs belong to which tenant. Default: none, portals live on the same host.
+    pub portals: Arc<dyn Portals>,
+    /// How much body, and for how long.
+    pub body: BodyLimits,
+    /// From the body's end to the answer. Default: 2 s.
+    pub deadline: Duration,
+    /// Whether to send `Strict-Transport-Security`: only where a proxy in front speaks TLS. Default: false.
+    pub hsts: bool,
+    /// The development mailbox. Default: none; never in production.
+    pub preview: Option<PreviewMailbox>,
+    /// Counts by route and status.
+    pub metrics: Arc<HttpMetrics>,
+}
+
+impl Public {
+    /// With the defaults.
+    pub fn new(service: impl LoginApi) -> Self {
+        Self {
+            service: Arc::new(service),
+            limits: Arc::new(ClientLimits::new(ClientLimitSettings::default(), &LimitClock::real())),
+            proxies: TrustedProxies::default(),
+            portals: Arc::new(SameHostOnly),
+            body: BodyLimits::default(),
+            deadline: Duration::from_secs(2),
+            hsts: false,
+            preview: None,
+            metrics: Arc::default(),
+        }
+    }
+}

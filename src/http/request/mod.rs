@@ -1,0 +1,9 @@
+//! What a request says, read once.
+
+pub mod body;
+pub mod client;
+pub mod cookies;
+pub mod csrf;
+pub mod fields;
+pub mod hosts;
+pub mod json;

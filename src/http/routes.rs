@@ -1,0 +1,123 @@
+//! The one table of what both listeners answer. Routing, limits, CORS, metrics and the documentation's tests read it.
+
+use crate::http::limits::Group;
+use http::Method;
+
+/// One path of the service, in the one spelling that it has.
+#[derive(Debug)]
+pub struct Route {
+    /// Compared as it was sent: nothing is decoded, trimmed or redirected.
+    pub path: &'static str,
+    /// Label of metrics and logs.
+    pub name: &'static str,
+    /// Anything else is a 405.
+    pub methods: Methods,
+    /// Whose budget a request is charged to, whatever its answer. `None`: not limited.
+    pub limit: Option<Group>,
+    /// Whether pages of a tenant's origins may call it with credentials.
+    pub cross_origin: bool,
+}
+
+/// The methods of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Methods {
+    /// `POST`.
+    Post,
+    /// `GET` and `HEAD`.
+    Get,
+}
+
+impl Methods {
+    /// Whether a request with this method is answered.
+    pub fn allow(self, method: &Method) -> bool {
+        match self {
+            Self::Post => method == Method::POST,
+            Self::Get => method == Method::GET || method == Method::HEAD,
+        }
+    }
+
+    /// For the field `Allow` (RFC 9110 section 10.2.1).
+    pub fn names(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Get => "GET, HEAD",
+        }
+    }
+
+    /// What a preflight is told: scripts send no `HEAD`.
+    pub fn for_preflight(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Get => "GET",
+        }
+    }
+}
+
+const fn call(path: &'static str, name: &'static str, methods: Methods, group: Group) -> Route {
+    Route { path, name, methods, limit: Some(group), cross_origin: true }
+}
+
+const fn get(path: &'static str, name: &'static str) -> Route {
+    Route { path, name, methods: Methods::Get, limit: None, cross_origin: false }
+}
+
+/// Mails a code.
+pub const LOGIN: Route = call("/v1/customer-auth/login", "login", Methods::Post, Group::Login);
+/// A code for tokens and cookies.
+pub const VERIFY: Route = call("/v1/customer-auth/verify", "verify", Methods::Post, Group::Code);
+/// A code for tokens.
+pub const TOKEN: Route = call("/v1/customer-auth/token", "token", Methods::Post, Group::Code);
+/// The next tokens.
+pub const REFRESH: Route = call("/v1/customer-auth/refresh", "refresh", Methods::Post, Group::Session);
+/// Ends a session.
+pub const LOGOUT: Route = call("/v1/customer-auth/logout", "logout", Methods::Post, Group::Session);
+/// Ends all sessions of a customer.
+pub const LOGOUT_ALL: Route =
+    call("/v1/customer-auth/logout-all", "logout_all", Methods::Post, Group::Session);
+/// Whose an access token is.
+pub const SESSION: Route = call("/v1/customer-auth/session", "session", Methods::Get, Group::Session);
+/// The published keys.
+pub const JWKS: Route = get("/.well-known/jwks.json", "jwks");
+/// The development mailbox, a page.
+pub const MAILBOX: Route = get("/dev/mailbox", "mailbox");
+/// The development mailbox, for programs.
+pub const MAILBOX_JSON: Route = get("/dev/mailbox.json", "mailbox.json");
+
+/// The public listener.
+pub const PUBLIC: [&Route; 10] =
+    [&LOGIN, &VERIFY, &TOKEN, &REFRESH, &LOGOUT, &LOGOUT_ALL, &SESSION, &JWKS, &MAILBOX, &MAILBOX_JSON];
+
+/// The live page.
+pub const OPS_PAGE: Route = get("/", "ops");
+/// The process answers.
+pub const LIVEZ: Route = get("/livez", "livez");
+/// Every actor answers.
+pub const READYZ: Route = get("/readyz", "readyz");
+/// The supervision tree.
+pub const ACTORS: Route = get("/actors", "actors");
+/// For Prometheus.
+pub const METRICS: Route = get("/metrics", "metrics");
+/// Faults on demand, where they are switched on.
+pub const FAULTS: Route = Route {
+    path: "/v1/admin/faults",
+    name: "faults",
+    methods: Methods::Post,
+    limit: None,
+    cross_origin: false,
+};
+
+/// The ops listener.
+pub const OPS: [&Route; 6] = [&OPS_PAGE, &LIVEZ, &READYZ, &ACTORS, &METRICS, &FAULTS];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn paths_and_names_are_unique() {
+        let all = || PUBLIC.iter().chain(&OPS);
+        assert_eq!(all().map(|route| route.path).collect::<HashSet<_>>().len(), all().count());
+        assert_eq!(all().map(|route| route.name).collect::<HashSet<_>>().len(), all().count());
+    }
+}
