@@ -21,7 +21,7 @@ have_c_compiler() {
     have cc && printf '#include <stdio.h>\nint main(void) { return 0; }\n' | cc -x c -o /dev/null - 2>/dev/null
 }
 
-# The places that src/private_pg/find.rs searches.
+# The places that crates/private-postgres/src/find.rs searches.
 have_postgres() {
     local initdb
     have initdb && have postgres && return 0

@@ -232,7 +232,7 @@ pub fn database_settings(config: &config::Database, url: &str) -> DatabaseSettin
         create_timeout: config.create_timeout,
         wait_timeout: config.wait_timeout,
         recycle_timeout: config.recycle_timeout,
-        flights: config.flights.get(),
+        max_in_flight: config.max_in_flight.get(),
         batch_max: config.batch_max.get(),
         ..DatabaseSettings::default()
     }

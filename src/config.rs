@@ -114,7 +114,7 @@ pub struct Database {
     #[serde(deserialize_with = "values::duration")]
     pub recycle_timeout: Duration,
     /// Flushes in flight.
-    pub flights: NonZeroUsize,
+    pub max_in_flight: NonZeroUsize,
     /// Entries in one flush.
     pub batch_max: NonZeroUsize,
 }

@@ -1,5 +1,6 @@
 //! What the service answers when it does not answer: one enum per kind of refusal, none of which carries a value.
 
+use actor_runtime::CallError;
 use thiserror::Error;
 
 /// Refusals that any verb may give. None says anything about an account.
@@ -20,6 +21,16 @@ pub enum Refusal {
     /// The request's deadline passed: 503. Whether the work was done is unknown; repeating is safe.
     #[error("the request took too long")]
     Late,
+}
+
+impl From<CallError> for Refusal {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Overloaded => Self::Overloaded,
+            CallError::Unavailable => Self::Unavailable,
+            CallError::Late => Self::Late,
+        }
+    }
 }
 
 /// Why `/verify` and `/token` give no tokens.

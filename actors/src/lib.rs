@@ -13,53 +13,41 @@
 //! ├─ tenants            starts issuers on demand, retires idle ones
 //! │  └─ issuer …        one per active tenant: decides, never waits
 //! ├─ mailers (factory)  one SMTP connection each
-//! ├─ postmaster         resolves, dispatches and strikes off mail; finds what a crash left
+//! ├─ mail_dispatcher         resolves, dispatches and strikes off mail; finds what a crash left
 //! └─ janitor            deletes what has ended
 //! ```
 //!
 //! The edge sees [`LoginService`] and starts all of it with [`System`]. `store` and `mail` are private: nobody above
 //! can name a statement or a mail server.
 
-mod device;
 pub mod directory;
 mod error;
-mod issuer;
-mod janitor;
-mod keyring;
 mod keys;
 mod ledger;
+mod login;
 mod mail;
-mod mailer;
-mod minter;
-mod observe;
-mod portals;
-mod postmaster;
-mod quota;
-mod rng;
-mod runtime;
-mod service;
 mod settings;
 mod store;
 mod system;
-mod tally;
-mod tenants;
+mod system_builder;
 #[cfg(test)]
 mod test_cluster;
-mod wiring;
+mod upkeep;
 
+pub use actor_runtime::{HistogramSnapshot, KindSnapshot};
 pub use directory::Directory;
 pub use error::{RefreshError, Refusal, VerifyError};
 pub use keys::{
     AccessTokenError, KeyAdmin, KeyError, KeyInfo, KeyState, Recovered, Rewrapped, Rotation, SigningKeyError,
     WrapError,
 };
+pub use login::service::{Caller, Login, LoginService};
 pub use mail::{Mailbox, Secret, SetupError, SmtpSettings, StoredMail, TlsMode, Transport};
-pub use observe::{HistogramSnapshot, KindSnapshot, LedgerSnapshot, PoolSnapshot, TreeSnapshot};
-pub use portals::PortalMap;
-pub use service::{Caller, Login, LoginService};
 pub use settings::{
     AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, JanitorSettings, LimitSettings,
     MailSettings, Settings, TokenSettings,
 };
 pub use store::{DatabaseUrlError, MigrateError, check_migrated, migrate};
 pub use system::{FaultInjector, StartError, System};
+pub use upkeep::observer::{LedgerSnapshot, PoolSnapshot, TreeSnapshot};
+pub use upkeep::portals::PortalMap;

@@ -48,7 +48,7 @@ pub struct DatabaseSettings {
     /// Longest look at a used connection before it is used again. Default 1 s.
     pub recycle_timeout: Duration,
     /// Flushes of one ledger in flight. Default 4: more makes batches smaller, fewer leaves the disk idle.
-    pub flights: usize,
+    pub max_in_flight: usize,
     /// Tests only: accept a server that may forget (`fsync` or `synchronous_commit` off).
     pub allow_unsafe: bool,
     /// Rows in a statement at most. Default 512.
@@ -65,7 +65,7 @@ impl Default for DatabaseSettings {
             create_timeout: Duration::from_secs(1),
             wait_timeout: Duration::from_secs(1),
             recycle_timeout: Duration::from_secs(1),
-            flights: 4,
+            max_in_flight: 4,
             allow_unsafe: false,
             batch_max: 512,
         }

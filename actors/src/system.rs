@@ -2,14 +2,14 @@
 
 use crate::error::Refusal;
 use crate::keys::{KeyError, KeyPolicy, MasterKey, Vault};
+use crate::login::issuers::Issuers;
+use crate::login::service::LoginService;
 use crate::mail::Sender;
-use crate::portals::PortalMap;
-use crate::runtime::{Fault, Supervisor, SupervisorExit, Tolerance};
-use crate::service::LoginService;
 use crate::settings::Settings;
 use crate::store::{DatabaseUrlError, Store, StoreError};
-use crate::tenants::Issuers;
-use crate::wiring::{Built, Wiring};
+use crate::system_builder::{BuiltSystem, SystemBuilder};
+use crate::upkeep::portals::PortalMap;
+use actor_runtime::{Fault, Supervisor, SupervisorExit, Tolerance};
 use arc_swap::ArcSwap;
 use doorcode_domain::TenantId;
 use futures_util::future::BoxFuture;
@@ -89,7 +89,7 @@ impl FaultInjector {
             Some(tenant) => {
                 let tenant = tenant.parse().map_err(|_| format!("{tenant:?} is no tenant's id"))?;
                 let issuer = self.issuers.of(TenantId(tenant)).ok_or("that tenant has no issuer now")?;
-                issuer.inject(fault, until).await
+                issuer.inject(fault, until).await.map_err(Refusal::from)
             }
             None => {
                 let (_, injector) = self.kinds.iter().find(|(name, _)| *name == kind).ok_or_else(|| {
@@ -114,8 +114,8 @@ impl System {
         let portals = portals.map_err(|error| StartError::Database(error.to_string()))?;
         let sender = parse_from(&settings.mail.from)?;
         let snapshots = (Arc::new(ArcSwap::from_pointee(keys)), Arc::new(ArcSwap::from_pointee(portals)));
-        let wiring = Wiring::new(settings, store.clone(), vault, snapshots, sender);
-        let Built { service, specs, faults } = wiring.build();
+        let wiring = SystemBuilder::new(settings, store.clone(), vault, snapshots, sender);
+        let BuiltSystem { service, specs, faults } = wiring.build();
         let exit = SupervisorExit::default();
         let supervisor = Supervisor { tolerance: Tolerance::default(), exit: exit.clone() };
         let (root, ended) = ractor::ActorRuntime::spawn(None, supervisor, specs)

@@ -36,8 +36,8 @@ impl Config {
             "expected at most http.request_deadline: nobody waits for a later answer",
         );
         problems.unless(
-            self.database.flights < self.database.pool_size,
-            "database.flights",
+            self.database.max_in_flight < self.database.pool_size,
+            "database.max_in_flight",
             "expected fewer than database.pool_size: mail and refreshes need connections too",
         );
         problems.unless(

@@ -63,7 +63,7 @@ async fn a_stopped_database_fails_closed_and_heals() {
             _ => answer.assert_unavailable(),
         }
     }
-    for kind in ["ledger.login", "ledger.verify", "postmaster", "janitor", "tenants"] {
+    for kind in ["ledger.login", "ledger.verify", "mail_dispatcher", "janitor", "tenants"] {
         assert_eq!(program.actors().await.restarts(kind), 0, "{kind}: an outage crashes nobody");
     }
     program.stop().await;

@@ -15,7 +15,7 @@ const NO_HANG: Duration = Duration::from_millis(2_800);
 
 const KINDS: [&str; 11] = [
     "keyring",
-    "postmaster",
+    "mail_dispatcher",
     "ledger.login",
     "ledger.verify",
     "ledger.refresh",

@@ -3,6 +3,7 @@
 //! [`Vault`] reads and changes them, [`Keys`] is what was read, [`KeyAdmin`] is the command line's door.
 
 mod admin;
+pub(crate) mod minter;
 mod recover;
 mod schedule;
 mod signing;

@@ -1,17 +1,17 @@
 //! Logins. Requests for one address are one write: whoever asks at the same moment gets the same mail.
 
 use super::Batch;
-use crate::postmaster::PostmasterMessage;
-use crate::runtime::Handle;
+use crate::mail::dispatcher::MailDispatcherMessage;
 use crate::store::challenges::{Address, LoginPolicy, LoginRow};
 use crate::store::{Store, StoreError};
+use actor_runtime::Handle;
 use doorcode_domain::{Clock, TenantId};
 
 pub(crate) struct LoginBatch {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) policy: LoginPolicy,
-    pub(crate) postmaster: Handle<PostmasterMessage>,
+    pub(crate) mail_dispatcher: Handle<MailDispatcherMessage>,
 }
 
 impl Batch for LoginBatch {
@@ -36,9 +36,9 @@ impl Batch for LoginBatch {
 
     async fn write(&self, rows: Vec<LoginRow>) -> Result<Vec<(Address, ())>, StoreError> {
         let due = self.store.login(self.clock.sql_now(), &rows, self.policy).await?;
-        // committed: a postmaster that is down finds these when their lease has passed
+        // committed: a mail_dispatcher that is down finds these when their lease has passed
         if !due.is_empty() {
-            let _ = self.postmaster.tell(PostmasterMessage::Committed(due));
+            let _ = self.mail_dispatcher.tell(MailDispatcherMessage::Committed(due));
         }
         Ok(rows.into_iter().map(|row| (row.address, ())).collect())
     }

@@ -11,8 +11,8 @@ mod refresh;
 mod verify;
 
 use crate::error::Refusal;
-use crate::runtime::{Failure, Me, Meter, Reply, Role, Ticket};
 use crate::store::StoreError;
+use actor_runtime::{Actor, Admission, Context, Failure, Meter, Reply};
 use doorcode_domain::TenantId;
 use queue::Queue;
 use std::collections::HashMap;
@@ -40,8 +40,8 @@ const LOOK_UP_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) type Answers<B> = Vec<(<B as Batch>::Key, <B as Batch>::Answer)>;
 
 /// Rows that must be due for each flush that is on its way before another one sets out: when the processor is the limit,
-/// larger batches do more than more flushes (docs/adr/0003). A lone row never waits for company, only for a landing.
-const ANOTHER_FLIGHT: usize = 16;
+/// larger batches do more than more flushes (docs/adr/0003). A lone row never waits for company, only for a guard.
+const ROWS_PER_FLUSH: usize = 16;
 
 /// One kind of write.
 pub(crate) trait Batch: Sized + Send + Sync + 'static {
@@ -71,12 +71,12 @@ pub(crate) type Outcome<A> = Result<A, Refusal>;
 /// Somebody who waits for a row.
 pub(super) struct Waiter<A> {
     pub(super) reply: Reply<Outcome<A>>,
-    pub(super) ticket: Ticket,
+    pub(super) admission: Admission,
 }
 
 impl<A> Waiter<A> {
     fn is_gone(&self) -> bool {
-        self.ticket.is_late() || self.reply.is_closed()
+        self.admission.is_late() || self.reply.is_closed()
     }
 }
 
@@ -89,7 +89,7 @@ pub(super) struct Entry<B: Batch> {
 pub(crate) enum LedgerMessage<B: Batch> {
     Put(B::Row, Reply<Outcome<B::Answer>>),
     /// Behind everything that was in the mailbox: the burst is complete, flush it.
-    Kick,
+    FlushSoon,
     /// A flush ended, however it ended.
     Flushed(Vec<B::Key>),
 }
@@ -97,7 +97,7 @@ pub(crate) enum LedgerMessage<B: Batch> {
 /// Sizes of a ledger.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LedgerSettings {
-    pub(crate) flights: usize,
+    pub(crate) max_in_flight: usize,
     pub(crate) batch_max: usize,
 }
 
@@ -118,39 +118,43 @@ pub(crate) struct Ledger<B: Batch> {
 
 pub(crate) struct LedgerState<B: Batch> {
     queue: Queue<B>,
-    flights: usize,
-    kicked: bool,
+    max_in_flight: usize,
+    flush_requested: bool,
     tasks: JoinSet<()>,
 }
 
 impl<B: Batch> Ledger<B> {
     /// Asks for a flush once everything that is already in the mailbox has been read.
-    fn kick(&self, me: &Me<LedgerMessage<B>>, state: &mut LedgerState<B>) {
-        let worthwhile = state.queue.due() >= state.flights * ANOTHER_FLIGHT;
-        if state.kicked || state.flights >= self.settings.flights || state.queue.is_empty() || !worthwhile {
+    fn flush_soon(&self, context: &Context<LedgerMessage<B>>, state: &mut LedgerState<B>) {
+        let worthwhile = state.queue.due() >= state.max_in_flight * ROWS_PER_FLUSH;
+        if state.flush_requested
+            || state.max_in_flight >= self.settings.max_in_flight
+            || state.queue.is_empty()
+            || !worthwhile
+        {
             return;
         }
-        if me.note(LedgerMessage::Kick) {
-            state.kicked = true;
+        if context.send(LedgerMessage::FlushSoon) {
+            state.flush_requested = true;
         } else {
             // draining: no more notes, so flush now
-            self.flush(Some(me), state);
+            self.flush(Some(context), state);
         }
     }
 
-    fn flush(&self, me: Option<&Me<LedgerMessage<B>>>, state: &mut LedgerState<B>) {
+    fn flush(&self, context: Option<&Context<LedgerMessage<B>>>, state: &mut LedgerState<B>) {
         let entries = self.still_wanted(state);
         if entries.is_empty() {
             return;
         }
-        state.flights += 1;
+        state.max_in_flight += 1;
         self.counts.flushes.fetch_add(1, Relaxed);
         self.counts.rows.fetch_add(entries.len() as u64, Relaxed);
         let keys = entries.iter().map(|entry| B::key(&entry.row)).collect();
-        let landing = Landing { me: me.cloned(), keys };
+        let guard = FlushGuard { context: context.cloned(), keys };
         let (batch, counts) = (self.batch.clone(), self.counts.clone());
         state.tasks.spawn(async move {
-            let _landing = landing;
+            let _landing = guard;
             commit(&*batch, &counts, entries).await;
         });
     }
@@ -174,15 +178,15 @@ impl<B: Batch> Ledger<B> {
 }
 
 /// Tells the ledger that a flush ended, also when its task panicked.
-struct Landing<B: Batch> {
-    me: Option<Me<LedgerMessage<B>>>,
+struct FlushGuard<B: Batch> {
+    context: Option<Context<LedgerMessage<B>>>,
     keys: Vec<B::Key>,
 }
 
-impl<B: Batch> Drop for Landing<B> {
+impl<B: Batch> Drop for FlushGuard<B> {
     fn drop(&mut self) {
-        if let Some(me) = &self.me {
-            me.note(LedgerMessage::Flushed(std::mem::take(&mut self.keys)));
+        if let Some(context) = &self.context {
+            context.send(LedgerMessage::Flushed(std::mem::take(&mut self.keys)));
         }
     }
 }
@@ -244,41 +248,46 @@ fn answer<B: Batch>(entries: Vec<Entry<B>>, answers: Answers<B>) {
     }
 }
 
-impl<B: Batch> Role for Ledger<B> {
+impl<B: Batch> Actor for Ledger<B> {
     type Message = LedgerMessage<B>;
     type State = LedgerState<B>;
 
-    async fn start(&self, _: &Me<Self::Message>) -> Result<Self::State, Failure> {
-        Ok(LedgerState { queue: Queue::new(), flights: 0, kicked: false, tasks: JoinSet::new() })
+    async fn start(&self, _: &Context<Self::Message>) -> Result<Self::State, Failure> {
+        Ok(LedgerState {
+            queue: Queue::new(),
+            max_in_flight: 0,
+            flush_requested: false,
+            tasks: JoinSet::new(),
+        })
     }
 
     async fn handle(
         &self,
-        me: &Me<Self::Message>,
+        context: &Context<Self::Message>,
         message: Self::Message,
-        ticket: Option<Ticket>,
+        admission: Option<Admission>,
         state: &mut Self::State,
     ) -> Result<(), Failure> {
         match message {
             LedgerMessage::Put(row, reply) => {
-                // only requests are put, and requests have tickets
-                let Some(ticket) = ticket else { return Ok(()) };
-                if let Err(waiter) = state.queue.put(row, Waiter { reply, ticket }) {
+                // only requests are put, and requests have admissions
+                let Some(admission) = admission else { return Ok(()) };
+                if let Err(waiter) = state.queue.put(row, Waiter { reply, admission }) {
                     self.meter.shed();
                     let _ = waiter.reply.send(Err(Refusal::Overloaded));
                 }
             }
-            LedgerMessage::Kick => {
-                state.kicked = false;
-                self.flush(Some(me), state);
+            LedgerMessage::FlushSoon => {
+                state.flush_requested = false;
+                self.flush(Some(context), state);
             }
             LedgerMessage::Flushed(keys) => {
-                state.flights -= 1;
+                state.max_in_flight -= 1;
                 while state.tasks.try_join_next().is_some() {}
                 keys.iter().for_each(|key| state.queue.release(key));
             }
         }
-        self.kick(me, state);
+        self.flush_soon(context, state);
         Ok(())
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Queue<B: Batch> {
     turns: VecDeque<TenantId>,
     /// Keys in `due`.
     due_count: usize,
-    flying: HashSet<B::Key>,
+    in_flight: HashSet<B::Key>,
 }
 
 impl<B: Batch> Queue<B> {
@@ -29,7 +29,7 @@ impl<B: Batch> Queue<B> {
             due: HashMap::new(),
             turns: VecDeque::new(),
             due_count: 0,
-            flying: HashSet::new(),
+            in_flight: HashSet::new(),
         }
     }
 
@@ -38,7 +38,7 @@ impl<B: Batch> Queue<B> {
         self.due_count
     }
 
-    /// Nothing is due. Rows behind a flying head do not count: they become due when it lands.
+    /// Nothing is due. Rows behind a in_flight head do not count: they become due when it lands.
     pub(super) fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
@@ -71,7 +71,7 @@ impl<B: Batch> Queue<B> {
         Ok(())
     }
 
-    /// The next row, whose key is then flying until [`release`](Self::release).
+    /// The next row, whose key is then in_flight until [`release`](Self::release).
     pub(super) fn take(&mut self) -> Option<Entry<B>> {
         loop {
             let tenant = self.turns.pop_front()?;
@@ -85,7 +85,7 @@ impl<B: Batch> Queue<B> {
             let Some(key) = key else { continue };
             self.due_count -= 1;
             if let Some(entry) = self.lines.get_mut(&key).and_then(|line| line.head.take()) {
-                self.flying.insert(key);
+                self.in_flight.insert(key);
                 return Some(entry);
             }
         }
@@ -93,7 +93,7 @@ impl<B: Batch> Queue<B> {
 
     /// A key landed: the next in its line is due.
     pub(super) fn release(&mut self, key: &B::Key) {
-        self.flying.remove(key);
+        self.in_flight.remove(key);
         let Some(line) = self.lines.get_mut(key) else { return };
         match line.behind.pop_front() {
             Some(next) => {
@@ -109,7 +109,7 @@ impl<B: Batch> Queue<B> {
 
     /// Every key landed.
     pub(super) fn release_all(&mut self) {
-        for key in std::mem::take(&mut self.flying) {
+        for key in std::mem::take(&mut self.in_flight) {
             self.release(&key);
         }
     }

@@ -28,7 +28,7 @@ fn is_visible(c: char) -> bool {
             | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }
 
-/// Parts runs of four and more digits into pairs: "Studio 2025" becomes "Studio 20 25".
+/// Inner runs of four and more digits into pairs: "Studio 2025" becomes "Studio 20 25".
 fn break_digit_runs(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut run = String::new();

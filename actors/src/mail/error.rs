@@ -41,7 +41,7 @@ impl fmt::Display for Stage {
 /// a subject with its code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// No usable connection: refused, closed, garbled or too slow. Says nothing about the letter. At
+    /// No usable connection: refused, closed, garbled or too slow. Says nothing about the mail. At
     /// [`Stage::Content`] the mail may have been delivered all the same.
     #[error("no working connection to the mail server {stage}: {what}")]
     Unreachable {
@@ -82,7 +82,7 @@ pub enum SendError {
         /// The reply's numbers.
         reply: String,
     },
-    /// The letter cannot be put on this wire at all.
+    /// The mail cannot be put on this wire at all.
     #[error(transparent)]
     Unsendable(#[from] Unsendable),
 }
@@ -93,7 +93,7 @@ impl SendError {
         matches!(self, Self::Permanent { .. } | Self::Unsendable(_))
     }
 
-    /// Whether the provider is at fault rather than the letter: what a breaker counts and a failover acts on.
+    /// Whether the provider is at fault rather than the mail: what a breaker counts and a failover acts on.
     /// What strangers can bring about by the choice of an address must stay out of it.
     pub fn blames_provider(&self) -> bool {
         match self {

@@ -42,13 +42,13 @@ pub struct Mailbox {
 }
 
 struct Shared {
-    shelf: Mutex<Shelf>,
+    shelf: Mutex<MailStore>,
     arrived: Notify,
 }
 
 /// Mails in order of arrival, and per address where its mails stand. The mail numbered `n` is at
 /// `mails[n - first]`; numbers never repeat.
-struct Shelf {
+struct MailStore {
     capacity: usize,
     first: u64,
     mails: VecDeque<Arc<StoredMail>>,
@@ -70,8 +70,12 @@ impl fmt::Debug for Mailbox {
 impl Mailbox {
     /// A mailbox that forgets the oldest mail once it holds `capacity` (at least one).
     pub fn with_capacity(capacity: usize) -> Self {
-        let shelf =
-            Shelf { capacity: capacity.max(1), first: 0, mails: VecDeque::new(), by_address: HashMap::new() };
+        let shelf = MailStore {
+            capacity: capacity.max(1),
+            first: 0,
+            mails: VecDeque::new(),
+            by_address: HashMap::new(),
+        };
         Self { shared: Arc::new(Shared { shelf: Mutex::new(shelf), arrived: Notify::new() }) }
     }
 
@@ -115,13 +119,13 @@ impl Mailbox {
         shelf.by_address.clear();
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+    fn shelf(&self) -> MutexGuard<'_, MailStore> {
         // Nothing under the lock leaves the shelf half changed, so a panic elsewhere does not spoil it.
         self.shared.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Shelf {
+impl MailStore {
     fn push(&mut self, mail: StoredMail) {
         if self.mails.len() == self.capacity {
             self.forget_oldest();

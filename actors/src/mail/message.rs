@@ -48,7 +48,7 @@ pub enum Alphabet {
 
 /// A code on its way to a customer: everything that a mail says, and nothing else.
 #[derive(Clone, Debug)]
-pub struct Letter {
+pub struct LoginMail {
     /// The address stored for the customer, never the spelling somebody typed (STANDARDS H1).
     pub to: String,
     /// The tenant's name as its owner wrote it; made safe here.
@@ -97,7 +97,7 @@ pub struct Rendered {
     pub html: String,
 }
 
-/// Why a letter can never be sent, whoever carries it.
+/// Why a mail can never be sent, whoever carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsendable {
     /// The stored address cannot stand in an SMTP command.
@@ -111,25 +111,25 @@ pub enum Unsendable {
         "the address needs SMTPUTF8 and 8BITMIME, which the mail server does not offer; use one that does"
     )]
     NeedsSmtpUtf8,
-    /// The letter holds a value that the templates cannot show, such as an impossible time.
+    /// The mail holds a value that the templates cannot show, such as an impossible time.
     #[error("the mail could not be composed: {0}")]
     Template(&'static str),
 }
 
 /// Fills the templates.
-pub fn render(letter: &Letter) -> Result<Rendered, Unsendable> {
-    let asked = Timestamp::from_microsecond(letter.requested_at)
+pub fn render(mail: &LoginMail) -> Result<Rendered, Unsendable> {
+    let asked = Timestamp::from_microsecond(mail.requested_at)
         .map_err(|_| Unsendable::Template("the time of the request is out of range"))?
         .to_zoned(TimeZone::UTC);
     let values = context! {
-        code => letter.code.expose(),
-        tenant => tenant_name(letter),
-        letters => letter.alphabet == Alphabet::Base32,
-        life => if letter.minutes == 1 { "minute".to_owned() } else { format!("{} minutes", letter.minutes) },
+        code => mail.code.expose(),
+        tenant => tenant_name(mail),
+        mails => mail.alphabet == Alphabet::Base32,
+        life => if mail.minutes == 1 { "minute".to_owned() } else { format!("{} minutes", mail.minutes) },
         // Without the year: four digits in a row could be taken for the code.
         day => asked.strftime("%-d %B").to_string(),
         time => asked.strftime("%H:%M").to_string(),
-        portal_host => letter.portal_host.as_deref().filter(|host| is_bindable_host(host)),
+        portal_host => mail.portal_host.as_deref().filter(|host| is_bindable_host(host)),
     };
     let env = TEMPLATES.as_ref().map_err(|_| Unsendable::Template("a template does not parse"))?;
     let fill = |name| {
@@ -144,20 +144,20 @@ pub fn render(letter: &Letter) -> Result<Rendered, Unsendable> {
     })
 }
 
-/// The message on the wire. The same letter gives the same bytes each time.
-pub fn compose(letter: &Letter, sender: &Sender) -> Result<Message, Unsendable> {
-    let words = render(letter)?;
-    let to = parse_address(&letter.to)?;
+/// The message on the wire. The same mail gives the same bytes each time.
+pub fn compose(mail: &LoginMail, sender: &Sender) -> Result<Message, Unsendable> {
+    let words = render(mail)?;
+    let to = parse_address(&mail.to)?;
     let envelope = Envelope::new(Some(sender.address.clone()), vec![to.clone()])
         .map_err(|_| Unsendable::BadRecipient)?;
     let own_name = sender.name.as_deref().map(display_name::one_line).filter(|name| !name.is_empty());
-    let shown_name = own_name.unwrap_or_else(|| tenant_name(letter));
-    let asked = SystemTime::UNIX_EPOCH + Duration::from_micros(letter.requested_at.max(0).unsigned_abs());
+    let shown_name = own_name.unwrap_or_else(|| tenant_name(mail));
+    let asked = SystemTime::UNIX_EPOCH + Duration::from_micros(mail.requested_at.max(0).unsigned_abs());
 
     Message::builder()
         .envelope(envelope)
         .date(asked)
-        .message_id(Some(format!("<{}@{}>", letter.message_id, sender.address.domain())))
+        .message_id(Some(format!("<{}@{}>", mail.message_id, sender.address.domain())))
         .from(Mailbox::new(Some(shown_name), sender.address.clone()))
         .to(Mailbox::new(None, to))
         .subject(words.subject)
@@ -166,7 +166,7 @@ pub fn compose(letter: &Letter, sender: &Sender) -> Result<Message, Unsendable> 
         .raw_header(fixed_header("X-Auto-Response-Suppress", "All"))
         .multipart(
             MultiPart::alternative()
-                .boundary(format!("=_{}", letter.message_id.simple()))
+                .boundary(format!("=_{}", mail.message_id.simple()))
                 .singlepart(SinglePart::builder().header(header::ContentType::TEXT_PLAIN).body(words.text))
                 .singlepart(SinglePart::builder().header(header::ContentType::TEXT_HTML).body(words.html)),
         )
@@ -177,9 +177,9 @@ fn fixed_header(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
-fn tenant_name(letter: &Letter) -> String {
-    let name = display_name::one_line(&letter.tenant_name);
-    if name.is_empty() { display_name::one_line(&letter.tenant_slug) } else { name }
+fn tenant_name(mail: &LoginMail) -> String {
+    let name = display_name::one_line(&mail.tenant_name);
+    if name.is_empty() { display_name::one_line(&mail.tenant_slug) } else { name }
 }
 
 /// An address for SMTP commands and headers. The domain goes out in its ASCII form, so that only a local part

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn letter() -> Letter {
-    Letter {
+fn mail() -> LoginMail {
+    LoginMail {
         to: "Ada.Lovelace@example.com".to_owned(),
         tenant_name: "Acme".to_owned(),
         tenant_slug: "acme".to_owned(),
@@ -22,8 +22,8 @@ fn sender() -> Sender {
     Sender::new("login@doorcode.example", None).unwrap()
 }
 
-fn raw(letter: &Letter) -> String {
-    String::from_utf8(compose(letter, &sender()).unwrap().formatted()).unwrap()
+fn raw(mail: &LoginMail) -> String {
+    String::from_utf8(compose(mail, &sender()).unwrap().formatted()).unwrap()
 }
 
 /// The header lines, unfolded.
@@ -55,7 +55,7 @@ const HOSTILE_NAMES: [&str; 10] = [
 
 #[test]
 fn h16_golden_mail() {
-    let words = render(&letter()).unwrap();
+    let words = render(&mail()).unwrap();
     assert_eq!(words.subject, "042917 is your Acme code");
     assert_eq!(
         words.text,
@@ -79,10 +79,10 @@ fn h16_golden_mail() {
 
 #[test]
 fn base32_codes_stand_as_they_are_typed() {
-    let letter = Letter { code: Secret::from("K7M2QX"), alphabet: Alphabet::Base32, minutes: 1, ..letter() };
-    let words = render(&letter).unwrap();
+    let mail = LoginMail { code: Secret::from("K7M2QX"), alphabet: Alphabet::Base32, minutes: 1, ..mail() };
+    let words = render(&mail).unwrap();
     assert!(words.text.starts_with("K7M2QX is your code"));
-    assert!(words.text.contains("for the next minute. Capital or small letters make no difference."));
+    assert!(words.text.contains("for the next minute. Capital or small mails make no difference."));
     assert!(words.text.ends_with("\n@portal.acme.example #K7M2QX\n"));
     // two groups for the eye, six characters for the clipboard
     assert!(words.html.contains(r#">K7M<span style="margin-left:.5em">2QX</span><"#), "{}", words.html);
@@ -91,7 +91,7 @@ fn base32_codes_stand_as_they_are_typed() {
 #[test]
 fn h13_the_code_is_whole_in_front_and_the_only_run_of_digits() {
     for name in HOSTILE_NAMES.iter().chain(&["Acme", "Studio 2025"]) {
-        let words = render(&Letter { tenant_name: (*name).to_owned(), ..letter() }).unwrap();
+        let words = render(&LoginMail { tenant_name: (*name).to_owned(), ..mail() }).unwrap();
         assert!(words.subject.starts_with("042917 "));
         assert_eq!(digit_runs(&words.subject), ["042917"], "{name:?}");
         assert!(words.text.starts_with("042917 "));
@@ -109,7 +109,7 @@ fn h14_the_last_line_binds_the_code_to_the_portal() {
         Some((host.to_owned(), code.to_owned()))
     };
     let text = |host: Option<&str>| {
-        render(&Letter { portal_host: host.map(str::to_owned), ..letter() }).unwrap().text
+        render(&LoginMail { portal_host: host.map(str::to_owned), ..mail() }).unwrap().text
     };
     assert_eq!(
         parse(&text(Some("portal.acme.example"))),
@@ -125,12 +125,12 @@ fn h14_the_last_line_binds_the_code_to_the_portal() {
 
 #[test]
 fn h8_a_name_cannot_add_a_header_a_recipient_or_markup() {
-    let expected: Vec<String> = headers(&raw(&letter())).into_iter().map(|(name, _)| name).collect();
+    let expected: Vec<String> = headers(&raw(&mail())).into_iter().map(|(name, _)| name).collect();
     for name in HOSTILE_NAMES {
         for sender_name in [None, Some(name.to_owned())] {
-            let letter = Letter { tenant_name: name.to_owned(), ..letter() };
+            let mail = LoginMail { tenant_name: name.to_owned(), ..mail() };
             let sender = Sender { name: sender_name, ..sender() };
-            let message = compose(&letter, &sender).unwrap();
+            let message = compose(&mail, &sender).unwrap();
             assert_eq!(message.envelope().to(), ["Ada.Lovelace@example.com".parse().unwrap()]);
             let raw = String::from_utf8(message.formatted()).unwrap();
             let headers = headers(&raw);
@@ -142,7 +142,7 @@ fn h8_a_name_cannot_add_a_header_a_recipient_or_markup() {
                 raw.bytes().all(|b| b == b'\r' || b == b'\n' || (b' '..=b'~').contains(&b)),
                 "7 bit: {raw:?}"
             );
-            let html = render(&letter).unwrap().html;
+            let html = render(&mail).unwrap().html;
             assert!(!html.contains("<script") && !html.contains("<h1"), "{name:?}");
         }
     }
@@ -167,7 +167,7 @@ fn h8_an_address_cannot_carry_a_command() {
         "",
     ] {
         assert_eq!(
-            compose(&Letter { to: to.to_owned(), ..letter() }, &sender()).err(),
+            compose(&LoginMail { to: to.to_owned(), ..mail() }, &sender()).err(),
             Some(Unsendable::BadRecipient),
             "{to:?}"
         );
@@ -177,13 +177,13 @@ fn h8_an_address_cannot_carry_a_command() {
 
 #[test]
 fn h10_robots_are_asked_to_stay_quiet_and_h12_nothing_to_click_or_track() {
-    let headers = headers(&raw(&letter()));
+    let headers = headers(&raw(&mail()));
     let has = |name: &str, value: &str| headers.contains(&(name.to_owned(), value.to_owned()));
     assert!(has("Auto-Submitted", "auto-generated"));
     assert!(has("X-Auto-Response-Suppress", "All"));
     assert!(!headers.iter().any(|(name, _)| name.starts_with("List-")));
     for name in HOSTILE_NAMES {
-        let words = render(&Letter { tenant_name: name.to_owned(), ..letter() }).unwrap();
+        let words = render(&LoginMail { tenant_name: name.to_owned(), ..mail() }).unwrap();
         for trap in ["://", "href=", "src=", "url(", "<img", "<form"] {
             assert!(!words.html.contains(trap) && !words.text.contains(trap), "{trap} in {name:?}");
         }
@@ -192,8 +192,8 @@ fn h10_robots_are_asked_to_stay_quiet_and_h12_nothing_to_click_or_track() {
 
 #[test]
 fn h11_the_message_is_well_formed_and_the_same_for_every_try() {
-    let letter = Letter { tenant_name: "Müller & Söhne ".repeat(9), ..letter() };
-    let raw = raw(&letter);
+    let mail = LoginMail { tenant_name: "Müller & Söhne ".repeat(9), ..mail() };
+    let raw = raw(&mail);
     let headers = headers(&raw);
     for name in ["From", "To", "Date", "Message-ID", "Subject", "MIME-Version", "Content-Type"] {
         assert_eq!(headers.iter().filter(|(n, _)| n == name).count(), 1, "{name}");
@@ -206,8 +206,8 @@ fn h11_the_message_is_well_formed_and_the_same_for_every_try() {
     assert!(plain < html);
     assert!(raw.is_ascii());
     assert!(raw.split("\r\n").all(|line| line.len() <= 998 && !line.contains(['\r', '\n'])));
-    assert_eq!(raw, self::raw(&letter), "a retry is the same mail");
-    let plain_name = self::raw(&self::letter());
+    assert_eq!(raw, self::raw(&mail), "a retry is the same mail");
+    let plain_name = self::raw(&self::mail());
     assert_eq!(
         plain_name.matches("Content-Transfer-Encoding: 7bit").count(),
         2,
@@ -218,7 +218,7 @@ fn h11_the_message_is_well_formed_and_the_same_for_every_try() {
 #[test]
 fn h7_domains_go_out_in_ascii_and_local_parts_as_stored() {
     let to = |to: &str| {
-        compose(&Letter { to: to.to_owned(), ..letter() }, &sender()).unwrap().envelope().to()[0].to_string()
+        compose(&LoginMail { to: to.to_owned(), ..mail() }, &sender()).unwrap().envelope().to()[0].to_string()
     };
     assert_eq!(to("Ada+x@bücher.example"), "Ada+x@xn--bcher-kva.example");
     assert_eq!(to("ünï@bücher.example"), "ünï@xn--bcher-kva.example");
@@ -226,18 +226,18 @@ fn h7_domains_go_out_in_ascii_and_local_parts_as_stored() {
 
 #[test]
 fn h17_the_envelope_comes_from_the_from_address() {
-    let message = compose(&letter(), &sender()).unwrap();
+    let message = compose(&mail(), &sender()).unwrap();
     assert_eq!(message.envelope().from().unwrap().to_string(), "login@doorcode.example");
 }
 
 #[test]
 fn secrets_and_impossible_times() {
-    assert!(!format!("{:?}", letter()).contains("042917"));
-    let late = Letter { requested_at: i64::MAX, ..letter() };
+    assert!(!format!("{:?}", mail()).contains("042917"));
+    let late = LoginMail { requested_at: i64::MAX, ..mail() };
     assert!(matches!(render(&late).err(), Some(Unsendable::Template(_))));
-    assert!(compose(&Letter { requested_at: -1, ..letter() }, &sender()).is_ok());
+    assert!(compose(&LoginMail { requested_at: -1, ..mail() }, &sender()).is_ok());
     assert!(
-        render(&Letter { tenant_name: "\r\n".into(), ..letter() })
+        render(&LoginMail { tenant_name: "\r\n".into(), ..mail() })
             .unwrap()
             .subject
             .ends_with("your acme code")
@@ -247,12 +247,12 @@ fn secrets_and_impossible_times() {
 proptest! {
     #[test]
     fn h8_any_name_makes_a_mail_with_the_same_headers(name in "\\PC{0,80}|[\\x00-\\x7f]{0,80}|.{0,80}") {
-        let expected = headers(&raw(&letter())).len();
-        let letter = Letter { tenant_name: name, ..letter() };
-        let raw = raw(&letter);
+        let expected = headers(&raw(&mail())).len();
+        let mail = LoginMail { tenant_name: name, ..mail() };
+        let raw = raw(&mail);
         prop_assert_eq!(headers(&raw).len(), expected);
         prop_assert!(raw.is_ascii());
-        let words = render(&letter).unwrap();
+        let words = render(&mail).unwrap();
         prop_assert_eq!(digit_runs(&words.subject), vec!["042917"]);
         prop_assert_eq!(digit_runs(&words.html), vec!["042917"]);
         prop_assert_eq!(words.subject.lines().count(), 1);

@@ -1,7 +1,9 @@
-//! Mail: what a login-code mail says, and the ways it leaves. No actors here: each mailer owns a [`Courier`].
+//! Mail: what a login-code mail says, and the ways it leaves. No actors here: each mailer owns a [`MailTransport`].
 
+pub(crate) mod dispatcher;
 mod display_name;
 mod error;
+pub(crate) mod mailers;
 pub mod memory;
 mod message;
 mod secret;
@@ -14,7 +16,7 @@ use jiff::Timestamp;
 
 pub use error::SendError;
 pub use memory::{Mailbox, StoredMail};
-pub use message::{Alphabet, Letter, Rendered, Sender, Unsendable, render};
+pub use message::{Alphabet, LoginMail, Rendered, Sender, Unsendable, render};
 pub use secret::Secret;
 pub use smtp::{Relay, SetupError, SmtpSettings, TlsMode};
 
@@ -33,36 +35,36 @@ impl Transport {
         Ok(Self::Smtp(Arc::new(Relay::new(settings)?)))
     }
 
-    /// A courier of its own for one mailer.
-    pub fn courier(&self, sender: Sender) -> Courier {
+    /// A transport of its own for one mailer.
+    pub fn transport(&self, sender: Sender) -> MailTransport {
         let route = match self {
-            Self::Smtp(relay) => Route::Smtp(Box::new(smtp::Line::new(relay.clone()))),
+            Self::Smtp(relay) => Route::Smtp(Box::new(smtp::SmtpConnection::new(relay.clone()))),
             Self::Memory(mailbox) => Route::Memory(mailbox.clone()),
         };
-        Courier { sender, route }
+        MailTransport { sender, route }
     }
 }
 
-/// Carries letters, one at a time. Several providers with a breaker fit in here: a list of routes, walked while
+/// Carries mails, one at a time. Several providers with a breaker fit in here: a list of routes, walked while
 /// [`SendError::blames_provider`].
-pub struct Courier {
+pub struct MailTransport {
     sender: Sender,
     route: Route,
 }
 
 enum Route {
-    Smtp(Box<smtp::Line>),
+    Smtp(Box<smtp::SmtpConnection>),
     Memory(Mailbox),
 }
 
-impl Courier {
-    /// Delivers a letter, or says why not. Safe to cancel. After an error the letter may still have been
+impl MailTransport {
+    /// Delivers a mail, or says why not. Safe to cancel. After an error the mail may still have been
     /// delivered; sending it again is right unless [`SendError::is_permanent`].
-    pub async fn send(&mut self, letter: &Letter) -> Result<(), SendError> {
+    pub async fn send(&mut self, mail: &LoginMail) -> Result<(), SendError> {
         match &mut self.route {
-            Route::Smtp(line) => line.send(&message::compose(letter, &self.sender)?).await,
+            Route::Smtp(line) => line.send(&message::compose(mail, &self.sender)?).await,
             Route::Memory(mailbox) => {
-                mailbox.push(stored(letter)?);
+                mailbox.push(stored(mail)?);
                 Ok(())
             }
         }
@@ -76,15 +78,15 @@ impl Courier {
     }
 }
 
-fn stored(letter: &Letter) -> Result<StoredMail, Unsendable> {
+fn stored(mail: &LoginMail) -> Result<StoredMail, Unsendable> {
     // As strict as SMTP, so that `dev` does not deliver what `serve` cannot.
-    message::parse_address(&letter.to)?;
-    let Rendered { subject, text, html } = render(letter)?;
+    message::parse_address(&mail.to)?;
+    let Rendered { subject, text, html } = render(mail)?;
     Ok(StoredMail {
-        id: letter.message_id.to_string(),
+        id: mail.message_id.to_string(),
         at: Timestamp::now().to_string(),
-        tenant: letter.tenant_slug.clone(),
-        to: letter.to.clone(),
+        tenant: mail.tenant_slug.clone(),
+        to: mail.to.clone(),
         subject,
         text,
         html,

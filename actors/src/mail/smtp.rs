@@ -144,7 +144,7 @@ fn client_config(extra_roots: Option<&str>) -> Result<rustls::ClientConfig, Setu
 
 /// One connection to a relay: opened when a mail needs it, kept warm, reopened when it went bad. It is taken
 /// out while in use, so a send that fails or is cancelled half way leaves no half-spoken connection behind.
-pub(super) struct Line {
+pub(super) struct SmtpConnection {
     relay: Arc<Relay>,
     warm: Option<Warm>,
 }
@@ -154,7 +154,7 @@ struct Warm {
     last_used: Instant,
 }
 
-impl Line {
+impl SmtpConnection {
     pub(super) fn new(relay: Arc<Relay>) -> Self {
         Self { relay, warm: None }
     }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::*;
-use crate::mail::{Alphabet, Courier, Letter, Sender, Transport};
+use crate::mail::{Alphabet, LoginMail, MailTransport, Sender, Transport};
 
 #[path = "../../../tests/it/support/smtp_sink.rs"]
 mod smtp_sink;
 use smtp_sink::{Act, CA_PEM, Point, SinkTls, SmtpSink, Traits};
 
-fn letter(to: &str) -> Letter {
-    Letter {
+fn login_mail(to: &str) -> LoginMail {
+    LoginMail {
         to: to.to_owned(),
         tenant_name: "Acme".to_owned(),
         tenant_slug: "acme".to_owned(),
@@ -38,8 +38,8 @@ fn settings(sink: &SmtpSink) -> SmtpSettings {
     }
 }
 
-fn courier(settings: SmtpSettings) -> Courier {
-    Transport::smtp(settings).unwrap().courier(Sender::new("login@doorcode.example", None).unwrap())
+fn transport(settings: SmtpSettings) -> MailTransport {
+    Transport::smtp(settings).unwrap().transport(Sender::new("login@doorcode.example", None).unwrap())
 }
 
 async fn sink_with_tls(tls: SinkTls) -> SmtpSink {
@@ -49,31 +49,31 @@ async fn sink_with_tls(tls: SinkTls) -> SmtpSink {
 #[tokio::test]
 async fn h1_h17_the_envelope_holds_the_stored_address_and_ours() {
     let sink = SmtpSink::start().await;
-    let mut courier = courier(settings(&sink));
-    courier.send(&letter("Ada.Lovelace@Example.com")).await.unwrap();
+    let mut transport = transport(settings(&sink));
+    transport.send(&login_mail("Ada.Lovelace@Example.com")).await.unwrap();
     let [mail] = &sink.wait_for(1).await[..] else { panic!("one mail") };
     assert_eq!(mail.from, "login@doorcode.example");
     assert_eq!(mail.to, ["Ada.Lovelace@example.com"]);
     assert_eq!(mail.header("to").unwrap(), "Ada.Lovelace@example.com");
     assert_eq!(mail.code().unwrap(), "042917");
     assert!(!mail.tls && !mail.smtputf8);
-    courier.close().await;
+    transport.close().await;
     assert_eq!(sink.commands().last().unwrap(), "QUIT");
 }
 
 #[tokio::test]
 async fn the_connection_is_kept_and_refusals_do_not_cost_it() {
     let sink = SmtpSink::start().await;
-    let mut courier = courier(settings(&sink));
+    let mut transport = transport(settings(&sink));
     sink.refuse("gone@example.com", "550 5.1.1 no such user 042917");
     sink.refuse("full@example.com", "452 4.2.2 mailbox full");
     for _ in 0..3 {
-        courier.send(&letter("ada@example.com")).await.unwrap();
-        let gone = courier.send(&letter("gone@example.com")).await.unwrap_err();
+        transport.send(&login_mail("ada@example.com")).await.unwrap();
+        let gone = transport.send(&login_mail("gone@example.com")).await.unwrap_err();
         assert_eq!(gone, SendError::Permanent { stage: Stage::Recipient, reply: "550 5.1.1".to_owned() });
         assert!(gone.is_permanent() && !gone.blames_provider());
         assert!(!gone.to_string().contains("042917"), "a reply's text stays out: {gone}");
-        let full = courier.send(&letter("full@example.com")).await.unwrap_err();
+        let full = transport.send(&login_mail("full@example.com")).await.unwrap_err();
         assert_eq!(full, SendError::Transient { stage: Stage::Recipient, reply: "452 4.2.2".to_owned() });
         assert!(!full.is_permanent() && !full.blames_provider());
     }
@@ -83,7 +83,7 @@ async fn the_connection_is_kept_and_refusals_do_not_cost_it() {
 #[tokio::test]
 async fn answers_are_told_apart_by_where_they_come() {
     let sink = SmtpSink::start().await;
-    let mut courier = courier(settings(&sink));
+    let mut transport = transport(settings(&sink));
     // (where, what the server says, kind, permanent, the provider's fault)
     for (point, reply, kind, permanent, provider) in [
         (Point::Greeting, "554 5.7.1 no service for you", "unreachable", false, true),
@@ -96,9 +96,9 @@ async fn answers_are_told_apart_by_where_they_come() {
         (Point::Body, "554 5.7.1 looks like spam", "permanent", true, false),
         (Point::Body, "452 4.3.1 disk full", "transient", false, false),
     ] {
-        courier.close().await;
+        transport.close().await;
         sink.at(point, Act::Reply(reply));
-        let error = courier.send(&letter("ada@example.com")).await.unwrap_err();
+        let error = transport.send(&login_mail("ada@example.com")).await.unwrap_err();
         assert_eq!(
             (error.kind(), error.is_permanent(), error.blames_provider()),
             (kind, permanent, provider),
@@ -106,7 +106,7 @@ async fn answers_are_told_apart_by_where_they_come() {
         );
         assert!(error.to_string().contains(&reply[..3]), "{error}");
         sink.heal();
-        courier.send(&letter("ada@example.com")).await.unwrap();
+        transport.send(&login_mail("ada@example.com")).await.unwrap();
     }
     assert_eq!(sink.count(), 9, "no refused mail was kept");
 }
@@ -114,13 +114,13 @@ async fn answers_are_told_apart_by_where_they_come() {
 #[tokio::test]
 async fn lost_connections_are_made_anew() {
     let sink = SmtpSink::start().await;
-    let mut courier = courier(settings(&sink));
-    courier.send(&letter("ada@example.com")).await.unwrap();
+    let mut transport = transport(settings(&sink));
+    transport.send(&login_mail("ada@example.com")).await.unwrap();
     // The server hung up while the connection lay idle: noticed at MAIL FROM, not held against the mail.
     for goodbye in [Act::Drop, Act::Reply("421 4.4.2 idle too long")] {
         let before = sink.connections();
         sink.once(Point::Mail, goodbye);
-        courier.send(&letter("grace@example.com")).await.unwrap();
+        transport.send(&login_mail("grace@example.com")).await.unwrap();
         assert_eq!(sink.connections(), before + 1);
     }
     // Lost in the middle of a mail: an error of the connection, and the next mail goes out.
@@ -128,49 +128,49 @@ async fn lost_connections_are_made_anew() {
         [(Point::Rcpt, Stage::Recipient), (Point::Data, Stage::Content), (Point::Body, Stage::Content)]
     {
         sink.at(point, Act::Drop);
-        let error = courier.send(&letter("ada@example.com")).await.unwrap_err();
+        let error = transport.send(&login_mail("ada@example.com")).await.unwrap_err();
         assert!(matches!(&error, SendError::Unreachable { stage: at, .. } if *at == stage), "{error}");
         assert!(error.blames_provider() && !error.is_permanent());
         sink.heal();
-        courier.send(&letter("ada@example.com")).await.unwrap();
+        transport.send(&login_mail("ada@example.com")).await.unwrap();
     }
     let port = sink.port();
     drop(sink);
-    let error = courier.send(&letter("ada@example.com")).await.unwrap_err();
+    let error = transport.send(&login_mail("ada@example.com")).await.unwrap_err();
     assert_eq!(error.kind(), "unreachable", "port {port}");
 }
 
 #[tokio::test]
 async fn a_connection_out_of_step_is_not_used_again() {
     let sink = SmtpSink::start().await;
-    let mut courier = courier(settings(&sink));
+    let mut transport = transport(settings(&sink));
     sink.once(Point::Rcpt, Act::Reply("what?"));
-    let error = courier.send(&letter("ada@example.com")).await.unwrap_err();
+    let error = transport.send(&login_mail("ada@example.com")).await.unwrap_err();
     assert!(matches!(error, SendError::Unreachable { stage: Stage::Recipient, .. }), "{error}");
-    courier.send(&letter("ada@example.com")).await.unwrap();
+    transport.send(&login_mail("ada@example.com")).await.unwrap();
     assert_eq!((sink.connections(), sink.count()), (2, 1));
 }
 
 #[tokio::test]
 async fn a_retry_after_a_lost_answer_carries_the_same_message_id() {
     let sink = SmtpSink::start().await;
-    let mut courier = courier(settings(&sink));
-    let letter = letter("ada@example.com");
+    let mut transport = transport(settings(&sink));
+    let mail = login_mail("ada@example.com");
     sink.at(Point::Body, Act::KeepAndDrop);
-    courier.send(&letter).await.unwrap_err();
+    transport.send(&mail).await.unwrap_err();
     sink.heal();
-    courier.send(&letter).await.unwrap();
+    transport.send(&mail).await.unwrap();
     let mails = sink.wait_for(2).await;
     assert_eq!(mails[0].raw, mails[1].raw);
-    assert_eq!(mails[0].header("Message-ID").unwrap(), format!("<{}@doorcode.example>", letter.message_id));
+    assert_eq!(mails[0].header("Message-ID").unwrap(), format!("<{}@doorcode.example>", mail.message_id));
 }
 
 #[tokio::test]
 async fn an_idle_connection_is_not_tried() {
     let sink = SmtpSink::start().await;
-    let mut courier = courier(SmtpSettings { max_idle: Duration::ZERO, ..settings(&sink) });
+    let mut transport = transport(SmtpSettings { max_idle: Duration::ZERO, ..settings(&sink) });
     for _ in 0..3 {
-        courier.send(&letter("ada@example.com")).await.unwrap();
+        transport.send(&login_mail("ada@example.com")).await.unwrap();
     }
     assert_eq!(sink.connections(), 3);
 }
@@ -180,14 +180,14 @@ async fn silence_at_any_point_ends_at_the_deadline() {
     let limit = Duration::from_millis(200);
     for point in [Point::Greeting, Point::Ehlo, Point::Mail, Point::Rcpt, Point::Data, Point::Body] {
         let sink = SmtpSink::start().await;
-        let mut courier = courier(SmtpSettings { timeout: limit, ..settings(&sink) });
+        let mut transport = transport(SmtpSettings { timeout: limit, ..settings(&sink) });
         sink.at(point, Act::Silence);
         let started = Instant::now();
-        let error = courier.send(&letter("ada@example.com")).await.unwrap_err();
+        let error = transport.send(&login_mail("ada@example.com")).await.unwrap_err();
         assert!(started.elapsed() < limit * 10, "{point:?}");
         assert!(error.to_string().contains("no answer within 200ms"), "{point:?}: {error}");
         sink.heal();
-        courier.send(&letter("ada@example.com")).await.unwrap();
+        transport.send(&login_mail("ada@example.com")).await.unwrap();
         assert_eq!(sink.count(), 1, "{point:?}");
     }
 }
@@ -195,16 +195,16 @@ async fn silence_at_any_point_ends_at_the_deadline() {
 #[tokio::test]
 async fn a_cancelled_send_leaves_no_half_spoken_connection() {
     let sink = SmtpSink::start().await;
-    let mut courier = courier(settings(&sink));
-    courier.send(&letter("ada@example.com")).await.unwrap();
+    let mut transport = transport(settings(&sink));
+    transport.send(&login_mail("ada@example.com")).await.unwrap();
     sink.at(Point::Rcpt, Act::Silence);
-    let stuck = letter("grace@example.com");
+    let stuck = login_mail("grace@example.com");
     tokio::select! {
-        _ = courier.send(&stuck) => panic!("the server is silent"),
+        _ = transport.send(&stuck) => panic!("the server is silent"),
         () = async { while !sink.commands().iter().any(|c| c.contains("grace")) { tokio::task::yield_now().await } } => {}
     }
     sink.heal();
-    courier.send(&letter("ada@example.com")).await.unwrap();
+    transport.send(&login_mail("ada@example.com")).await.unwrap();
     assert_eq!(sink.connections(), 2);
     assert!(sink.received().iter().all(|mail| mail.to == ["ada@example.com"]));
 }
@@ -212,7 +212,7 @@ async fn a_cancelled_send_leaves_no_half_spoken_connection() {
 #[tokio::test]
 async fn h7_addresses_beyond_ascii_need_smtputf8() {
     let able = SmtpSink::start().await;
-    courier(settings(&able)).send(&letter("ünï@bücher.example")).await.unwrap();
+    transport(settings(&able)).send(&login_mail("ünï@bücher.example")).await.unwrap();
     let mail = able.wait_for(1).await.remove(0);
     assert_eq!((mail.to[0].as_str(), mail.smtputf8), ("ünï@xn--bcher-kva.example", true));
     assert_eq!(mail.header("To").unwrap(), "ünï@xn--bcher-kva.example");
@@ -222,13 +222,13 @@ async fn h7_addresses_beyond_ascii_need_smtputf8() {
         Traits { eight_bit_mime: false, ..Traits::default() },
     ] {
         let unable = SmtpSink::with(traits).await;
-        let mut courier = courier(settings(&unable));
-        let error = courier.send(&letter("ünï@example.com")).await.unwrap_err();
+        let mut transport = transport(settings(&unable));
+        let error = transport.send(&login_mail("ünï@example.com")).await.unwrap_err();
         assert_eq!(error, SendError::Unsendable(Unsendable::NeedsSmtpUtf8));
         assert!(error.is_permanent() && !error.blames_provider());
         assert!(!unable.commands().iter().any(|command| command.starts_with("MAIL")), "not attempted");
         // A domain beyond ASCII has an ASCII form, and the connection is still good.
-        courier.send(&letter("ada@bücher.example")).await.unwrap();
+        transport.send(&login_mail("ada@bücher.example")).await.unwrap();
         assert_eq!(unable.connections(), 1);
     }
 }
@@ -237,7 +237,7 @@ async fn h7_addresses_beyond_ascii_need_smtputf8() {
 async fn h7_a_server_that_refuses_smtputf8_after_offering_it_is_not_broken() {
     let sink = SmtpSink::start().await;
     sink.at(Point::Mail, Act::Reply("555 5.5.4 unsupported parameter"));
-    let error = courier(settings(&sink)).send(&letter("ünï@example.com")).await.unwrap_err();
+    let error = transport(settings(&sink)).send(&login_mail("ünï@example.com")).await.unwrap_err();
     assert!(error.is_permanent() && !error.blames_provider(), "strangers could trip the breaker: {error}");
 }
 
@@ -245,17 +245,18 @@ async fn h7_a_server_that_refuses_smtputf8_after_offering_it_is_not_broken() {
 async fn h18_tls_is_used_and_verified() {
     for (tls, mode) in [(SinkTls::StartTls, TlsMode::StartTls), (SinkTls::Implicit, TlsMode::Implicit)] {
         let sink = sink_with_tls(tls).await;
-        let mut courier = courier(SmtpSettings { tls: mode, ..settings(&sink) });
+        let mut transport = transport(SmtpSettings { tls: mode, ..settings(&sink) });
         for _ in 0..2 {
-            courier.send(&letter("ada@example.com")).await.unwrap();
+            transport.send(&login_mail("ada@example.com")).await.unwrap();
         }
         assert!(sink.wait_for(2).await.iter().all(|mail| mail.tls && mail.connection == 1));
 
         let strange_name = SmtpSettings { host: "127.0.0.1".to_owned(), ..settings(&sink) };
         let unknown_issuer = SmtpSettings { extra_roots: None, ..settings(&sink) };
         for settings in [strange_name, unknown_issuer] {
-            let error =
-                self::courier(SmtpSettings { tls: mode, ..settings }).send(&letter("eve@example.com")).await;
+            let error = self::transport(SmtpSettings { tls: mode, ..settings })
+                .send(&login_mail("eve@example.com"))
+                .await;
             let error = error.unwrap_err();
             assert!(matches!(error, SendError::TlsRefused { .. }), "{mode:?}: {error}");
         }
@@ -271,8 +272,8 @@ async fn h18_without_starttls_no_mail_goes_out() {
     let injected = sink_with_tls(SinkTls::StartTlsInjected).await;
     for sink in [stripped, refused, injected] {
         let login = Some(("doorcode".to_owned(), Secret::from("hunter22")));
-        let mut courier = courier(SmtpSettings { tls: TlsMode::StartTls, login, ..settings(&sink) });
-        let error = courier.send(&letter("ada@example.com")).await.unwrap_err();
+        let mut transport = transport(SmtpSettings { tls: TlsMode::StartTls, login, ..settings(&sink) });
+        let error = transport.send(&login_mail("ada@example.com")).await.unwrap_err();
         assert!(matches!(error, SendError::TlsRefused { .. }), "{error}");
         assert!(error.needs_operator() && error.blames_provider() && !error.is_permanent());
         let said = sink.commands();
@@ -293,8 +294,8 @@ async fn logins_work_under_tls_only_and_stay_secret() {
     };
     let sink = SmtpSink::with(traits).await;
     let with = |password| SmtpSettings { tls: TlsMode::StartTls, login: login(password), ..settings(&sink) };
-    courier(with("hunter22")).send(&letter("ada@example.com")).await.unwrap();
-    let error = courier(with("hunter23")).send(&letter("ada@example.com")).await.unwrap_err();
+    transport(with("hunter22")).send(&login_mail("ada@example.com")).await.unwrap();
+    let error = transport(with("hunter23")).send(&login_mail("ada@example.com")).await.unwrap_err();
     assert_eq!(error, SendError::SenderRefused { stage: Stage::Login, reply: "535 5.7.8".to_owned() });
     assert!(error.needs_operator() && !error.is_permanent());
     assert!(!format!("{:?}", with("hunter22")).contains("hunter22"));
@@ -311,14 +312,14 @@ async fn logins_work_under_tls_only_and_stay_secret() {
 #[tokio::test]
 async fn the_memory_transport_keeps_what_smtp_would_send() {
     let mailbox = crate::mail::Mailbox::default();
-    let mut courier =
-        Transport::Memory(mailbox.clone()).courier(Sender::new("login@doorcode.example", None).unwrap());
-    courier.send(&letter("Ada@example.com")).await.unwrap();
+    let mut transport =
+        Transport::Memory(mailbox.clone()).transport(Sender::new("login@doorcode.example", None).unwrap());
+    transport.send(&login_mail("Ada@example.com")).await.unwrap();
     let mail = mailbox.wait_for("ada@EXAMPLE.com", 1).await.remove(0);
     assert_eq!((mail.tenant.as_str(), mail.to.as_str()), ("acme", "Ada@example.com"));
     assert_eq!(mail.subject, "042917 is your Acme code");
     assert!(mail.at.ends_with('Z') && mail.at.parse::<jiff::Timestamp>().is_ok(), "{}", mail.at);
-    assert!(courier.send(&letter("no address")).await.unwrap_err().is_permanent());
+    assert!(transport.send(&login_mail("no address")).await.unwrap_err().is_permanent());
 }
 
 /// Not a test: `cargo test -p doorcode-actors send_cost -- --ignored --nocapture`.
@@ -331,21 +332,21 @@ async fn send_cost() {
         (SinkTls::Implicit, TlsMode::Implicit),
     ] {
         let sink = sink_with_tls(tls).await;
-        let mut courier = courier(SmtpSettings { tls: mode, ..settings(&sink) });
-        let letter = letter("ada@example.com");
+        let mut transport = transport(SmtpSettings { tls: mode, ..settings(&sink) });
+        let mail = login_mail("ada@example.com");
         let connecting = Instant::now();
-        courier.send(&letter).await.unwrap();
+        transport.send(&mail).await.unwrap();
         let first = connecting.elapsed();
         let (count, started) = (500, Instant::now());
         for _ in 0..count {
-            courier.send(&letter).await.unwrap();
+            transport.send(&mail).await.unwrap();
         }
         println!("{mode:?}: first mail {first:?}, then {:?} a mail", started.elapsed() / count);
     }
     let sender = Sender::new("login@doorcode.example", None).unwrap();
-    let (count, letter, started) = (2_000, letter("ada@example.com"), Instant::now());
+    let (count, mail, started) = (2_000, login_mail("ada@example.com"), Instant::now());
     for _ in 0..count {
-        crate::mail::message::compose(&letter, &sender).unwrap().formatted();
+        crate::mail::message::compose(&mail, &sender).unwrap().formatted();
     }
     println!("composing alone: {:?} a mail", started.elapsed() / count);
 }

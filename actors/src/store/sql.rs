@@ -20,7 +20,7 @@ statements! {
     MAIL_DONE = "mail_due/done.sql";
     POSTPONE_MAIL = "mail_due/postpone.sql";
     CLAIM_MAIL = "mail_due/claim.sql";
-    TALLY = "tenant_hours/tally.sql";
+    ADD_GUESSES = "tenant_hours/tally.sql";
     LEASE_LIMIT = "tenant_limits/lease.sql";
     SWEEP_LIMITS = "tenant_limits/sweep.sql";
     RESOLVE_TENANT = "tenants/resolve.sql";

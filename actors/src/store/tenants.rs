@@ -31,7 +31,7 @@ impl Store {
     }
 
     /// Adds (tenant, failures, successes) to this hour's.
-    pub(crate) async fn tally(
+    pub(crate) async fn guess_stats(
         &self,
         now: Option<Micros>,
         counted: &[(TenantId, i64, i64)],
@@ -39,7 +39,7 @@ impl Store {
         let tenants: Vec<Uuid> = counted.iter().map(|c| c.0.0).collect();
         let failures: Vec<i64> = counted.iter().map(|c| c.1).collect();
         let successes: Vec<i64> = counted.iter().map(|c| c.2).collect();
-        self.query(sql::TALLY, &[&now, &tenants, &failures, &successes]).await.map(drop)
+        self.query(sql::ADD_GUESSES, &[&now, &tenants, &failures, &successes]).await.map(drop)
     }
 
     /// Leases requests of a slug's limit: how many, and how long until there are more.

@@ -3,8 +3,8 @@
 //! When failures of 24 hours outgrow 100 + 0.3 per success (somebody sprays one guess over many accounts, which no
 //! account's budget sees), new codes for strangers of that tenant are base32.
 
-use crate::runtime::{Failure, Me, Role, Ticket};
 use crate::store::Store;
+use actor_runtime::{Actor, Admission, Context, Failure};
 use doorcode_domain::{Clock, TenantId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Failures and successes since the last tally.
+/// Failures and successes since the last guess_stats.
 #[derive(Clone, Default)]
 pub(crate) struct GuessCounts(Arc<Mutex<HashMap<TenantId, (i64, i64)>>>);
 
@@ -40,25 +40,25 @@ impl GuessCounts {
     }
 }
 
-pub(crate) enum TallyMessage {
+pub(crate) enum GuessStatsMessage {
     Add,
     Added,
 }
 
 /// Adds up.
-pub(crate) struct Tally {
+pub(crate) struct GuessStats {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) counts: GuessCounts,
 }
 
-impl Tally {
+impl GuessStats {
     async fn add_up(store: &Store, clock: &Clock, counts: &GuessCounts) {
         let counted = counts.take();
         if counted.is_empty() {
             return;
         }
-        if let Err(error) = store.tally(clock.sql_now(), &counted).await {
+        if let Err(error) = store.guess_stats(clock.sql_now(), &counted).await {
             tracing::warn!(%error, "guesses cannot be added up; they are kept for the next time");
             if error.wrote_nothing() {
                 counts.give_back(counted);
@@ -67,34 +67,34 @@ impl Tally {
     }
 }
 
-impl Role for Tally {
-    type Message = TallyMessage;
+impl Actor for GuessStats {
+    type Message = GuessStatsMessage;
     type State = JoinSet<()>;
 
-    async fn start(&self, me: &Me<Self::Message>) -> Result<Self::State, Failure> {
-        me.note_after(EVERY, TallyMessage::Add);
+    async fn start(&self, context: &Context<Self::Message>) -> Result<Self::State, Failure> {
+        context.send_after(EVERY, GuessStatsMessage::Add);
         Ok(JoinSet::new())
     }
 
     async fn handle(
         &self,
-        me: &Me<Self::Message>,
+        context: &Context<Self::Message>,
         message: Self::Message,
-        _: Option<Ticket>,
+        _: Option<Admission>,
         tasks: &mut Self::State,
     ) -> Result<(), Failure> {
         match message {
-            TallyMessage::Add => {
-                let (store, clock, counts, me) =
-                    (self.store.clone(), self.clock.clone(), self.counts.clone(), me.clone());
+            GuessStatsMessage::Add => {
+                let (store, clock, counts, context) =
+                    (self.store.clone(), self.clock.clone(), self.counts.clone(), context.clone());
                 tasks.spawn(async move {
-                    Tally::add_up(&store, &clock, &counts).await;
-                    me.note(TallyMessage::Added);
+                    GuessStats::add_up(&store, &clock, &counts).await;
+                    context.send(GuessStatsMessage::Added);
                 });
             }
-            TallyMessage::Added => {
+            GuessStatsMessage::Added => {
                 while tasks.try_join_next().is_some() {}
-                me.note_after(EVERY, TallyMessage::Add);
+                context.send_after(EVERY, GuessStatsMessage::Add);
             }
         }
         Ok(())
@@ -102,6 +102,6 @@ impl Role for Tally {
 
     async fn finish(&self, tasks: &mut Self::State) {
         while tasks.join_next().await.is_some() {}
-        Tally::add_up(&self.store, &self.clock, &self.counts).await;
+        GuessStats::add_up(&self.store, &self.clock, &self.counts).await;
     }
 }

@@ -1,30 +1,33 @@
 //! What an actor does, without what every actor does.
 
-use super::handle::{Handle, Reply, Ticket};
+use super::handle::{Admission, Handle, Reply};
 use super::meter::Meter;
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
+use ractor::{ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Ends an actor's life: its supervisor starts it anew. An error in somebody's request is an answer, never this.
-pub(crate) type Failure = ActorProcessingErr;
+pub type Failure = ActorProcessingErr;
 
 /// A failure on demand, for `dev` and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
+    /// The handler panics.
     Panic,
+    /// The handler returns an error.
     Error,
+    /// The handler never returns.
     Hang,
 }
 
 /// What lies in a mailbox.
-pub(crate) enum Parcel<M> {
+pub enum Envelope<M> {
     /// A request somebody waits for.
-    Work(M, Ticket),
+    Work(M, Admission),
     /// A message between actors, or to oneself.
-    Note(M),
+    Message(M),
     /// "Do you read?"
     Ping(Reply<()>),
     /// Acknowledged before it happens, so that a test asserts after it.
@@ -32,51 +35,56 @@ pub(crate) enum Parcel<M> {
 }
 
 /// An actor's own mailbox.
-pub(crate) struct Me<M: Send + 'static>(ActorRef<Parcel<M>>);
+pub struct Context<M: Send + 'static>(ActorRef<Envelope<M>>);
 
-impl<M: Send + 'static> Clone for Me<M> {
+impl<M: Send + 'static> Clone for Context<M> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<M: Send + 'static> Me<M> {
-    /// Leaves a note to oneself, behind everything already there. `false` while draining: finish without it.
-    pub(crate) fn note(&self, message: M) -> bool {
-        self.0.cast(Parcel::Note(message)).is_ok()
+impl<M: Send + 'static> Context<M> {
+    /// Sends a message to oneself, behind everything already there. `false` while draining: finish without it.
+    pub fn send(&self, message: M) -> bool {
+        self.0.cast(Envelope::Message(message)).is_ok()
     }
 
     /// The same, later.
-    pub(crate) fn note_after(&self, wait: Duration, message: M) {
-        self.0.send_after(wait, move || Parcel::Note(message));
+    pub fn send_after(&self, wait: Duration, message: M) {
+        self.0.send_after(wait, move || Envelope::Message(message));
     }
 
     /// Finishes what lies in the mailbox, takes nothing more, and ends.
-    pub(crate) fn retire(&self) {
+    pub fn retire(&self) {
         // Err means that it is draining already
         let _ = self.0.drain();
     }
 
     /// For linking children.
-    pub(crate) fn cell(&self) -> ActorCell {
+    pub fn cell(&self) -> ActorCell {
         self.0.get_cell()
     }
 }
 
-/// An actor's behaviour. The order in each actor's file: constants, messages, state, role, logic, glue, tests.
-pub(crate) trait Role: Sized + Send + Sync + 'static {
+/// An actor's behaviour. The order in each actor's file: constants, messages, state, actor, logic, glue, tests.
+pub trait Actor: Sized + Send + Sync + 'static {
+    /// What it is told.
     type Message: Send + 'static;
+    /// What one life of it remembers.
     type State: Send + 'static;
 
     /// Makes the state of a new life. An error counts as a failed start and is retried with backoff.
-    fn start(&self, me: &Me<Self::Message>) -> impl Future<Output = Result<Self::State, Failure>> + Send;
+    fn start(
+        &self,
+        context: &Context<Self::Message>,
+    ) -> impl Future<Output = Result<Self::State, Failure>> + Send;
 
     /// Handles one message. Never awaits the database or a mail server: that would stall everyone behind it.
     fn handle(
         &self,
-        me: &Me<Self::Message>,
+        context: &Context<Self::Message>,
         message: Self::Message,
-        ticket: Option<Ticket>,
+        admission: Option<Admission>,
         state: &mut Self::State,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
@@ -97,28 +105,31 @@ pub(crate) trait Role: Sized + Send + Sync + 'static {
 }
 
 /// How a child ended.
-pub(crate) enum ChildEnd {
+pub enum ChildEnd {
+    /// A panic, or an error from its handler.
     Failed(String),
+    /// It was told to, with the reason; "killed" if it was killed.
     Stopped(Option<String>),
 }
 
-/// ractor's view of a role: unwraps parcels, measures, drops what is late.
-pub(crate) struct Shell<R: Role> {
-    role: R,
+/// ractor's view of an actor of ours: unwraps envelopes, measures, drops what is late.
+pub(crate) struct Adapter<A: Actor> {
+    actor: A,
     meter: Arc<Meter>,
 }
 
-/// A shell's state: the role's, and a guard that counts the actor alive for as long as the state lives.
-pub(crate) struct ShellState<S> {
+/// An adapter's state: the actor's, and a guard that counts the actor alive for as long as the state lives.
+pub(crate) struct AdapterState<S> {
     inner: S,
     _alive: Alive,
 }
 
 /// Counts an actor alive for as long as it is held; in an actor's state it also ends with a panic.
-pub(crate) struct Alive(Arc<Meter>);
+pub struct Alive(Arc<Meter>);
 
 impl Alive {
-    pub(crate) fn new(meter: &Arc<Meter>) -> Self {
+    /// Counts from now on.
+    pub fn new(meter: &Arc<Meter>) -> Self {
         meter.started();
         Self(meter.clone())
     }
@@ -130,9 +141,9 @@ impl Drop for Alive {
     }
 }
 
-impl<R: Role> Shell<R> {
-    pub(crate) fn new(role: R, meter: Arc<Meter>) -> Self {
-        Self { role, meter }
+impl<A: Actor> Adapter<A> {
+    pub(crate) fn new(actor: A, meter: Arc<Meter>) -> Self {
+        Self { actor, meter }
     }
 
     async fn fail_as_told(&self, fault: Fault, acknowledge: Reply<()>) -> Result<(), Failure> {
@@ -146,9 +157,9 @@ impl<R: Role> Shell<R> {
     }
 }
 
-impl<R: Role> Actor for Shell<R> {
-    type Msg = Parcel<R::Message>;
-    type State = ShellState<R::State>;
+impl<A: Actor> ractor::Actor for Adapter<A> {
+    type Msg = Envelope<A::Message>;
+    type State = AdapterState<A::State>;
     type Arguments = ();
 
     async fn pre_start(
@@ -156,33 +167,33 @@ impl<R: Role> Actor for Shell<R> {
         myself: ActorRef<Self::Msg>,
         (): (),
     ) -> Result<Self::State, ActorProcessingErr> {
-        let inner = self.role.start(&Me(myself)).await?;
-        Ok(ShellState { inner, _alive: Alive::new(&self.meter) })
+        let inner = self.actor.start(&Context(myself)).await?;
+        Ok(AdapterState { inner, _alive: Alive::new(&self.meter) })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<Self::Msg>,
-        parcel: Self::Msg,
+        envelope: Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let (message, ticket) = match parcel {
-            Parcel::Work(message, ticket) => (message, Some(ticket)),
-            Parcel::Note(message) => (message, None),
-            Parcel::Ping(reply) => {
+        let (message, admission) = match envelope {
+            Envelope::Work(message, admission) => (message, Some(admission)),
+            Envelope::Message(message) => (message, None),
+            Envelope::Ping(reply) => {
                 let _ = reply.send(());
                 return Ok(());
             }
-            Parcel::Fault(fault, acknowledge) => return self.fail_as_told(fault, acknowledge).await,
+            Envelope::Fault(fault, acknowledge) => return self.fail_as_told(fault, acknowledge).await,
         };
         let begun = Instant::now();
-        if let Some(ticket) = &ticket {
-            ticket.read();
+        if let Some(admission) = &admission {
+            admission.read();
         }
-        match ticket {
+        match admission {
             // dropping the message drops its reply port: the caller, if still there, is told
-            Some(ticket) if ticket.is_late() => ticket.expire(),
-            ticket => self.role.handle(&Me(myself), message, ticket, &mut state.inner).await?,
+            Some(admission) if admission.is_late() => admission.expire(),
+            admission => self.actor.handle(&Context(myself), message, admission, &mut state.inner).await?,
         }
         self.meter.handled(begun.elapsed());
         Ok(())
@@ -193,7 +204,7 @@ impl<R: Role> Actor for Shell<R> {
         _: ActorRef<Self::Msg>,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        self.role.finish(&mut state.inner).await;
+        self.actor.finish(&mut state.inner).await;
         Ok(())
     }
 
@@ -205,24 +216,24 @@ impl<R: Role> Actor for Shell<R> {
     ) -> Result<(), ActorProcessingErr> {
         match event {
             ractor::SupervisionEvent::ActorFailed(cell, why) => {
-                self.role.child_ended(cell, ChildEnd::Failed(why.to_string()), &mut state.inner)
+                self.actor.child_ended(cell, ChildEnd::Failed(why.to_string()), &mut state.inner)
             }
             ractor::SupervisionEvent::ActorTerminated(cell, _, why) => {
-                self.role.child_ended(cell, ChildEnd::Stopped(why), &mut state.inner)
+                self.actor.child_ended(cell, ChildEnd::Stopped(why), &mut state.inner)
             }
             _ => Ok(()),
         }
     }
 }
 
-/// Starts a role at once, linked to `parent`, without waiting for its start; messages queue meanwhile.
-pub(crate) fn start_linked<R: Role>(
-    role: R,
+/// Starts an actor at once, linked to `parent`, without waiting for its start; messages queue meanwhile.
+pub fn start_linked<A: Actor>(
+    actor: A,
     meter: &Arc<Meter>,
     parent: ActorCell,
-) -> Result<(Handle<R::Message>, ActorCell), SpawnErr> {
-    let (actor, _) =
-        ractor::ActorRuntime::spawn_linked_instant(None, Shell::new(role, meter.clone()), (), parent)?;
-    let cell = actor.get_cell();
-    Ok((Handle::to(meter.clone(), actor), cell))
+) -> Result<(Handle<A::Message>, ActorCell), SpawnErr> {
+    let (target, _) =
+        ractor::ActorRuntime::spawn_linked_instant(None, Adapter::new(actor, meter.clone()), (), parent)?;
+    let cell = target.get_cell();
+    Ok((Handle::to(meter.clone(), target), cell))
 }

@@ -3,10 +3,12 @@
 //! The directory of issuers lives here, outside the issuers, so that a crash of one is seen and answered.
 
 use crate::error::Refusal;
-use crate::issuer::{Issuer, IssuerKit, IssuerMessage};
-use crate::runtime::{ChildEnd, Failure, Handle, Me, Meter, RestartReason, Role, Ticket, start_linked};
+use crate::login::issuer::{Issuer, IssuerDeps, IssuerMessage};
 use crate::store::Store;
 use crate::store::tenants::Tenant;
+use actor_runtime::{
+    Actor, Admission, ChildEnd, Context, Failure, Handle, Meter, RestartReason, start_linked,
+};
 use doorcode_domain::{Clock, TenantId, TenantSlug};
 use futures_util::FutureExt;
 use futures_util::future::Shared;
@@ -146,13 +148,13 @@ struct Directory {
 pub(crate) struct Issuers {
     directory: Arc<Mutex<Directory>>,
     pub(crate) meter: Arc<Meter>,
-    kit: IssuerKit,
+    deps: IssuerDeps,
     max: usize,
 }
 
 impl Issuers {
-    pub(crate) fn new(meter: Arc<Meter>, kit: IssuerKit, max: usize) -> Self {
-        Self { directory: Arc::default(), meter, kit, max }
+    pub(crate) fn new(meter: Arc<Meter>, deps: IssuerDeps, max: usize) -> Self {
+        Self { directory: Arc::default(), meter, deps, max }
     }
 
     /// Sends a message to a tenant's issuer. One that is just retiring gives it back: then to the next.
@@ -160,16 +162,16 @@ impl Issuers {
         &self,
         slot: IssuerSlot,
         message: IssuerMessage,
-        ticket: Ticket,
+        admission: Admission,
     ) -> Result<(), Refusal> {
-        let (mut message, mut ticket) = (message, ticket);
+        let (mut message, mut admission) = (message, admission);
         for _ in 0..3 {
             let (handle, id) = self.find_or_start(slot)?;
-            match handle.offer(message, ticket) {
+            match handle.offer(message, admission) {
                 Ok(()) => return Ok(()),
                 Err(None) => break,
                 Err(Some(back)) => {
-                    (message, ticket) = back;
+                    (message, admission) = back;
                     self.remove(slot, id);
                 }
             }
@@ -207,7 +209,7 @@ impl Issuers {
             return Err(Refusal::Unavailable);
         }
         let parent = directory.parent.clone().ok_or(Refusal::Unavailable)?;
-        let issuer = Issuer { kit: self.kit.clone(), slot, issuers: self.clone() };
+        let issuer = Issuer { deps: self.deps.clone(), slot, issuers: self.clone() };
         let (handle, cell) = start_linked(issuer, &self.meter, parent).map_err(|_| Refusal::Unavailable)?;
         let id = cell.get_id();
         directory.live.insert(slot, Live { handle: handle.clone(), id });
@@ -216,11 +218,11 @@ impl Issuers {
     }
 
     /// An issuer retires.
-    pub(crate) fn forget(&self, slot: IssuerSlot, me: &Me<IssuerMessage>) {
+    pub(crate) fn forget(&self, slot: IssuerSlot, context: &Context<IssuerMessage>) {
         let mut directory = lock(&self.directory);
         directory.crashes.remove(&slot);
         drop(directory);
-        self.remove(slot, me.cell().get_id());
+        self.remove(slot, context.cell().get_id());
     }
 
     /// Only if it is still that life of it.
@@ -272,17 +274,23 @@ pub(crate) struct Tenants {
     pub(crate) issuers: Issuers,
 }
 
-impl Role for Tenants {
+impl Actor for Tenants {
     /// It only watches.
     type Message = ();
     type State = ();
 
-    async fn start(&self, me: &Me<()>) -> Result<(), Failure> {
-        self.issuers.set_parent(Some(me.cell()));
+    async fn start(&self, context: &Context<()>) -> Result<(), Failure> {
+        self.issuers.set_parent(Some(context.cell()));
         Ok(())
     }
 
-    async fn handle(&self, _: &Me<()>, (): (), _: Option<Ticket>, (): &mut ()) -> Result<(), Failure> {
+    async fn handle(
+        &self,
+        _: &Context<()>,
+        (): (),
+        _: Option<Admission>,
+        (): &mut (),
+    ) -> Result<(), Failure> {
         Ok(())
     }
 

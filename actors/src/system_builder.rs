@@ -1,32 +1,32 @@
 //! How the actors are wired: who knows whom, and the order in which they start.
 
 use crate::error::Refusal;
-use crate::issuer::IssuerKit;
-use crate::janitor::{Janitor, SweepCounts};
-use crate::keyring::Keyring;
+use crate::keys::minter::{Minter, MinterMessage};
 use crate::keys::{KeyPolicy, Keys, Vault};
 use crate::ledger::{Batch, FlushCounts, Ledger, LedgerMessage, LedgerSettings};
 use crate::ledger::{LoginBatch, LogoutAllBatch, LogoutBatch, RefreshBatch, VerifyBatch};
+use crate::login::issuer::IssuerDeps;
+use crate::login::issuers::{Issuers, TenantDirectory, Tenants};
+use crate::login::quota::{Quotas, TenantLimit};
+use crate::login::service::{Inner, LoginService};
 use crate::mail::Sender;
-use crate::mailer::{MailerKit, mailers};
-use crate::minter::{Minter, MinterMessage};
-use crate::observe::{Ask, Observer, Probe, Sights};
-use crate::portals::{PortalMap, Portals};
-use crate::postmaster::{MailCounts, Postmaster, PostmasterMessage};
-use crate::quota::{Quotas, TenantLimit};
-use crate::runtime::{ChildSpec, Handle, Meter, Pool, Role, child};
-use crate::service::{LoginService, Parts};
+use crate::mail::dispatcher::{MailCounts, MailDispatcher, MailDispatcherMessage};
+use crate::mail::mailers::{MailerDeps, mailers};
 use crate::settings::Settings;
 use crate::store::challenges::LoginPolicy;
 use crate::store::{Store, micros};
 use crate::system::{FaultInjector, Injector};
-use crate::tally::{GuessCounts, Tally};
-use crate::tenants::{Issuers, TenantDirectory, Tenants};
+use crate::upkeep::guess_stats::{GuessCounts, GuessStats};
+use crate::upkeep::janitor::{Janitor, SweepCounts};
+use crate::upkeep::keyring::Keyring;
+use crate::upkeep::observer::{Ask, Observability, Observer, Probe};
+use crate::upkeep::portals::{PortalMap, Portals};
+use actor_runtime::{Actor, ChildSpec, Handle, Meter, Pool, child};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 
-/// Parts on the way to becoming a system.
-pub(crate) struct Wiring {
+/// Inner on the way to becoming a system.
+pub(crate) struct SystemBuilder {
     settings: Settings,
     store: Store,
     vault: Arc<Vault>,
@@ -40,13 +40,13 @@ pub(crate) struct Wiring {
     injectors: Vec<(&'static str, Injector)>,
 }
 
-pub(crate) struct Built {
+pub(crate) struct BuiltSystem {
     pub(crate) service: LoginService,
     pub(crate) specs: Vec<ChildSpec>,
     pub(crate) faults: FaultInjector,
 }
 
-impl Wiring {
+impl SystemBuilder {
     pub(crate) fn new(
         settings: Settings,
         store: Store,
@@ -70,7 +70,7 @@ impl Wiring {
     }
 
     /// Adds a child, and makes it visible.
-    fn add<R: Role>(&mut self, handle: &Handle<R::Message>, make: impl Fn() -> R + Send + Sync + 'static) {
+    fn add<R: Actor>(&mut self, handle: &Handle<R::Message>, make: impl Fn() -> R + Send + Sync + 'static) {
         self.specs.push(child(handle, make));
         self.show(handle);
     }
@@ -95,7 +95,7 @@ impl Wiring {
             kind,
             Box::new(move |fault, until| {
                 let told = told.clone();
-                Box::pin(async move { told.inject(fault, until).await })
+                Box::pin(async move { Ok(told.inject(fault, until).await?) })
             }),
         ));
     }
@@ -110,8 +110,10 @@ impl Wiring {
             (Handle::new(Meter::new(kind, permits)), Arc::new(batch), Arc::default());
         self.ledgers.push((kind, Arc::clone(&counts)));
         let database = &self.settings.database;
-        let settings =
-            LedgerSettings { flights: database.flights.max(1), batch_max: database.batch_max.max(1) };
+        let settings = LedgerSettings {
+            max_in_flight: database.max_in_flight.max(1),
+            batch_max: database.batch_max.max(1),
+        };
         let meter = handle.meter.clone();
         self.add(&handle, move || Ledger {
             batch: batch.clone(),
@@ -123,11 +125,11 @@ impl Wiring {
     }
 
     /// Everything, in start order. The order of drains is the reverse: whoever promises before whoever keeps it.
-    pub(crate) fn build(mut self) -> Built {
+    pub(crate) fn build(mut self) -> BuiltSystem {
         self.keyring();
         self.portals();
-        let (postmaster, mails) = self.mail();
-        let login = self.login(postmaster);
+        let (mail_dispatcher, mails) = self.mail();
+        let login = self.login(mail_dispatcher);
         let verify = self.verify();
         let refresh = self.refresh();
         let permits = Some(self.settings.admission.sessions);
@@ -136,15 +138,15 @@ impl Wiring {
         let logout_all = self.ledger("ledger.logout_all", permits, everywhere);
         let minters = self.minters();
         let issuers = self.issuers(login, verify);
-        let guesses = self.tally();
+        let guesses = self.guess_stats();
         let swept = self.janitor();
         let tenants = TenantDirectory::new(self.store.clone(), self.settings.clock.clone());
-        let sights = self.observer(mails, swept, tenants.clone());
+        let observability = self.observer(mails, swept, tenants.clone());
 
-        let Wiring { settings, store, keys, portals, specs, injectors, .. } = self;
+        let SystemBuilder { settings, store, keys, portals, specs, injectors, .. } = self;
         let faults = FaultInjector { kinds: Arc::new(injectors), issuers: issuers.clone() };
         let limit = settings.limits.tenant.map(|(per_second, burst)| TenantLimit { per_second, burst });
-        let service = LoginService(Arc::new(Parts {
+        let service = LoginService(Arc::new(Inner {
             issuer_url: settings.public_url.trim_end_matches('/').to_owned(),
             idle: settings.tokens.idle,
             clock: settings.clock.clone(),
@@ -158,9 +160,9 @@ impl Wiring {
             minters,
             keys,
             portals,
-            sights,
+            observability,
         }));
-        Built { service, specs, faults }
+        BuiltSystem { service, specs, faults }
     }
 
     fn keyring(&mut self) {
@@ -176,24 +178,24 @@ impl Wiring {
         self.add(&portals, move || Portals { store: store.clone(), map: map.clone() });
     }
 
-    fn mail(&mut self) -> (Handle<PostmasterMessage>, Arc<MailCounts>) {
+    fn mail(&mut self) -> (Handle<MailDispatcherMessage>, Arc<MailCounts>) {
         let settings = self.settings.mail.clone();
-        let postmaster = Handle::new(Meter::new("postmaster", None));
+        let mail_dispatcher = Handle::new(Meter::new("mail_dispatcher", None));
         let mails: Arc<MailCounts> = Arc::default();
-        let kit = MailerKit::new(
+        let deps = MailerDeps::new(
             settings.transport.clone(),
             self.sender.clone(),
             self.keys.clone(),
             settings.deadline,
             self.settings.codes.life,
             mails.clone(),
-            postmaster.clone(),
+            mail_dispatcher.clone(),
             Meter::new("mailer", None),
         );
-        self.meters.push(kit.meter.clone());
-        let (pool, mailers) = mailers(kit, settings.workers.max(1), settings.queue);
+        self.meters.push(deps.meter.clone());
+        let (pool, mailers) = mailers(deps, settings.workers.max(1), settings.queue);
         let (store, clock, counts) = (self.store.clone(), self.settings.clock.clone(), mails.clone());
-        self.add(&postmaster, move || Postmaster {
+        self.add(&mail_dispatcher, move || MailDispatcher {
             store: store.clone(),
             clock: clock.clone(),
             mailers: pool.clone(),
@@ -202,17 +204,17 @@ impl Wiring {
             sweep: settings.sweep,
             counts: counts.clone(),
         });
-        // drained before the postmaster, which strikes off what the mailers report
+        // drained before the mail_dispatcher, which strikes off what the mailers report
         self.specs.push(mailers);
-        (postmaster, mails)
+        (mail_dispatcher, mails)
     }
 
-    fn login(&mut self, postmaster: Handle<PostmasterMessage>) -> Handle<LedgerMessage<LoginBatch>> {
+    fn login(&mut self, mail_dispatcher: Handle<MailDispatcherMessage>) -> Handle<LedgerMessage<LoginBatch>> {
         let batch = LoginBatch {
             store: self.store.clone(),
             clock: self.settings.clock.clone(),
             policy: login_policy(&self.settings),
-            postmaster,
+            mail_dispatcher,
         };
         self.ledger("ledger.login", None, batch)
     }
@@ -254,8 +256,8 @@ impl Wiring {
     ) -> Issuers {
         let admission = self.settings.admission;
         let meter = Meter::new("issuer", Some(admission.issuers));
-        let kit = IssuerKit { keys: self.keys.clone(), login, verify, idle: admission.issuer_idle };
-        let issuers = Issuers::new(meter.clone(), kit, admission.max_issuers);
+        let deps = IssuerDeps { keys: self.keys.clone(), login, verify, idle: admission.issuer_idle };
+        let issuers = Issuers::new(meter.clone(), deps, admission.max_issuers);
         let (tenants, watched) = (Handle::new(Meter::new("tenants", None)), issuers.clone());
         self.add(&tenants, move || Tenants { issuers: watched.clone() });
         self.meters.push(meter);
@@ -263,11 +265,11 @@ impl Wiring {
         issuers
     }
 
-    fn tally(&mut self) -> GuessCounts {
+    fn guess_stats(&mut self) -> GuessCounts {
         let guesses = GuessCounts::default();
         let (store, clock, counts) = (self.store.clone(), self.settings.clock.clone(), guesses.clone());
-        let tally = Handle::new(Meter::new("tally", None));
-        self.add(&tally, move || Tally {
+        let guess_stats = Handle::new(Meter::new("guess_stats", None));
+        self.add(&guess_stats, move || GuessStats {
             store: store.clone(),
             clock: clock.clone(),
             counts: counts.clone(),
@@ -296,11 +298,11 @@ impl Wiring {
         mails: Arc<MailCounts>,
         swept: Arc<SweepCounts>,
         tenants: TenantDirectory,
-    ) -> Arc<Sights> {
+    ) -> Arc<Observability> {
         let observer = Handle::new(Meter::new("observer", None));
         self.show(&observer);
         self.probes.push(Probe { kind: "database", ask: ask_database(self.store.clone()), kill: None });
-        let sights = Arc::new(Sights {
+        let observability = Arc::new(Observability {
             meters: self.meters.clone(),
             ledgers: std::mem::take(&mut self.ledgers),
             outcomes: Default::default(),
@@ -311,9 +313,9 @@ impl Wiring {
             probes: std::mem::take(&mut self.probes),
             silent: Default::default(),
         });
-        let seen = sights.clone();
-        self.specs.push(child(&observer, move || Observer { sights: seen.clone() }));
-        sights
+        let seen = observability.clone();
+        self.specs.push(child(&observer, move || Observer { observability: seen.clone() }));
+        observability
     }
 }
 
@@ -340,7 +342,7 @@ fn inject_issuer(issuers: Issuers) -> Injector {
         Box::pin(async move {
             let live = issuers.live();
             let Some(first) = live.first() else { return Err(Refusal::Unavailable) };
-            first.inject(fault, until).await
+            Ok(first.inject(fault, until).await?)
         })
     })
 }

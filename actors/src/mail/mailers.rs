@@ -1,14 +1,14 @@
 //! Mailers: a factory's workers, each with a connection of its own.
 //!
-//! A worker never fails on a mail: panics and timeouts are caught, and every mail ends at the postmaster as finished or
+//! A worker never fails on a mail: panics and timeouts are caught, and every mail ends at the mail_dispatcher as finished or
 //! failed. The factory restarts workers without backoff and loses the job of a dying one, so neither is left to it.
 
 use crate::keys::Keys;
-use crate::mail::{self, Courier, Letter, Secret, Sender, Transport};
-use crate::postmaster::{MailCounts, PostmasterMessage};
-use crate::runtime::{Alive, ChildSpec, Handle, Meter, Ticket};
+use crate::mail::dispatcher::{MailCounts, MailDispatcherMessage};
+use crate::mail::{self, LoginMail, MailTransport, Secret, Sender, Transport};
 use crate::store::challenges::DueMail;
 use crate::store::mails::Recipient;
+use actor_runtime::{Admission, Alive, ChildSpec, Handle, Meter};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use doorcode_domain::{Alphabet, LoginCode};
 use futures_util::FutureExt;
@@ -33,20 +33,20 @@ pub(crate) struct Outgoing {
 
 /// What a mailer works with.
 #[derive(Clone)]
-pub(crate) struct MailerKit {
+pub(crate) struct MailerDeps {
     pub(crate) transport: Transport,
     pub(crate) sender: Sender,
     pub(crate) keys: Arc<ArcSwap<Keys>>,
     pub(crate) deadline: Duration,
     pub(crate) life: Duration,
     pub(crate) counts: Arc<MailCounts>,
-    pub(crate) postmaster: Handle<PostmasterMessage>,
+    pub(crate) mail_dispatcher: Handle<MailDispatcherMessage>,
     pub(crate) meter: Arc<Meter>,
     queued: Arc<AtomicUsize>,
 }
 
-impl MailerKit {
-    #[allow(clippy::too_many_arguments, reason = "a kit is its parts")]
+impl MailerDeps {
+    #[allow(clippy::too_many_arguments, reason = "a deps is its parts")]
     pub(crate) fn new(
         transport: Transport,
         sender: Sender,
@@ -54,17 +54,27 @@ impl MailerKit {
         deadline: Duration,
         life: Duration,
         counts: Arc<MailCounts>,
-        postmaster: Handle<PostmasterMessage>,
+        mail_dispatcher: Handle<MailDispatcherMessage>,
         meter: Arc<Meter>,
     ) -> Self {
-        Self { transport, sender, keys, deadline, life, counts, postmaster, meter, queued: Arc::default() }
+        Self {
+            transport,
+            sender,
+            keys,
+            deadline,
+            life,
+            counts,
+            mail_dispatcher,
+            meter,
+            queued: Arc::default(),
+        }
     }
 
     /// Derives the code, which exists only from here to the mail server.
-    fn letter(&self, mail: &Outgoing) -> Letter {
+    fn message(&self, mail: &Outgoing) -> LoginMail {
         let code =
             LoginCode::derive(&self.keys.load().code_derivation, mail.due.challenge, mail.due.alphabet);
-        Letter {
+        LoginMail {
             to: mail.recipient.email.clone(),
             tenant_name: mail.recipient.tenant_name.clone(),
             tenant_slug: mail.recipient.tenant_slug.clone(),
@@ -93,7 +103,7 @@ fn message_id(due: &DueMail) -> uuid::Uuid {
 }
 
 /// A mail in the queue, counted as such until it is answered for or lost with the factory.
-type Queued = (Outgoing, Ticket);
+type Queued = (Outgoing, Admission);
 type MailerFactory = Factory<u64, Queued, (), Mailer, Routing, DefaultQueue<u64, Queued>>;
 type Routing = QueuerRouting<u64, Queued>;
 
@@ -118,9 +128,9 @@ impl MailerPool {
         if self.room() == 0 {
             return false;
         }
-        let Ok(ticket) = Ticket::admit(&self.meter, mail.start_by) else { return false };
+        let Ok(admission) = Admission::admit(&self.meter, mail.start_by) else { return false };
         self.queued.fetch_add(1, Relaxed);
-        let sent = target.cast(FactoryMessage::Dispatch(Job::new(0, (mail, ticket)))).is_ok();
+        let sent = target.cast(FactoryMessage::Dispatch(Job::new(0, (mail, admission)))).is_ok();
         if !sent {
             self.queued.fetch_sub(1, Relaxed);
         }
@@ -129,19 +139,19 @@ impl MailerPool {
 }
 
 /// The factory as a child of the root.
-pub(crate) fn mailers(kit: MailerKit, workers: usize, limit: usize) -> (MailerPool, ChildSpec) {
+pub(crate) fn mailers(deps: MailerDeps, workers: usize, limit: usize) -> (MailerPool, ChildSpec) {
     let pool =
-        MailerPool { target: Arc::default(), queued: kit.queued.clone(), limit, meter: kit.meter.clone() };
-    let (up, down, meter) = (pool.clone(), pool.clone(), kit.meter.clone());
+        MailerPool { target: Arc::default(), queued: deps.queued.clone(), limit, meter: deps.meter.clone() };
+    let (up, down, meter) = (pool.clone(), pool.clone(), deps.meter.clone());
     let spec = ChildSpec {
         meter,
         spawn: Box::new(move |parent| {
-            let (kit, up) = (kit.clone(), up.clone());
+            let (deps, up) = (deps.clone(), up.clone());
             Box::pin(async move {
                 // a new life begins with an empty queue; what the last one held is due again after its lease
                 up.queued.store(0, Relaxed);
                 let arguments = FactoryArguments::builder()
-                    .worker_builder(Box::new(Builder(kit)) as Box<dyn WorkerBuilder<Mailer, ()>>)
+                    .worker_builder(Box::new(Builder(deps)) as Box<dyn WorkerBuilder<Mailer, ()>>)
                     .num_initial_workers(workers)
                     .router(Routing::default())
                     .queue(DefaultQueue::default())
@@ -167,60 +177,60 @@ pub(crate) fn mailers(kit: MailerKit, workers: usize, limit: usize) -> (MailerPo
     (pool, spec)
 }
 
-struct Builder(MailerKit);
+struct Builder(MailerDeps);
 
 impl WorkerBuilder<Mailer, ()> for Builder {
     fn build(&mut self, _: WorkerId) -> (Mailer, ()) {
-        (Mailer { kit: self.0.clone() }, ())
+        (Mailer { deps: self.0.clone() }, ())
     }
 }
 
 pub(crate) struct Mailer {
-    kit: MailerKit,
+    deps: MailerDeps,
 }
 
 impl Mailer {
-    async fn carry(&self, courier: &mut Courier, mail: Outgoing) {
+    async fn carry(&self, transport: &mut MailTransport, mail: Outgoing) {
         if mail.start_by <= Instant::now() {
-            self.kit.counts.deferred.fetch_add(1, Relaxed);
+            self.deps.counts.deferred.fetch_add(1, Relaxed);
             return;
         }
-        let letter = self.kit.letter(&mail);
-        let tried =
-            AssertUnwindSafe(tokio::time::timeout(self.kit.deadline, courier.send(&letter))).catch_unwind();
+        let message = self.deps.message(&mail);
+        let tried = AssertUnwindSafe(tokio::time::timeout(self.deps.deadline, transport.send(&message)))
+            .catch_unwind();
         let report = match tried.await {
             Ok(Ok(Ok(()))) => {
-                self.kit.counts.sent.fetch_add(1, Relaxed);
-                PostmasterMessage::Finished(mail.due)
+                self.deps.counts.sent.fetch_add(1, Relaxed);
+                MailDispatcherMessage::Finished(mail.due)
             }
             Ok(Ok(Err(error))) if error.is_permanent() => {
-                self.kit.counts.refused.fetch_add(1, Relaxed);
+                self.deps.counts.refused.fetch_add(1, Relaxed);
                 tracing::warn!(%error, tenant = mail.recipient.tenant_slug, "mail refused for good");
-                PostmasterMessage::Finished(mail.due)
+                MailDispatcherMessage::Finished(mail.due)
             }
             Ok(Ok(Err(error))) => self.try_later(mail, &error.to_string()),
             Ok(Err(_)) => self.try_later(mail, "no answer in time"),
             Err(_) => self.try_later(mail, "panic"),
         };
-        // a postmaster between two lives: the mail is due again after its lease, and goes out twice at worst
-        let _ = self.kit.postmaster.tell(report);
+        // a mail_dispatcher between two lives: the mail is due again after its lease, and goes out twice at worst
+        let _ = self.deps.mail_dispatcher.tell(report);
     }
 
-    fn try_later(&self, mail: Outgoing, why: &str) -> PostmasterMessage {
-        self.kit.counts.retried.fetch_add(1, Relaxed);
+    fn try_later(&self, mail: Outgoing, why: &str) -> MailDispatcherMessage {
+        self.deps.counts.retried.fetch_add(1, Relaxed);
         tracing::warn!(
             why,
             tenant = mail.recipient.tenant_slug,
             attempts = mail.due.attempts,
             "mail not sent; trying later"
         );
-        PostmasterMessage::Failed(mail.due)
+        MailDispatcherMessage::Failed(mail.due)
     }
 }
 
 /// A mailer's connection, and its place among those alive.
 pub(crate) struct MailerState {
-    courier: Courier,
+    transport: MailTransport,
     _alive: Alive,
 }
 
@@ -236,8 +246,8 @@ impl Worker for Mailer {
         _: &ActorRef<FactoryMessage<u64, Queued>>,
         (): (),
     ) -> Result<MailerState, ActorProcessingErr> {
-        let courier = self.kit.transport.courier(self.kit.sender.clone());
-        Ok(MailerState { courier, _alive: Alive::new(&self.kit.meter) })
+        let transport = self.deps.transport.transport(self.deps.sender.clone());
+        Ok(MailerState { transport, _alive: Alive::new(&self.deps.meter) })
     }
 
     async fn handle(
@@ -247,12 +257,12 @@ impl Worker for Mailer {
         job: Job<u64, Queued>,
         state: &mut MailerState,
     ) -> Result<u64, ActorProcessingErr> {
-        self.kit.queued.fetch_sub(1, Relaxed);
+        self.deps.queued.fetch_sub(1, Relaxed);
         let begun = Instant::now();
-        let (mail, ticket) = job.msg;
-        ticket.read();
-        self.carry(&mut state.courier, mail).await;
-        self.kit.meter.handled(begun.elapsed());
+        let (mail, admission) = job.msg;
+        admission.read();
+        self.carry(&mut state.transport, mail).await;
+        self.deps.meter.handled(begun.elapsed());
         Ok(job.key)
     }
 
@@ -262,7 +272,7 @@ impl Worker for Mailer {
         _: &ActorRef<FactoryMessage<u64, Queued>>,
         state: &mut MailerState,
     ) -> Result<(), ActorProcessingErr> {
-        state.courier.close().await;
+        state.transport.close().await;
         Ok(())
     }
 }

@@ -1,16 +1,16 @@
 //! The issuer: one per active tenant. Decides what a login or a guess writes, and never waits for it.
 //!
-//! It holds nothing that must survive it: budgets live in Postgres, the tenant's quota in [`crate::tenants`].
+//! It holds nothing that must survive it: budgets live in Postgres, the tenant's quota in [`crate::login::issuers`].
 
-use crate::device::DeviceCookie;
 use crate::error::Refusal;
 use crate::keys::Keys;
 use crate::ledger::{Ledger, LedgerMessage, LoginBatch, Outcome, VerifyBatch};
-use crate::rng::SecretRng;
-use crate::runtime::{Failure, Handle, Me, Reply, Role, Ticket};
+use crate::login::device_cookie::DeviceCookie;
+use crate::login::issuers::{IssuerSlot, Issuers};
+use crate::login::rng::SecretRng;
 use crate::store::challenges::{LoginRow, Verdict, VerifyRow};
 use crate::store::tenants::Tenant;
-use crate::tenants::{IssuerSlot, Issuers};
+use actor_runtime::{Actor, Admission, Context, Failure, Handle, Reply};
 use arc_swap::ArcSwap;
 use doorcode_domain::{
     AddressKey, Alphabet, ChallengeId, CodeMac, LoginCode, SessionKey, TenantId, TenantSlug, TypedCode,
@@ -50,7 +50,7 @@ pub(crate) struct Guess {
 
 /// What every issuer works with.
 #[derive(Clone)]
-pub(crate) struct IssuerKit {
+pub(crate) struct IssuerDeps {
     pub(crate) keys: Arc<ArcSwap<Keys>>,
     pub(crate) login: Handle<LedgerMessage<LoginBatch>>,
     pub(crate) verify: Handle<LedgerMessage<VerifyBatch>>,
@@ -58,7 +58,7 @@ pub(crate) struct IssuerKit {
 }
 
 pub(crate) struct Issuer {
-    pub(crate) kit: IssuerKit,
+    pub(crate) deps: IssuerDeps,
     pub(crate) slot: IssuerSlot,
     pub(crate) issuers: Issuers,
 }
@@ -71,7 +71,7 @@ pub(crate) struct IssuerState {
 
 impl Issuer {
     fn request_code(&self, rng: &mut SecretRng, subject: &Subject) -> Result<LoginRow, getrandom::Error> {
-        let keys = self.kit.keys.load();
+        let keys = self.deps.keys.load();
         let (tenant, address) = address_of(&keys, subject);
         let challenge = ChallengeId::random(rng.draw()?);
         let mac = |alphabet| {
@@ -94,7 +94,7 @@ impl Issuer {
     }
 
     fn verify(&self, subject: &Subject, guess: &Guess) -> VerifyRow {
-        let keys = self.kit.keys.load();
+        let keys = self.deps.keys.load();
         let (tenant, address) = address_of(&keys, subject);
         let mac = |alphabet| -> Option<CodeMac> {
             Some(guess.typed.read_as(alphabet)?.mac(&keys.code_mac, tenant, address, alphabet))
@@ -144,62 +144,62 @@ fn client_tag(keys: &Keys, tenant: TenantId, address: AddressKey, client: IpAddr
     i64::from_be_bytes(word)
 }
 
-/// Passes a row on to a ledger with the request's own ticket and reply port.
+/// Passes a row on to a ledger with the request's own admission and reply port.
 fn pass<B: crate::ledger::Batch>(
     ledger: &Handle<LedgerMessage<B>>,
     row: B::Row,
     reply: Reply<Outcome<B::Answer>>,
-    ticket: Ticket,
+    admission: Admission,
 ) where
-    Ledger<B>: Role<Message = LedgerMessage<B>>,
+    Ledger<B>: Actor<Message = LedgerMessage<B>>,
 {
     // a ledger between two lives drops the reply port: the caller is told at once
-    if ledger.forward(LedgerMessage::Put(row, reply), ticket).is_err() {
+    if ledger.forward(LedgerMessage::Put(row, reply), admission).is_err() {
         tracing::debug!(ledger = ledger.meter.kind, "not there");
     }
 }
 
-impl Role for Issuer {
+impl Actor for Issuer {
     type Message = IssuerMessage;
     type State = IssuerState;
 
-    async fn start(&self, me: &Me<Self::Message>) -> Result<Self::State, Failure> {
-        me.note_after(self.kit.idle, IssuerMessage::Tick);
+    async fn start(&self, context: &Context<Self::Message>) -> Result<Self::State, Failure> {
+        context.send_after(self.deps.idle, IssuerMessage::Tick);
         Ok(IssuerState { rng: SecretRng::new()?, handled: 0 })
     }
 
     async fn handle(
         &self,
-        me: &Me<Self::Message>,
+        context: &Context<Self::Message>,
         message: Self::Message,
-        ticket: Option<Ticket>,
+        admission: Option<Admission>,
         state: &mut Self::State,
     ) -> Result<(), Failure> {
-        match (message, ticket) {
-            (IssuerMessage::RequestCode(subject, reply), Some(ticket)) => {
+        match (message, admission) {
+            (IssuerMessage::RequestCode(subject, reply), Some(admission)) => {
                 state.handled += 1;
                 match self.request_code(&mut state.rng, &subject) {
-                    Ok(row) => pass(&self.kit.login, row, reply, ticket),
+                    Ok(row) => pass(&self.deps.login, row, reply, admission),
                     Err(error) => {
                         tracing::error!(%error, "the operating system gives no random numbers");
                         let _ = reply.send(Err(Refusal::Unavailable));
                     }
                 }
             }
-            (IssuerMessage::Verify(subject, guess, reply), Some(ticket)) => {
+            (IssuerMessage::Verify(subject, guess, reply), Some(admission)) => {
                 state.handled += 1;
-                pass(&self.kit.verify, self.verify(&subject, &guess), reply, ticket);
+                pass(&self.deps.verify, self.verify(&subject, &guess), reply, admission);
             }
             (IssuerMessage::Tick, _) if state.handled == 0 => {
                 // out of the directory first: what was sent before is still handled by the drain
-                self.issuers.forget(self.slot, me);
-                me.retire();
+                self.issuers.forget(self.slot, context);
+                context.retire();
             }
             (IssuerMessage::Tick, _) => {
                 state.handled = 0;
-                me.note_after(self.kit.idle, IssuerMessage::Tick);
+                context.send_after(self.deps.idle, IssuerMessage::Tick);
             }
-            // requests always have tickets
+            // requests always have admissions
             (_, None) => {}
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! here, and makes the next signing key when it is time.
 
 use crate::keys::{KeyError, KeyPolicy, Keys, RELOAD, Vault, WrapError};
-use crate::runtime::{Failure, Me, Role, Ticket};
+use actor_runtime::{Actor, Admission, Context, Failure};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -17,20 +17,20 @@ pub(crate) struct Keyring {
     pub(crate) keys: Arc<ArcSwap<Keys>>,
 }
 
-impl Role for Keyring {
+impl Actor for Keyring {
     type Message = KeyringMessage;
     type State = JoinSet<()>;
 
-    async fn start(&self, me: &Me<Self::Message>) -> Result<Self::State, Failure> {
-        me.note_after(RELOAD, KeyringMessage::Reload);
+    async fn start(&self, context: &Context<Self::Message>) -> Result<Self::State, Failure> {
+        context.send_after(RELOAD, KeyringMessage::Reload);
         Ok(JoinSet::new())
     }
 
     async fn handle(
         &self,
-        me: &Me<Self::Message>,
+        context: &Context<Self::Message>,
         KeyringMessage::Reload: Self::Message,
-        _: Option<Ticket>,
+        _: Option<Admission>,
         tasks: &mut Self::State,
     ) -> Result<(), Failure> {
         while tasks.try_join_next().is_some() {}
@@ -41,7 +41,7 @@ impl Role for Keyring {
                 Err(error) => complain(&error),
             }
         });
-        me.note_after(RELOAD, KeyringMessage::Reload);
+        context.send_after(RELOAD, KeyringMessage::Reload);
         Ok(())
     }
 }

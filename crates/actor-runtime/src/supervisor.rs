@@ -1,11 +1,11 @@
 //! The root: starts its children in order, restarts each that ends with backoff and jitter, gives up when that does not
 //! help, and on a stop drains them in reverse.
 //!
-//! Ours because the ready-made one dies with a caller that goes away (notes in docs/adr/0001).
+//! Ours because the ready-made one dies with a caller that goes away (ractor-supervisor 0.1).
 
+use super::actor::{self, Adapter};
 use super::handle::Handle;
 use super::meter::{Meter, RestartReason};
-use super::role::{Role, Shell};
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use tokio::time::Instant;
 
 /// When to restart, and when to give up.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tolerance {
+pub struct Tolerance {
     /// First wait; doubles with each failure in a row. Default 20 ms.
-    pub(crate) backoff: Duration,
+    pub backoff: Duration,
     /// Longest wait. Default 2 s.
-    pub(crate) backoff_max: Duration,
+    pub backoff_max: Duration,
     /// A child up for that long has recovered: its next failure starts the backoff anew. Default 10 s.
-    pub(crate) healthy_after: Duration,
+    pub healthy_after: Duration,
     /// More restarts than this within `window` over all children: the root gives up. Default 60.
-    pub(crate) max_restarts: usize,
+    pub max_restarts: usize,
     /// Default 60 s.
-    pub(crate) window: Duration,
+    pub window: Duration,
     /// How long a child may take to drain before it is killed. Default 5 s.
-    pub(crate) drain: Duration,
+    pub drain: Duration,
 }
 
 impl Default for Tolerance {
@@ -44,31 +44,34 @@ impl Default for Tolerance {
 }
 
 /// Starts a child linked to the given parent.
-type Spawn = Box<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> + Send + Sync>;
+pub type Spawn = Box<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> + Send + Sync>;
 /// Ends a child in good order; for children that need more than a drain.
-type Drain = Box<dyn Fn(ActorCell) -> BoxFuture<'static, bool> + Send + Sync>;
+pub type Drain = Box<dyn Fn(ActorCell) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// How to start one child, and what to do while it is down.
-pub(crate) struct ChildSpec {
-    pub(crate) meter: Arc<Meter>,
-    pub(crate) spawn: Spawn,
-    pub(crate) on_down: Box<dyn Fn() + Send + Sync>,
+pub struct ChildSpec {
+    /// What is counted of it.
+    pub meter: Arc<Meter>,
+    /// Starts a life of it.
+    pub spawn: Spawn,
+    /// Runs when a life has ended.
+    pub on_down: Box<dyn Fn() + Send + Sync>,
     /// `None`: ractor's drain.
-    pub(crate) drain: Option<Drain>,
+    pub drain: Option<Drain>,
 }
 
-/// A child that plays a role; `handle` points at it while it lives.
-pub(crate) fn child<R: Role>(
-    handle: &Handle<R::Message>,
-    make: impl Fn() -> R + Send + Sync + 'static,
+/// A child that is an actor of ours; `handle` points at it while it lives.
+pub fn child<A: actor::Actor>(
+    handle: &Handle<A::Message>,
+    make: impl Fn() -> A + Send + Sync + 'static,
 ) -> ChildSpec {
     let (up, down) = (handle.clone(), handle.clone());
     ChildSpec {
         meter: handle.meter.clone(),
         spawn: Box::new(move |parent| {
-            let (shell, up) = (Shell::new(make(), up.meter.clone()), up.clone());
+            let (adapter, up) = (Adapter::new(make(), up.meter.clone()), up.clone());
             Box::pin(async move {
-                let (actor, _) = ractor::ActorRuntime::spawn_linked(None, shell, (), parent).await?;
+                let (actor, _) = ractor::ActorRuntime::spawn_linked(None, adapter, (), parent).await?;
                 let cell = actor.get_cell();
                 up.set(Some(actor));
                 Ok(cell)
@@ -80,7 +83,8 @@ pub(crate) fn child<R: Role>(
 }
 
 /// What the root hears.
-pub(crate) enum SupervisorMessage {
+pub enum SupervisorMessage {
+    /// Start the child at that place.
     Restart(usize),
 }
 
@@ -91,49 +95,53 @@ struct Child {
     up_since: Instant,
 }
 
-pub(crate) struct SupervisorState {
+pub struct SupervisorState {
     children: Vec<Child>,
     restarts: Vec<Instant>,
 }
 
 /// Why the root ended, for the process's exit code.
 #[derive(Clone, Default)]
-pub(crate) struct SupervisorExit(Arc<AtomicBool>);
+pub struct SupervisorExit(Arc<AtomicBool>);
 
 impl SupervisorExit {
     /// Restart intensity was exceeded.
-    pub(crate) fn gave_up(&self) -> bool {
+    pub fn gave_up(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
 
 /// The root supervisor.
-pub(crate) struct Supervisor {
-    pub(crate) tolerance: Tolerance,
-    pub(crate) exit: SupervisorExit,
+pub struct Supervisor {
+    /// When to restart, and when to give up.
+    pub tolerance: Tolerance,
+    /// Filled when it gives up.
+    pub exit: SupervisorExit,
 }
 
 impl Supervisor {
     async fn start(
         &self,
-        me: &ActorRef<SupervisorMessage>,
+        context: &ActorRef<SupervisorMessage>,
         state: &mut SupervisorState,
         at: usize,
     ) -> Result<(), ActorProcessingErr> {
-        match (state.children[at].spec.spawn)(me.get_cell()).await {
+        match (state.children[at].spec.spawn)(context.get_cell()).await {
             Ok(cell) => {
                 state.children[at].cell = Some(cell);
                 state.children[at].up_since = Instant::now();
                 Ok(())
             }
             // a failed start is no event of ractor's: it arrives here
-            Err(error) => self.restart_later(me, state, at, RestartReason::StartFailed, &error.to_string()),
+            Err(error) => {
+                self.restart_later(context, state, at, RestartReason::StartFailed, &error.to_string())
+            }
         }
     }
 
     fn restart_later(
         &self,
-        me: &ActorRef<SupervisorMessage>,
+        context: &ActorRef<SupervisorMessage>,
         state: &mut SupervisorState,
         at: usize,
         reason: RestartReason,
@@ -162,7 +170,7 @@ impl Supervisor {
             tracing::error!(restarts = state.restarts.len(), "restart intensity exceeded; giving up");
             return Err("restart intensity exceeded".into());
         }
-        me.send_after(wait, move || SupervisorMessage::Restart(at));
+        context.send_after(wait, move || SupervisorMessage::Restart(at));
         Ok(())
     }
 }
@@ -187,7 +195,7 @@ impl Actor for Supervisor {
 
     async fn pre_start(
         &self,
-        me: ActorRef<Self::Msg>,
+        context: ActorRef<Self::Msg>,
         specs: Vec<ChildSpec>,
     ) -> Result<Self::State, ActorProcessingErr> {
         let now = Instant::now();
@@ -195,30 +203,30 @@ impl Actor for Supervisor {
             specs.into_iter().map(|spec| Child { spec, cell: None, failures: 0, up_since: now }).collect();
         let mut state = SupervisorState { children, restarts: Vec::new() };
         for at in 0..state.children.len() {
-            self.start(&me, &mut state, at).await?;
+            self.start(&context, &mut state, at).await?;
         }
         Ok(state)
     }
 
     async fn handle(
         &self,
-        me: ActorRef<Self::Msg>,
+        context: ActorRef<Self::Msg>,
         SupervisorMessage::Restart(at): Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        self.start(&me, state, at).await
+        self.start(&context, state, at).await
     }
 
     async fn handle_supervisor_evt(
         &self,
-        me: ActorRef<Self::Msg>,
+        context: ActorRef<Self::Msg>,
         event: SupervisionEvent,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         // by id, never by name: a late event of an older life must not restart the newer one
         match event {
             SupervisionEvent::ActorFailed(cell, why) => match find(state, cell.get_id()) {
-                Some(at) => self.restart_later(&me, state, at, RestartReason::Failed, &why.to_string()),
+                Some(at) => self.restart_later(&context, state, at, RestartReason::Failed, &why.to_string()),
                 None => Ok(()),
             },
             SupervisionEvent::ActorTerminated(cell, _, why) => match find(state, cell.get_id()) {
@@ -228,7 +236,13 @@ impl Actor for Supervisor {
                     } else {
                         RestartReason::Stopped
                     };
-                    self.restart_later(&me, state, at, reason, why.as_deref().unwrap_or("no reason given"))
+                    self.restart_later(
+                        &context,
+                        state,
+                        at,
+                        reason,
+                        why.as_deref().unwrap_or("no reason given"),
+                    )
                 }
                 None => Ok(()),
             },

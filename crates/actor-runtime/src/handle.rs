@@ -4,9 +4,9 @@
 //! the depth gauge and its deadline; all three are released when it is answered, dropped unread with a dead actor's
 //! mailbox, or found to be late.
 
+use super::actor::{Envelope, Fault};
+use super::error::CallError;
 use super::meter::Meter;
-use super::role::{Fault, Parcel};
-use crate::error::Refusal;
 use arc_swap::ArcSwapOption;
 use ractor::ActorRef;
 use std::sync::Arc;
@@ -15,24 +15,25 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 /// Where an answer goes. It travels with the message, also from actor to actor.
-pub(crate) type Reply<T> = oneshot::Sender<T>;
+pub type Reply<T> = oneshot::Sender<T>;
 
 /// What a message carries besides its words.
-pub(crate) struct Ticket {
+pub struct Admission {
     meter: Arc<Meter>,
     permit: Option<OwnedSemaphorePermit>,
-    pub(crate) deadline: Instant,
-    pub(super) sent: Instant,
+    /// When nobody waits for the answer any more.
+    pub deadline: Instant,
+    pub(crate) sent: Instant,
 }
 
-impl Ticket {
+impl Admission {
     /// A permit of this kind, or an immediate refusal.
-    pub(crate) fn admit(meter: &Arc<Meter>, deadline: Instant) -> Result<Self, Refusal> {
+    pub fn admit(meter: &Arc<Meter>, deadline: Instant) -> Result<Self, CallError> {
         let permit = match meter.semaphore() {
             None => None,
             Some(semaphore) => Some(semaphore.clone().try_acquire_owned().map_err(|_| {
                 meter.shed();
-                Refusal::Overloaded
+                CallError::Overloaded
             })?),
         };
         Ok(Self::new(meter, permit, deadline))
@@ -44,36 +45,37 @@ impl Ticket {
     }
 
     /// Takes the time that the message waited to be read.
-    pub(crate) fn read(&self) {
+    pub fn read(&self) {
         self.meter.waited(self.sent.elapsed());
     }
 
     /// Nobody waits for the answer any more.
-    pub(crate) fn is_late(&self) -> bool {
+    pub fn is_late(&self) -> bool {
         self.deadline <= Instant::now()
     }
 
     /// Counts the message as lost to its deadline.
-    pub(crate) fn expire(self) {
+    pub fn expire(self) {
         self.meter.expired();
     }
 
     /// The same message in the next actor's mailbox: it keeps its permit, so the first door bounds the whole way.
     fn pass_to(mut self, meter: &Arc<Meter>) -> Self {
-        Ticket::new(meter, self.permit.take(), self.deadline)
+        Admission::new(meter, self.permit.take(), self.deadline)
     }
 }
 
-impl Drop for Ticket {
+impl Drop for Admission {
     fn drop(&mut self) {
         self.meter.dequeued();
     }
 }
 
 /// The way to one actor, alive or between two lives.
-pub(crate) struct Handle<M: Send + 'static> {
-    target: Arc<ArcSwapOption<ActorRef<Parcel<M>>>>,
-    pub(crate) meter: Arc<Meter>,
+pub struct Handle<M: Send + 'static> {
+    target: Arc<ArcSwapOption<ActorRef<Envelope<M>>>>,
+    /// What is counted of its kind.
+    pub meter: Arc<Meter>,
 }
 
 impl<M: Send + 'static> Clone for Handle<M> {
@@ -83,107 +85,110 @@ impl<M: Send + 'static> Clone for Handle<M> {
 }
 
 impl<M: Send + 'static> Handle<M> {
-    pub(crate) fn new(meter: Arc<Meter>) -> Self {
+    /// Points nowhere until the actor lives.
+    pub fn new(meter: Arc<Meter>) -> Self {
         Self { target: Arc::default(), meter }
     }
 
-    pub(super) fn set(&self, target: Option<ActorRef<Parcel<M>>>) {
+    pub(crate) fn set(&self, target: Option<ActorRef<Envelope<M>>>) {
         self.target.store(target.map(Arc::new));
     }
 
     /// Points at an actor that nobody restarts (issuers are found anew instead).
-    pub(crate) fn to(meter: Arc<Meter>, target: ActorRef<Parcel<M>>) -> Self {
+    pub fn to(meter: Arc<Meter>, target: ActorRef<Envelope<M>>) -> Self {
         let handle = Self::new(meter);
         handle.set(Some(target));
         handle
     }
 
-    /// Hands over a message with a ticket of another actor's.
-    pub(crate) fn forward(&self, message: M, ticket: Ticket) -> Result<(), Refusal> {
-        self.deliver(Parcel::Work(message, ticket.pass_to(&self.meter))).map_err(|_| Refusal::Unavailable)
+    /// Hands over a message with a admission of another actor's.
+    pub fn forward(&self, message: M, admission: Admission) -> Result<(), CallError> {
+        self.deliver(Envelope::Work(message, admission.pass_to(&self.meter)))
+            .map_err(|_| CallError::Unavailable)
     }
 
     /// The same, giving both back when the actor has just ended, so that its successor can have them.
-    pub(crate) fn offer(&self, message: M, ticket: Ticket) -> Result<(), Option<(M, Ticket)>> {
-        self.deliver(Parcel::Work(message, ticket)).map_err(|back| match back {
-            Some(Parcel::Work(message, ticket)) => Some((message, ticket)),
+    pub fn offer(&self, message: M, admission: Admission) -> Result<(), Option<(M, Admission)>> {
+        self.deliver(Envelope::Work(message, admission)).map_err(|back| match back {
+            Some(Envelope::Work(message, admission)) => Some((message, admission)),
             _ => None,
         })
     }
 
     /// Tells the actor something nobody waits for. Not limited: for messages between actors only.
-    pub(crate) fn tell(&self, message: M) -> Result<(), M> {
-        match self.deliver(Parcel::Note(message)) {
+    pub fn tell(&self, message: M) -> Result<(), M> {
+        match self.deliver(Envelope::Message(message)) {
             Ok(()) => Ok(()),
-            Err(Some(Parcel::Note(message))) => Err(message),
+            Err(Some(Envelope::Message(message))) => Err(message),
             // unreachable in practice: what comes back is what was sent
             Err(_) => Ok(()),
         }
     }
 
     /// Sends a message and awaits its answer until the deadline.
-    pub(crate) async fn call<R>(
+    pub async fn call<R>(
         &self,
         deadline: Instant,
         build: impl FnOnce(Reply<R>) -> M,
-    ) -> Result<R, Refusal> {
-        let ticket = Ticket::admit(&self.meter, deadline)?;
+    ) -> Result<R, CallError> {
+        let admission = Admission::admit(&self.meter, deadline)?;
         let (reply, answer) = oneshot::channel();
-        self.deliver(Parcel::Work(build(reply), ticket)).map_err(|_| Refusal::Unavailable)?;
+        self.deliver(Envelope::Work(build(reply), admission)).map_err(|_| CallError::Unavailable)?;
         until(deadline, answer).await
     }
 
     /// Makes the actor fail as told, and returns once it has read the message. For `dev` and tests.
-    pub(crate) async fn inject(&self, fault: Fault, deadline: Instant) -> Result<(), Refusal> {
+    pub async fn inject(&self, fault: Fault, deadline: Instant) -> Result<(), CallError> {
         let (reply, answer) = oneshot::channel();
-        self.deliver(Parcel::Fault(fault, reply)).map_err(|_| Refusal::Unavailable)?;
+        self.deliver(Envelope::Fault(fault, reply)).map_err(|_| CallError::Unavailable)?;
         until(deadline, answer).await
     }
 
     /// Whether the actor reads its mailbox: asked, not guessed.
-    pub(crate) async fn ping(&self, deadline: Instant) -> Result<(), Refusal> {
+    pub async fn ping(&self, deadline: Instant) -> Result<(), CallError> {
         let (reply, answer) = oneshot::channel();
-        self.deliver(Parcel::Ping(reply)).map_err(|_| Refusal::Unavailable)?;
+        self.deliver(Envelope::Ping(reply)).map_err(|_| CallError::Unavailable)?;
         until(deadline, answer).await
     }
 
     /// Ends an actor that hangs; its supervisor starts it anew.
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         if let Some(target) = self.target.load_full() {
             target.kill();
         }
     }
 
     /// Lets the actor finish what it has, then ends it; kills it if that takes too long.
-    pub(crate) async fn drain(&self, patience: std::time::Duration) {
+    pub async fn drain(&self, patience: std::time::Duration) {
         let Some(target) = self.target.load_full() else { return };
         if target.drain_and_wait(Some(patience)).await.is_err() {
             let _ = target.kill_and_wait(Some(patience)).await;
         }
     }
 
-    fn deliver(&self, parcel: Parcel<M>) -> Result<(), Option<Parcel<M>>> {
-        let Some(target) = self.target.load_full() else { return Err(Some(parcel)) };
-        target.cast(parcel).map_err(|error| match error {
-            ractor::MessagingErr::SendErr(parcel) => Some(parcel),
+    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Option<Envelope<M>>> {
+        let Some(target) = self.target.load_full() else { return Err(Some(envelope)) };
+        target.cast(envelope).map_err(|error| match error {
+            ractor::MessagingErr::SendErr(envelope) => Some(envelope),
             _ => None,
         })
     }
 }
 
 /// Awaits an answer: a dropped port is a dead actor, a passed deadline is late.
-pub(crate) async fn until<R>(deadline: Instant, answer: oneshot::Receiver<R>) -> Result<R, Refusal> {
+pub async fn until<R>(deadline: Instant, answer: oneshot::Receiver<R>) -> Result<R, CallError> {
     match timeout_at(deadline, answer).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(_)) if Instant::now() >= deadline => Err(Refusal::Late),
-        Ok(Err(_)) => Err(Refusal::Unavailable),
-        Err(_) => Err(Refusal::Late),
+        Ok(Err(_)) if Instant::now() >= deadline => Err(CallError::Late),
+        Ok(Err(_)) => Err(CallError::Unavailable),
+        Err(_) => Err(CallError::Late),
     }
 }
 
 /// Several actors of one kind, asked in turn.
-pub(crate) struct Pool<M: Send + 'static> {
-    pub(crate) members: Arc<[Handle<M>]>,
+pub struct Pool<M: Send + 'static> {
+    /// All of them, in turn order.
+    pub members: Arc<[Handle<M>]>,
     next: Arc<AtomicUsize>,
 }
 
@@ -194,13 +199,14 @@ impl<M: Send + 'static> Clone for Pool<M> {
 }
 
 impl<M: Send + 'static> Pool<M> {
-    pub(crate) fn new(meter: &Arc<Meter>, size: usize) -> Self {
+    /// At least one member.
+    pub fn new(meter: &Arc<Meter>, size: usize) -> Self {
         let members = (0..size.max(1)).map(|_| Handle::new(meter.clone())).collect();
         Self { members, next: Arc::default() }
     }
 
     /// The next member whose turn it is; one that is between two lives is passed over by asking again.
-    pub(crate) fn next(&self) -> &Handle<M> {
+    pub fn next(&self) -> &Handle<M> {
         let at = self.next.fetch_add(1, Ordering::Relaxed) % self.members.len();
         &self.members[at]
     }

@@ -1,12 +1,12 @@
 //! What the actors show of themselves: one serialisable snapshot for `/actors`, `/metrics` and the live page, and an
 //! observer that asks every actor whether it still reads its mailbox.
 
-use crate::janitor::SweepCounts;
 use crate::ledger::FlushCounts;
-use crate::postmaster::MailCounts;
-use crate::runtime::{Failure, Me, Meter, Role, Ticket};
+use crate::login::issuers::TenantDirectory;
+use crate::mail::dispatcher::MailCounts;
 use crate::store::Store;
-use crate::tenants::TenantDirectory;
+use crate::upkeep::janitor::SweepCounts;
+use actor_runtime::{Actor, Admission, Context, Failure, KindSnapshot, Meter};
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -59,44 +59,6 @@ pub struct PoolSnapshot {
     pub idle: usize,
     /// Statements that wait for one.
     pub waiting: usize,
-}
-
-/// One kind of actor, all its instances added up.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct KindSnapshot {
-    /// `keyring`, `ledger.login`, `issuer` …
-    pub kind: &'static str,
-    /// Instances alive now.
-    pub alive: u64,
-    /// Messages accepted and not yet answered or dropped.
-    pub depth: u64,
-    /// Admission permits in use, and how many there are (0 = not limited).
-    pub permits_in_use: u64,
-    /// See above.
-    pub permits: u64,
-    /// Messages refused because all permits were taken.
-    pub shed: u64,
-    /// Messages handled.
-    pub handled: u64,
-    /// Messages dropped because their deadline had passed.
-    pub expired: u64,
-    /// Restarts by reason: `panic_or_error`, `killed`, `start_failed`, `stopped`.
-    pub restarts: Vec<(&'static str, u64)>,
-    /// Time from being sent to being read.
-    pub wait: HistogramSnapshot,
-    /// Time in the handler.
-    pub busy: HistogramSnapshot,
-}
-
-/// Durations in fixed buckets.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct HistogramSnapshot {
-    /// (upper bound in seconds, how many at or below it): cumulative, as Prometheus has it.
-    pub buckets: Vec<(f64, u64)>,
-    /// How many in all.
-    pub count: u64,
-    /// Their sum in seconds.
-    pub sum_s: f64,
 }
 
 macro_rules! outcomes {
@@ -155,7 +117,7 @@ pub(crate) struct Probe {
 pub(crate) type Ask = Box<dyn Fn(Instant) -> BoxFuture<'static, bool> + Send + Sync>;
 
 /// Everything there is to see. Shared by the service and the observer.
-pub(crate) struct Sights {
+pub(crate) struct Observability {
     pub(crate) meters: Vec<Arc<Meter>>,
     pub(crate) ledgers: Vec<(&'static str, Arc<FlushCounts>)>,
     pub(crate) outcomes: Outcomes,
@@ -167,7 +129,7 @@ pub(crate) struct Sights {
     pub(crate) silent: Mutex<Vec<String>>,
 }
 
-impl Sights {
+impl Observability {
     pub(crate) fn snapshot(&self) -> TreeSnapshot {
         let (connections, idle, waiting) = self.store.status();
         let mails = &self.mails;
@@ -241,37 +203,37 @@ pub(crate) struct ObserverState {
 
 /// Finds actors that are alive and do nothing: no supervisor hears of those.
 pub(crate) struct Observer {
-    pub(crate) sights: Arc<Sights>,
+    pub(crate) observability: Arc<Observability>,
 }
 
-impl Role for Observer {
+impl Actor for Observer {
     type Message = ObserverMessage;
     type State = ObserverState;
 
-    async fn start(&self, me: &Me<Self::Message>) -> Result<Self::State, Failure> {
-        me.note_after(ASK, ObserverMessage::Ask);
+    async fn start(&self, context: &Context<Self::Message>) -> Result<Self::State, Failure> {
+        context.send_after(ASK, ObserverMessage::Ask);
         Ok(ObserverState::default())
     }
 
     async fn handle(
         &self,
-        me: &Me<Self::Message>,
+        context: &Context<Self::Message>,
         message: Self::Message,
-        _: Option<Ticket>,
+        _: Option<Admission>,
         state: &mut Self::State,
     ) -> Result<(), Failure> {
         match message {
             ObserverMessage::Ask => {
-                let (sights, me) = (self.sights.clone(), me.clone());
+                let (observability, context) = (self.observability.clone(), context.clone());
                 state.tasks.spawn(async move {
-                    let silent = sights.silent(PATIENCE).await;
-                    me.note(ObserverMessage::Asked(silent));
+                    let silent = observability.silent(PATIENCE).await;
+                    context.send(ObserverMessage::Asked(silent));
                 });
             }
             ObserverMessage::Asked(silent) => {
                 while state.tasks.try_join_next().is_some() {}
                 self.judge(&silent, &mut state.silences);
-                me.note_after(ASK, ObserverMessage::Ask);
+                context.send_after(ASK, ObserverMessage::Ask);
             }
         }
         Ok(())
@@ -284,7 +246,7 @@ impl Observer {
         silences.retain(|at, _| silent.contains(at));
         let mut names = Vec::new();
         for at in silent {
-            let Some(probe) = self.sights.probes.get(*at) else { continue };
+            let Some(probe) = self.observability.probes.get(*at) else { continue };
             names.push(probe.kind.to_owned());
             let times = silences.entry(*at).or_insert(0);
             *times += 1;
@@ -294,6 +256,6 @@ impl Observer {
                 kill();
             }
         }
-        *self.sights.silent.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        *self.observability.silent.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 }

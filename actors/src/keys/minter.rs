@@ -1,7 +1,7 @@
 //! Minters: sign access tokens, each with the key pair that signs at the time of the token.
 
 use crate::keys::{Keys, SigningKeyError};
-use crate::runtime::{Failure, Me, Reply, Role, Ticket};
+use actor_runtime::{Actor, Admission, Context, Failure, Reply};
 use arc_swap::ArcSwap;
 use doorcode_domain::AccessClaims;
 use std::sync::Arc;
@@ -14,19 +14,19 @@ pub(crate) struct Minter {
     pub(crate) keys: Arc<ArcSwap<Keys>>,
 }
 
-impl Role for Minter {
+impl Actor for Minter {
     type Message = MinterMessage;
     type State = ();
 
-    async fn start(&self, _: &Me<Self::Message>) -> Result<(), Failure> {
+    async fn start(&self, _: &Context<Self::Message>) -> Result<(), Failure> {
         Ok(())
     }
 
     async fn handle(
         &self,
-        _: &Me<Self::Message>,
+        _: &Context<Self::Message>,
         MinterMessage::Sign(claims, reply): Self::Message,
-        _: Option<Ticket>,
+        _: Option<Admission>,
         (): &mut (),
     ) -> Result<(), Failure> {
         if !reply.is_closed() {

@@ -4,9 +4,9 @@
 //! A change by the command line or another replica is seen within [`LOOK`] and the time of two statements. While
 //! Postgres is away, the last ones stay. Memory: a slug, an id and the origins of each open tenant.
 
-use crate::runtime::{Failure, Me, Role, Ticket};
 use crate::store::portals::Portal;
 use crate::store::{Store, StoreError};
+use actor_runtime::{Actor, Admission, Context, Failure};
 use arc_swap::ArcSwap;
 use doorcode_domain::{TenantId, TenantSlug};
 use std::collections::HashMap;
@@ -73,27 +73,27 @@ impl Portals {
     }
 }
 
-impl Role for Portals {
+impl Actor for Portals {
     type Message = PortalsMessage;
     type State = JoinSet<()>;
 
-    async fn start(&self, me: &Me<Self::Message>) -> Result<Self::State, Failure> {
-        me.note_after(LOOK, PortalsMessage::Look);
+    async fn start(&self, context: &Context<Self::Message>) -> Result<Self::State, Failure> {
+        context.send_after(LOOK, PortalsMessage::Look);
         Ok(JoinSet::new())
     }
 
     /// One look at a time; the next is due [`LOOK`] after the last has ended.
     async fn handle(
         &self,
-        me: &Me<Self::Message>,
+        context: &Context<Self::Message>,
         PortalsMessage::Look: Self::Message,
-        _: Option<Ticket>,
+        _: Option<Admission>,
         tasks: &mut Self::State,
     ) -> Result<(), Failure> {
         while tasks.try_join_next().is_some() {}
-        let (me, store, map) = (me.clone(), self.store.clone(), self.map.clone());
+        let (context, store, map) = (context.clone(), self.store.clone(), self.map.clone());
         tasks.spawn(async move {
-            let again = Again(me);
+            let again = Again(context);
             match tokio::time::timeout(LOOK_MAX, Self::look(&store, &map)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "portals cannot be read; the last ones stay in use"),
@@ -106,11 +106,11 @@ impl Role for Portals {
 }
 
 /// Asks for the next look, also when this one panicked.
-struct Again(Me<PortalsMessage>);
+struct Again(Context<PortalsMessage>);
 
 impl Drop for Again {
     fn drop(&mut self) {
-        self.0.note_after(LOOK, PortalsMessage::Look);
+        self.0.send_after(LOOK, PortalsMessage::Look);
     }
 }
 

@@ -1,8 +1,8 @@
 //! The janitor: deletes what has ended, a page at a time, always. Rows ≤ live sessions and budgets, and one round's worth.
 
-use crate::runtime::{Failure, Me, Role, Ticket};
 use crate::store::Store;
 use crate::store::sweep::{Cursor, Sweep};
+use actor_runtime::{Actor, Admission, Context, Failure};
 use doorcode_domain::Clock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -39,8 +39,9 @@ pub(crate) struct JanitorState {
 }
 
 impl Janitor {
-    fn sweep(&self, me: &Me<JanitorMessage>, state: &mut JanitorState) {
-        let (store, now, page, me) = (self.store.clone(), self.clock.sql_now(), self.page, me.clone());
+    fn sweep(&self, context: &Context<JanitorMessage>, state: &mut JanitorState) {
+        let (store, now, page, context) =
+            (self.store.clone(), self.clock.sql_now(), self.page, context.clone());
         let (mut cursors, counts) = (state.cursors, self.counts.clone());
         state.tasks.spawn(async move {
             let tables = [
@@ -59,35 +60,38 @@ impl Janitor {
                     }
                 }
             }
-            me.note(JanitorMessage::Swept(cursors));
+            context.send(JanitorMessage::Swept(cursors));
         });
     }
 }
 
-impl Role for Janitor {
+impl Actor for Janitor {
     type Message = JanitorMessage;
     type State = JanitorState;
 
-    async fn start(&self, me: &Me<Self::Message>) -> Result<Self::State, Failure> {
-        me.note_after(self.interval, JanitorMessage::Page);
+    async fn start(&self, context: &Context<Self::Message>) -> Result<Self::State, Failure> {
+        context.send_after(self.interval, JanitorMessage::Page);
         Ok(JanitorState { cursors: [BEGINNING; 3], tasks: JoinSet::new() })
     }
 
     async fn handle(
         &self,
-        me: &Me<Self::Message>,
+        context: &Context<Self::Message>,
         message: Self::Message,
-        _: Option<Ticket>,
+        _: Option<Admission>,
         state: &mut Self::State,
     ) -> Result<(), Failure> {
         match message {
-            JanitorMessage::Page => self.sweep(me, state),
+            JanitorMessage::Page => self.sweep(context, state),
             JanitorMessage::Swept(cursors) => {
                 while state.tasks.try_join_next().is_some() {}
                 state.cursors = cursors;
                 // a full page behind us: more is likely to come, so do not dawdle
                 let behind = cursors != [BEGINNING; 3];
-                me.note_after(if behind { self.interval / 10 } else { self.interval }, JanitorMessage::Page);
+                context.send_after(
+                    if behind { self.interval / 10 } else { self.interval },
+                    JanitorMessage::Page,
+                );
             }
         }
         Ok(())

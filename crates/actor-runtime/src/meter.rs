@@ -1,6 +1,6 @@
 //! What is counted of one kind of actor. Meters live outside the actors, so a restart loses no count.
 
-use crate::observe::{HistogramSnapshot, KindSnapshot};
+use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -8,10 +8,14 @@ use tokio::sync::Semaphore;
 
 /// Why an actor was started again.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum RestartReason {
+pub enum RestartReason {
+    /// A panic, or an error from its handler.
     Failed,
+    /// Killed from outside.
     Killed,
+    /// It could not be started.
     StartFailed,
+    /// It stopped by itself.
     Stopped,
 }
 
@@ -22,13 +26,14 @@ const BOUNDS: [f64; 12] = [1e-5, 1e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5
 
 /// A fixed-bucket histogram of durations.
 #[derive(Default)]
-pub(crate) struct Histogram {
+pub struct Histogram {
     buckets: [AtomicU64; BOUNDS.len() + 1],
     micros: AtomicU64,
 }
 
 impl Histogram {
-    pub(crate) fn record(&self, took: Duration) {
+    /// Adds one.
+    pub fn record(&self, took: Duration) {
         let seconds = took.as_secs_f64();
         let at = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
         self.buckets[at].fetch_add(1, Relaxed);
@@ -47,9 +52,48 @@ impl Histogram {
     }
 }
 
+/// One kind of actor, all its instances added up.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct KindSnapshot {
+    /// `keyring`, `ledger.login`, `issuer` …
+    pub kind: &'static str,
+    /// Instances alive now.
+    pub alive: u64,
+    /// Messages accepted and not yet answered or dropped.
+    pub depth: u64,
+    /// Admission permits in use, and how many there are (0 = not limited).
+    pub permits_in_use: u64,
+    /// See above.
+    pub permits: u64,
+    /// Messages refused because all permits were taken.
+    pub shed: u64,
+    /// Messages handled.
+    pub handled: u64,
+    /// Messages dropped because their deadline had passed.
+    pub expired: u64,
+    /// Restarts by reason: `panic_or_error`, `killed`, `start_failed`, `stopped`.
+    pub restarts: Vec<(&'static str, u64)>,
+    /// Time from being sent to being read.
+    pub wait: HistogramSnapshot,
+    /// Time in the handler.
+    pub busy: HistogramSnapshot,
+}
+
+/// Durations in fixed buckets.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct HistogramSnapshot {
+    /// (upper bound in seconds, how many at or below it): cumulative, as Prometheus has it.
+    pub buckets: Vec<(f64, u64)>,
+    /// How many in all.
+    pub count: u64,
+    /// Their sum in seconds.
+    pub sum_s: f64,
+}
+
 /// Counters and gauges of one kind.
-pub(crate) struct Meter {
-    pub(crate) kind: &'static str,
+pub struct Meter {
+    /// Names the kind in metrics and logs.
+    pub kind: &'static str,
     alive: AtomicI64,
     depth: AtomicI64,
     shed: AtomicU64,
@@ -64,7 +108,7 @@ pub(crate) struct Meter {
 impl Meter {
     /// `permits`: how many messages may be accepted and not yet answered; `None` for kinds that only get messages from
     /// actors which are limited themselves.
-    pub(crate) fn new(kind: &'static str, permits: Option<usize>) -> Arc<Self> {
+    pub fn new(kind: &'static str, permits: Option<usize>) -> Arc<Self> {
         Arc::new(Self {
             kind,
             alive: AtomicI64::new(0),
@@ -79,40 +123,45 @@ impl Meter {
         })
     }
 
-    pub(super) fn semaphore(&self) -> Option<&Arc<Semaphore>> {
+    pub(crate) fn semaphore(&self) -> Option<&Arc<Semaphore>> {
         self.permits.as_ref().map(|(_, semaphore)| semaphore)
     }
 
-    pub(super) fn started(&self) {
+    pub(crate) fn started(&self) {
         self.alive.fetch_add(1, Relaxed);
     }
-    pub(super) fn ended(&self) {
+    pub(crate) fn ended(&self) {
         self.alive.fetch_sub(1, Relaxed);
     }
-    pub(super) fn enqueued(&self) {
+    pub(crate) fn enqueued(&self) {
         self.depth.fetch_add(1, Relaxed);
     }
-    pub(super) fn dequeued(&self) {
+    pub(crate) fn dequeued(&self) {
         self.depth.fetch_sub(1, Relaxed);
     }
-    pub(crate) fn shed(&self) {
+    /// A message was refused.
+    pub fn shed(&self) {
         self.shed.fetch_add(1, Relaxed);
     }
-    pub(crate) fn expired(&self) {
+    /// A message was dropped: its deadline had passed.
+    pub fn expired(&self) {
         self.expired.fetch_add(1, Relaxed);
     }
-    pub(super) fn waited(&self, took: Duration) {
+    pub(crate) fn waited(&self, took: Duration) {
         self.wait.record(took);
     }
-    pub(crate) fn handled(&self, took: Duration) {
+    /// A message was handled in that time.
+    pub fn handled(&self, took: Duration) {
         self.handled.fetch_add(1, Relaxed);
         self.busy.record(took);
     }
-    pub(crate) fn restarted(&self, reason: RestartReason) {
+    /// An actor was started again.
+    pub fn restarted(&self, reason: RestartReason) {
         self.restarts[reason as usize].fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn snapshot(&self) -> KindSnapshot {
+    /// Everything, as of now.
+    pub fn snapshot(&self) -> KindSnapshot {
         let (permits, free) = match &self.permits {
             Some((all, semaphore)) => (*all as u64, semaphore.available_permits() as u64),
             None => (0, 0),

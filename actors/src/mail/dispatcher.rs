@@ -1,14 +1,14 @@
-//! The postmaster: what is due, who gets it, what has left.
+//! The mail_dispatcher: what is due, who gets it, what has left.
 //!
 //! Postgres holds the truth (`mail_due`): a promise is struck off only after the mail server took the mail. Whatever
 //! is lost here (a crash, a full queue, a mailer's death) becomes due again when its lease has passed. At-least-once,
 //! with a stable Message-ID.
 
-use crate::mailer::{MailerPool, Outgoing};
-use crate::runtime::{Failure, Me, Role, Ticket};
+use crate::mail::mailers::{MailerPool, Outgoing};
 use crate::store::challenges::DueMail;
 use crate::store::mails::Recipient;
 use crate::store::{Store, StoreError};
+use actor_runtime::{Actor, Admission, Context, Failure};
 use doorcode_domain::Clock;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 /// First wait.
 const RETRY: Duration = Duration::from_secs(2);
 
-pub(crate) enum PostmasterMessage {
+pub(crate) enum MailDispatcherMessage {
     /// A ledger committed these; they are leased to this replica.
     Committed(Vec<DueMail>),
     /// The mail server took it, or never will.
@@ -52,7 +52,7 @@ pub(crate) struct MailCounts {
     pub(crate) recovered: AtomicU64,
 }
 
-pub(crate) struct Postmaster {
+pub(crate) struct MailDispatcher {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) mailers: MailerPool,
@@ -63,7 +63,7 @@ pub(crate) struct Postmaster {
 }
 
 #[derive(Default)]
-pub(crate) struct PostmasterState {
+pub(crate) struct MailDispatcherState {
     /// Committed and not yet resolved.
     waiting: Vec<DueMail>,
     finished: Vec<DueMail>,
@@ -72,18 +72,18 @@ pub(crate) struct PostmasterState {
     tasks: JoinSet<()>,
 }
 
-/// Tells the postmaster that a task ended, also when it panicked.
-struct Landing(Me<PostmasterMessage>);
+/// Tells the mail_dispatcher that a task ended, also when it panicked.
+struct FlushGuard(Context<MailDispatcherMessage>);
 
-impl Drop for Landing {
+impl Drop for FlushGuard {
     fn drop(&mut self) {
-        self.0.note(PostmasterMessage::Landed);
+        self.0.send(MailDispatcherMessage::Landed);
     }
 }
 
-impl Postmaster {
+impl MailDispatcher {
     /// One task at a time works off everything that has come together: the busier, the larger the batches.
-    fn work(&self, me: &Me<PostmasterMessage>, state: &mut PostmasterState) {
+    fn work(&self, context: &Context<MailDispatcherMessage>, state: &mut MailDispatcherState) {
         let idle = state.waiting.is_empty() && state.finished.is_empty() && state.failed.is_empty();
         if state.working || idle {
             return;
@@ -91,16 +91,16 @@ impl Postmaster {
         state.working = true;
         let desk = self.desk();
         let (waiting, finished, failed) = state.take();
-        let landing = Landing(me.clone());
+        let guard = FlushGuard(context.clone());
         state.tasks.spawn(async move {
-            let _landing = landing;
+            let _landing = guard;
             desk.settle(finished, failed).await;
             desk.dispatch(waiting, Instant::now()).await;
         });
     }
 
-    fn look(&self, me: &Me<PostmasterMessage>, state: &mut PostmasterState) {
-        let (desk, lease, me, sweep) = (self.desk(), self.lease, me.clone(), self.sweep);
+    fn look(&self, context: &Context<MailDispatcherMessage>, state: &mut MailDispatcherState) {
+        let (desk, lease, context, sweep) = (self.desk(), self.lease, context.clone(), self.sweep);
         state.tasks.spawn(async move {
             let room = desk.mailers.room();
             match desk.store.claim_mails(desk.clock.sql_now(), lease, room.min(1_000) as i64).await {
@@ -115,7 +115,7 @@ impl Postmaster {
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "due mail cannot be looked for"),
             }
-            me.note_after(sweep, PostmasterMessage::Sweep);
+            context.send_after(sweep, MailDispatcherMessage::Sweep);
         });
     }
 
@@ -131,7 +131,7 @@ impl Postmaster {
     }
 }
 
-impl PostmasterState {
+impl MailDispatcherState {
     fn take(&mut self) -> (Vec<DueMail>, Vec<DueMail>, Vec<(DueMail, Duration)>) {
         (
             std::mem::take(&mut self.waiting),
@@ -141,7 +141,7 @@ impl PostmasterState {
     }
 }
 
-/// What the postmaster's tasks need.
+/// What the mail_dispatcher's tasks need.
 struct Desk {
     store: Store,
     clock: Clock,
@@ -212,36 +212,36 @@ fn retry_wait(due: &DueMail) -> Duration {
     doubled.min(RETRY_MAX).mul_f64(0.75 + jitter)
 }
 
-impl Role for Postmaster {
-    type Message = PostmasterMessage;
-    type State = PostmasterState;
+impl Actor for MailDispatcher {
+    type Message = MailDispatcherMessage;
+    type State = MailDispatcherState;
 
-    async fn start(&self, me: &Me<Self::Message>) -> Result<Self::State, Failure> {
-        me.note(PostmasterMessage::Sweep);
-        Ok(PostmasterState::default())
+    async fn start(&self, context: &Context<Self::Message>) -> Result<Self::State, Failure> {
+        context.send(MailDispatcherMessage::Sweep);
+        Ok(MailDispatcherState::default())
     }
 
     async fn handle(
         &self,
-        me: &Me<Self::Message>,
+        context: &Context<Self::Message>,
         message: Self::Message,
-        _: Option<Ticket>,
+        _: Option<Admission>,
         state: &mut Self::State,
     ) -> Result<(), Failure> {
         match message {
-            PostmasterMessage::Committed(mails) => state.waiting.extend(mails),
-            PostmasterMessage::Finished(due) => state.finished.push(due),
-            PostmasterMessage::Failed(due) => {
+            MailDispatcherMessage::Committed(mails) => state.waiting.extend(mails),
+            MailDispatcherMessage::Finished(due) => state.finished.push(due),
+            MailDispatcherMessage::Failed(due) => {
                 let wait = retry_wait(&due);
                 state.failed.push((due, wait));
             }
-            PostmasterMessage::Sweep => self.look(me, state),
-            PostmasterMessage::Landed => {
+            MailDispatcherMessage::Sweep => self.look(context, state),
+            MailDispatcherMessage::Landed => {
                 state.working = false;
                 while state.tasks.try_join_next().is_some() {}
             }
         }
-        self.work(me, state);
+        self.work(context, state);
         Ok(())
     }
 

@@ -1,18 +1,18 @@
 //! All that HTTP ever sees of the actors: four verbs, the published keys, and health.
 
 use crate::error::{RefreshError, Refusal, VerifyError};
-use crate::issuer::{Guess, IssuerMessage, Subject, address_of, device};
+use crate::keys::minter::MinterMessage;
 use crate::keys::{AccessTokenError, Keys, SigningKeyError};
 use crate::ledger::{Ledger, LedgerMessage, LogoutAllBatch, LogoutBatch, Outcome, RefreshBatch};
-use crate::minter::MinterMessage;
-use crate::observe::{Sights, TreeSnapshot, count};
-use crate::portals::PortalMap;
-use crate::quota::Quotas;
-use crate::runtime::{Handle, Pool, Reply, Role, Ticket, until};
+use crate::login::issuer::{Guess, IssuerMessage, Subject, address_of, device};
+use crate::login::issuers::{Issuers, TenantDirectory};
+use crate::login::quota::Quotas;
 use crate::store::sessions::{Moved, RefreshVerdict};
 use crate::store::tenants::Tenant;
-use crate::tally::GuessCounts;
-use crate::tenants::{Issuers, TenantDirectory};
+use crate::upkeep::guess_stats::GuessCounts;
+use crate::upkeep::observer::{Observability, TreeSnapshot, count};
+use crate::upkeep::portals::PortalMap;
+use actor_runtime::{Actor, Admission, CallError, Handle, Pool, Reply, until};
 use arc_swap::ArcSwap;
 use doorcode_domain::Email;
 use doorcode_domain::{
@@ -58,10 +58,10 @@ pub struct Login {
 
 /// The actors' one way in. Cheap to clone.
 #[derive(Clone)]
-pub struct LoginService(pub(crate) Arc<Parts>);
+pub struct LoginService(pub(crate) Arc<Inner>);
 
 /// What the verbs work with.
-pub(crate) struct Parts {
+pub(crate) struct Inner {
     pub(crate) issuer_url: String,
     pub(crate) idle: Duration,
     pub(crate) clock: Clock,
@@ -75,7 +75,7 @@ pub(crate) struct Parts {
     pub(crate) minters: Pool<MinterMessage>,
     pub(crate) keys: Arc<ArcSwap<Keys>>,
     pub(crate) portals: Arc<ArcSwap<PortalMap>>,
-    pub(crate) sights: Arc<Sights>,
+    pub(crate) observability: Arc<Observability>,
 }
 
 /// A session as its next tokens need it.
@@ -99,7 +99,7 @@ impl LoginService {
         email: &Email,
     ) -> Result<(), Refusal> {
         let outcome = self.ask_issuer(caller, slug, email, IssuerMessage::RequestCode).await;
-        let outcomes = &self.0.sights.outcomes;
+        let outcomes = &self.0.observability.outcomes;
         count(match &outcome {
             Ok(()) => &outcomes.login_accepted,
             Err(Refusal::TenantLimited { .. }) => &outcomes.login_tenant_limited,
@@ -118,7 +118,7 @@ impl LoginService {
         typed: &TypedCode,
         presented: Option<&str>,
     ) -> Result<Login, VerifyError> {
-        let outcomes = &self.0.sights.outcomes;
+        let outcomes = &self.0.observability.outcomes;
         let refused = |refusal| {
             let limited = matches!(refusal, Refusal::TenantLimited { .. });
             count(if limited { &outcomes.verify_tenant_limited } else { &outcomes.verify_refused });
@@ -158,7 +158,7 @@ impl LoginService {
 
     /// `/refresh`.
     pub async fn refresh(&self, caller: &Caller, token: &str) -> Result<Login, RefreshError> {
-        let outcomes = &self.0.sights.outcomes;
+        let outcomes = &self.0.observability.outcomes;
         let Some((token, session)) = self.read_token(token) else {
             count(&outcomes.refresh_forged);
             return Err(RefreshError::Rejected);
@@ -211,7 +211,7 @@ impl LoginService {
 
     /// `/logout`: ends the token's session, whatever generation it is of. Unknown and garbage tokens are `Ok` too.
     pub async fn logout(&self, caller: &Caller, token: &str) -> Result<(), Refusal> {
-        let outcomes = &self.0.sights.outcomes;
+        let outcomes = &self.0.observability.outcomes;
         let Some((token, session)) = self.read_token(token) else {
             count(&outcomes.logout_forged);
             return Ok(());
@@ -223,7 +223,7 @@ impl LoginService {
 
     /// `/logout-all`: ends all sessions of the customer whose live session this token is of, this one included.
     pub async fn logout_all(&self, caller: &Caller, token: &str) -> Result<(), Refusal> {
-        let outcomes = &self.0.sights.outcomes;
+        let outcomes = &self.0.observability.outcomes;
         let Some((token, session)) = self.read_token(token) else {
             count(&outcomes.logout_all_forged);
             return Ok(());
@@ -260,13 +260,13 @@ impl LoginService {
 
     /// Asks the actors and the database, all at once, whether they answer: `/readyz`. The error names who does not.
     pub async fn ready(&self) -> Result<(), Vec<String>> {
-        let silent = self.0.sights.ask_all(Duration::from_secs(1)).await;
+        let silent = self.0.observability.ask_all(Duration::from_secs(1)).await;
         if silent.is_empty() { Ok(()) } else { Err(silent) }
     }
 
     /// The supervision tree with its counters: `/actors`, `/metrics`, the live page.
     pub fn snapshot(&self) -> TreeSnapshot {
-        self.0.sights.snapshot()
+        self.0.observability.snapshot()
     }
 
     /// Tenant limit, then admission, then the tenant's issuer; its ledger answers.
@@ -279,10 +279,10 @@ impl LoginService {
     ) -> Result<A, Refusal> {
         self.0.quotas.take(slug, caller.client).await?;
         let tenant = self.0.tenants.find(slug).await?;
-        let ticket = Ticket::admit(&self.0.issuers.meter, caller.deadline)?;
+        let admission = Admission::admit(&self.0.issuers.meter, caller.deadline)?;
         let (reply, answer) = oneshot::channel();
         let subject = subject(caller, tenant, slug, email);
-        self.0.issuers.send(self.0.issuers.slot(tenant, slug), message(subject, reply), ticket)?;
+        self.0.issuers.send(self.0.issuers.slot(tenant, slug), message(subject, reply), admission)?;
         until(caller.deadline, answer).await?
     }
 
@@ -338,8 +338,8 @@ impl LoginService {
             match asked {
                 Ok(Ok(token)) => return Ok(token),
                 Ok(Err(error)) => return Err(cannot_sign(&error)),
-                Err(Refusal::Unavailable) => {}
-                Err(refusal) => return Err(refusal),
+                Err(CallError::Unavailable) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         Err(Refusal::Unavailable)
@@ -368,7 +368,7 @@ async fn put<B: crate::ledger::Batch>(
     row: B::Row,
 ) -> Result<B::Answer, Refusal>
 where
-    Ledger<B>: Role<Message = LedgerMessage<B>>,
+    Ledger<B>: Actor<Message = LedgerMessage<B>>,
 {
     ledger.call(deadline, |reply| LedgerMessage::Put(row, reply)).await?
 }
