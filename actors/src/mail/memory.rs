@@ -42,7 +42,7 @@ pub struct Mailbox {
 }
 
 struct Shared {
-    shelf: Mutex<MailStore>,
+    store: Mutex<MailStore>,
     arrived: Notify,
 }
 
@@ -63,35 +63,35 @@ impl Default for Mailbox {
 
 impl fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mailbox").field("mails", &self.shelf().mails.len()).finish()
+        f.debug_struct("Mailbox").field("mails", &self.store().mails.len()).finish()
     }
 }
 
 impl Mailbox {
     /// A mailbox that forgets the oldest mail once it holds `capacity` (at least one).
     pub fn with_capacity(capacity: usize) -> Self {
-        let shelf = MailStore {
+        let store = MailStore {
             capacity: capacity.max(1),
             first: 0,
             mails: VecDeque::new(),
             by_address: HashMap::new(),
         };
-        Self { shared: Arc::new(Shared { shelf: Mutex::new(shelf), arrived: Notify::new() }) }
+        Self { shared: Arc::new(Shared { store: Mutex::new(store), arrived: Notify::new() }) }
     }
 
     /// Takes a mail in.
     pub(super) fn push(&self, mail: StoredMail) {
-        self.shelf().push(mail);
+        self.store().push(mail);
         self.shared.arrived.notify_waiters();
     }
 
     /// At most `limit` mails, newest first: all of them, or those to one address. Addresses are compared as
     /// doorcode compares them everywhere, without ASCII case.
     pub fn list(&self, to: Option<&str>, limit: usize) -> Vec<Arc<StoredMail>> {
-        let shelf = self.shelf();
+        let store = self.store();
         match to {
-            None => shelf.mails.iter().rev().take(limit).cloned().collect(),
-            Some(to) => shelf.to_address(to, limit),
+            None => store.mails.iter().rev().take(limit).cloned().collect(),
+            Some(to) => store.to_address(to, limit),
         }
     }
 
@@ -113,15 +113,15 @@ impl Mailbox {
 
     /// Forgets everything.
     pub fn clear(&self) {
-        let mut shelf = self.shelf();
-        shelf.first += shelf.mails.len() as u64;
-        shelf.mails.clear();
-        shelf.by_address.clear();
+        let mut store = self.store();
+        store.first += store.mails.len() as u64;
+        store.mails.clear();
+        store.by_address.clear();
     }
 
-    fn shelf(&self) -> MutexGuard<'_, MailStore> {
-        // Nothing under the lock leaves the shelf half changed, so a panic elsewhere does not spoil it.
-        self.shared.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn store(&self) -> MutexGuard<'_, MailStore> {
+        // Nothing under the lock leaves the store half changed, so a panic elsewhere does not spoil it.
+        self.shared.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
         mailbox.push(mail(11, "even@example.com"));
         mailbox.push(mail(12, "even@example.com"));
         assert!(mailbox.list(Some("odd@example.com"), 99).is_empty());
-        assert_eq!(mailbox.shelf().by_address.len(), 1, "no memory is kept for addresses without mail");
+        assert_eq!(mailbox.store().by_address.len(), 1, "no memory is kept for addresses without mail");
         mailbox.clear();
         mailbox.push(mail(13, "odd@example.com"));
         assert_eq!(ids(&mailbox.list(Some("odd@example.com"), 99)), ["13"]);

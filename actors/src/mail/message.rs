@@ -124,7 +124,7 @@ pub fn render(mail: &LoginMail) -> Result<Rendered, Unsendable> {
     let values = context! {
         code => mail.code.expose(),
         tenant => tenant_name(mail),
-        mails => mail.alphabet == Alphabet::Base32,
+        letters => mail.alphabet == Alphabet::Base32,
         life => if mail.minutes == 1 { "minute".to_owned() } else { format!("{} minutes", mail.minutes) },
         // Without the year: four digits in a row could be taken for the code.
         day => asked.strftime("%-d %B").to_string(),

@@ -82,7 +82,7 @@ fn base32_codes_stand_as_they_are_typed() {
     let mail = LoginMail { code: Secret::from("K7M2QX"), alphabet: Alphabet::Base32, minutes: 1, ..mail() };
     let words = render(&mail).unwrap();
     assert!(words.text.starts_with("K7M2QX is your code"));
-    assert!(words.text.contains("for the next minute. Capital or small mails make no difference."));
+    assert!(words.text.contains("for the next minute. Capital or small letters make no difference."));
     assert!(words.text.ends_with("\n@portal.acme.example #K7M2QX\n"));
     // two groups for the eye, six characters for the clipboard
     assert!(words.html.contains(r#">K7M<span style="margin-left:.5em">2QX</span><"#), "{}", words.html);

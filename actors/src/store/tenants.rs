@@ -31,7 +31,7 @@ impl Store {
     }
 
     /// Adds (tenant, failures, successes) to this hour's.
-    pub(crate) async fn guess_stats(
+    pub(crate) async fn add_guesses(
         &self,
         now: Option<Micros>,
         counted: &[(TenantId, i64, i64)],

@@ -58,7 +58,7 @@ impl GuessStats {
         if counted.is_empty() {
             return;
         }
-        if let Err(error) = store.guess_stats(clock.sql_now(), &counted).await {
+        if let Err(error) = store.add_guesses(clock.sql_now(), &counted).await {
             tracing::warn!(%error, "guesses cannot be added up; they are kept for the next time");
             if error.wrote_nothing() {
                 counts.give_back(counted);
