@@ -44,7 +44,7 @@ async fn commands_work_beside_dev() {
 
     let second = Setup::dev_in(home).run().await;
     assert_eq!(second.status.code(), Some(1), "{}", said(&second));
-    let in_use = format!("in use by another doorcode (pid {})", program.pid());
+    let in_use = format!("in use by another process (pid {})", program.pid());
     assert!(said(&second).contains(&in_use), "{}", said(&second));
 
     beside(home, "tenant add acme --name Acme --origin https://portal.acme.com", 0).await;

@@ -45,7 +45,7 @@ struct Owner {
 impl Owner {
     fn spawn(base: &Path) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--exact", "private_pg::tests::faults::child", "--nocapture"]).env(CHILD, base);
+        command.args(["--exact", "tests::faults::child", "--nocapture"]).env(CHILD, base);
         let mut process = command.process_group(0).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
         Self { process, output }
