@@ -127,21 +127,44 @@ Example:
         #[arg(long, value_name = "TIME")]
         restored_to: Timestamp,
     },
-    /// Put load on a running doorcode and report what it bore, or check that its limits are exact
+    /// Put load on a running doorcode and report what it bore, or prove its limits
     #[command(after_long_help = "\
-Before a load run switch the limits off that it is not about (all connections come from one machine), and
-import customers user0@example.com, user1@example.com ...:
+From nothing to the first report, in two terminals:
+  ./bin/dev
+  cargo run --release -- loadtest journey --create --rate 20 --clients 64 --html report.html
+  xdg-open report.html
+
+What it bears, and the processor time that a request costs process 4711:
   DOORCODE__LIMITS__CLIENT__ENABLED=false DOORCODE__LIMITS__TENANT__ENABLED=false \\
     DOORCODE__LIMITS__ADDRESS__ENABLED=false doorcode dev
+  doorcode loadtest login --create --connections 256 --duration 30s --pid 4711
 
-Examples: what it bears, and what that costs in the processor time of process 4711:
-  doorcode loadtest login --connections 256 --duration 30s --pid 4711
+Where it bends, with a threshold for the exit code (latency counts from when a request was due):
+  doorcode loadtest login --create --rate 2000 --shape step --duration 60s --fail-if 'login.p99>250ms'
 
-Whether limits are exact (with the limits on, as configured; user7 must not have been mailed today):
-  doorcode loadtest limits --client-limit 30/60s:burst=30 --mail-limit 5/24h:burst=5 --email-start 7
+Whether its limits are exact, as the settings (--config, environment) say; in about 70 seconds:
+  doorcode loadtest limits --create --html limits.html
 
-Exit code 1: a call was not answered as it should be, or a limit admitted one too many or too few.")]
-    Loadtest(Box<LoadArgs>),
+`serve` with this run as its mail relay (mail.smtp.host = \"127.0.0.1\", port = 2525, tls = \"none\"), which times every mail:
+  doorcode loadtest journey --create --rate 50 --smtp-sink 127.0.0.1:2525 --smtp-delay 20ms --fail-if 'mail.lost>0'
+
+A fleet: every client goes to the replicas in turn; a limit that each replica keeps for itself is found:
+  doorcode loadtest limits --create --target http://127.0.0.1:8080 --target http://127.0.0.1:9080
+
+Exit code 1: a call failed, a --fail-if holds, or a limit is broken. docs/LOADTEST.md explains every part.")]
+    Loadtest(Box<LoadtestArgs>),
+}
+
+/// `loadtest`
+#[derive(Clone, Debug, Args)]
+pub struct LoadtestArgs {
+    /// What the driver does
+    #[command(flatten)]
+    pub load: LoadArgs,
+    /// Make tenants of its own and their customers first, in the database of the settings or of the running `dev`;
+    /// so that no run meets what another has used up (replaces --tenant)
+    #[arg(long, help_heading = "Customers")]
+    pub create: bool,
 }
 
 /// `dev`

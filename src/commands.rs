@@ -47,7 +47,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CommandError> {
         Command::Session(command) => session::run(&directory().await?, command, out).await,
         Command::Keys(command) => keys::run(command, &loaded.config, data_dir, out).await,
         Command::Recover { restored_to } => recover::run(restored_to, &loaded.config, data_dir, out).await,
-        Command::Loadtest(args) => loadtest::run(*args, out).await,
+        Command::Loadtest(args) => loadtest::run(*args, &loaded.config, data_dir, out).await,
     }
 }
 

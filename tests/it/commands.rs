@@ -62,7 +62,7 @@ async fn commands_work_beside_dev() {
     assert!(beside(home, "healthcheck --url http://127.0.0.1:1/readyz", 1).await.contains("refused"));
     let ready = beside(home, &format!("healthcheck --url http://{}/readyz", program.ops), 0).await;
     assert_eq!(ready, "ready\n");
-    load_runs(&program).await;
+    load_runs(&program, home).await;
     program.stop().await;
     assert!(beside(home, "tenant list", 1).await.contains("--data-dir"));
 }
@@ -86,23 +86,26 @@ async fn sessions_are_listed_and_revoked(program: &Program, home: &Path) {
 }
 
 /// Short runs, judged by their exit codes.
-async fn load_runs(program: &Program) {
-    let limits = "--duration 4s --connections 8 --mail-wait 1s --client-limit";
+async fn load_runs(program: &Program, home: &Path) {
+    let page = home.join("report.html");
+    let journey = format!("journey --count 8 --connections 2 --create --html {}", page.display());
     let runs = [
-        (format!("limits {limits} 60/60s:burst=60"), 0),
-        // it admits more than this
-        (format!("limits {limits} 20/60s:burst=20 --mail-limit off"), 1),
-        ("journey --count 8 --connections 2 --email-start 10 --email-count 20 --warm-up 1ms".to_owned(), 0),
+        (journey.as_str(), 0),
         // this caller may ask 60 times and no more
-        ("login --duration 4s --connections 4 --warm-up 1ms --count 200".to_owned(), 1),
+        ("login --duration 4s --connections 4 --warm-up 1ms --count 200", 1),
+        // who asks from many addresses may
+        ("login --connections 4 --warm-up 1ms --count 200 --clients 4 --fail-if login.failed>0", 0),
     ];
     for (run, exit_code) in runs {
-        let target = format!("http://{}", program.api);
+        let (target, metrics) = (format!("http://{}", program.api), format!("http://{}", program.ops));
+        let home = home.display().to_string();
         let mut words = vec!["loadtest"];
         words.extend(run.split(' '));
-        words.extend(["--target", &target]);
+        words.extend(["--target", &target, "--metrics", &metrics, "--data-dir", &home]);
         let output = Setup::of(&words).run().await;
         let text = String::from_utf8_lossy(&output.stdout);
         assert_eq!(output.status.code(), Some(exit_code), "{run}: {text}\n{}", said(&output));
     }
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("Batch size") && page.contains("Actor depth"), "the metrics are shown");
 }

@@ -16,6 +16,7 @@ mod journey;
 mod lanes;
 mod lifecycle;
 mod limits;
+mod loadtest;
 mod login;
 mod outage;
 mod overload;

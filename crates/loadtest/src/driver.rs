@@ -1,24 +1,38 @@
-//! The closed loop: every connection starts its next step when its last has ended, so the load adapts to the
-//! service and the figure is its throughput. (How it fares at a rate that does not adapt is another driver's
-//! question; the scenarios are the same.)
+//! When steps happen.
+//!
+//! **Closed loop:** every connection starts its next step when its last has ended, so the load adapts to the service
+//! and the figure is its throughput. **Open loop:** steps are due at a rate that does not adapt, as customers come who
+//! know nothing of each other; a step that finds every connection busy waits, and its latency counts from when it was
+//! due. A closed loop that claims a latency for a rate leaves out exactly the requests that it did not send while the
+//! service was slow ("coordinated omission").
 
+use crate::LoadError;
+use crate::meter::{Failure, Phase};
+use crate::process::{Watched, Watches};
+use crate::profile::Hints;
+use crate::scenarios::{Scenario, StepOutcome};
+use crate::schedule::Schedule;
+use crate::service::Service;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::LoadError;
-use super::link::{Link, Service};
-use super::meter::{Failure, Meter, Phase};
-use super::process::{Watched, Watches};
-use super::profile::Hints;
-use super::scenarios::{Scenario, StepOutcome};
+/// Who decides when the next step begins.
+#[derive(Debug, Clone, Copy)]
+pub enum Load {
+    /// The service, by answering.
+    Closed,
+    /// The clock: steps in a second, and how they run over the time.
+    Open(f64, crate::schedule::Shape),
+}
 
 /// When a run begins to count and when it ends.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
+    /// Who sets the pace.
+    pub load: Load,
     /// Runs before anything counts, so that connections, caches and plans are warm.
     pub warm_up: Duration,
     /// Measured time, at most.
@@ -36,10 +50,68 @@ pub struct Measured {
     pub processes: Vec<Watched>,
     /// Connections that ran out of work before the time was over.
     pub exhausted: usize,
+    /// Steps of an open load that were due and found no connection before the end.
+    pub unsent: u64,
+}
+
+/// Hands out steps to connections.
+struct Pacer {
+    /// Steps that may begin. Closed: no bound. Open: one more whenever one is due.
+    due: Semaphore,
+    schedule: Option<Schedule>,
+    next: AtomicU64,
+    steps_left: AtomicI64,
+}
+
+impl Pacer {
+    fn new(pace: &Pace) -> Arc<Pacer> {
+        let schedule = match pace.load {
+            Load::Closed => None,
+            Load::Open(rate, shape) => {
+                Some(Schedule { shape, rate, warm_up: pace.warm_up, duration: pace.duration })
+            }
+        };
+        let steps = pace.steps.and_then(|steps| i64::try_from(steps).ok()).unwrap_or(i64::MAX);
+        Arc::new(Pacer {
+            due: Semaphore::new(0),
+            schedule,
+            next: AtomicU64::new(0),
+            steps_left: AtomicI64::new(steps),
+        })
+    }
+
+    /// Waits for the next step to be due and says when that was; `None` at the end.
+    async fn next(&self, start: Instant, deadline: Instant, phase: Phase) -> Option<Option<Instant>> {
+        // Only measured steps use up the count.
+        if phase == Phase::Measured && self.steps_left.fetch_sub(1, Ordering::Relaxed) <= 0 {
+            return None;
+        }
+        let due = match &self.schedule {
+            None => None,
+            Some(schedule) => {
+                self.due.acquire().await.ok()?.forget();
+                Some(start + schedule.due(self.next.fetch_add(1, Ordering::Relaxed))?)
+            }
+        };
+        (Instant::now() < deadline).then_some(due)
+    }
+
+    /// Marks steps as due in time, on a thread of its own: the runtime's timers are too coarse, and it may be busy.
+    fn tick(self: &Arc<Self>, start: Instant) {
+        let (Some(schedule), pacer) = (self.schedule, Arc::downgrade(self)) else { return };
+        std::thread::spawn(move || {
+            for number in 0.. {
+                let Some(due) = schedule.due(number) else { return };
+                std::thread::sleep((start + due).saturating_duration_since(Instant::now()));
+                let Some(pacer) = pacer.upgrade() else { return };
+                pacer.due.add_permits(1);
+            }
+        });
+    }
 }
 
 /// Runs each scenario on a connection of its own.
-pub async fn closed_loop<S: Scenario>(
+pub async fn drive<S: Scenario>(
     service: &Arc<Service>,
     hints: &Hints,
     scenarios: Vec<S>,
@@ -47,13 +119,12 @@ pub async fn closed_loop<S: Scenario>(
     watches: &mut Watches,
 ) -> Result<Measured, LoadError> {
     let meter = service.meter();
+    let pacer = Pacer::new(&pace);
     let (gate, _) = watch::channel(None);
     let (ready, mut prepared) = mpsc::unbounded_channel();
-    let steps_left = pace.steps.map(|steps| Arc::new(AtomicU64::new(steps)));
     let mut lanes = JoinSet::new();
     for scenario in scenarios {
-        let lane =
-            Lane { link: service.link(None), meter: Arc::clone(meter), steps_left: steps_left.clone() };
+        let lane = Lane { service: Arc::clone(service), pacer: Arc::clone(&pacer), number: lanes.len() };
         lanes.spawn(lane.run(scenario, ready.clone(), gate.subscribe()));
     }
     drop(ready);
@@ -65,7 +136,12 @@ pub async fn closed_loop<S: Scenario>(
         })?;
     }
     let mut exhausted = 0;
-    let open = || gate.send_replace(Some(Instant::now() + pace.warm_up + pace.duration));
+    let start = Instant::now();
+    let deadline = start + pace.warm_up + pace.duration;
+    let open = || {
+        pacer.tick(start);
+        gate.send_replace(Some((start, deadline)));
+    };
     if !pace.warm_up.is_zero() {
         open();
         // All lanes may end while warming up; there is then nothing to measure, which the report says.
@@ -77,8 +153,19 @@ pub async fn closed_loop<S: Scenario>(
     if pace.warm_up.is_zero() {
         open();
     }
-    finish(&mut lanes, &mut exhausted).await?;
-    Ok(Measured { began, processes: watches.end(), exhausted })
+    // Who waits for a step to be due must hear of the end too.
+    let end = async {
+        tokio::time::sleep_until(deadline.into()).await;
+        pacer.due.close();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        finished = finish(&mut lanes, &mut exhausted) => finished?,
+        () = end => {}
+    }
+    // A run that ends by its count leaves steps that nobody wanted.
+    let unsent = if pace.steps.is_some() { 0 } else { pacer.due.available_permits() as u64 };
+    Ok(Measured { began, processes: watches.end(), exhausted, unsent })
 }
 
 async fn finish(lanes: &mut JoinSet<StepOutcome>, exhausted: &mut usize) -> Result<(), LoadError> {
@@ -90,40 +177,37 @@ async fn finish(lanes: &mut JoinSet<StepOutcome>, exhausted: &mut usize) -> Resu
 }
 
 struct Lane {
-    link: Link,
-    meter: Arc<Meter>,
-    steps_left: Option<Arc<AtomicU64>>,
+    service: Arc<Service>,
+    pacer: Arc<Pacer>,
+    number: usize,
 }
 
 impl Lane {
     async fn run<S: Scenario>(
-        mut self,
+        self,
         mut scenario: S,
         ready: mpsc::UnboundedSender<Result<(), Failure>>,
-        mut gate: watch::Receiver<Option<Instant>>,
+        mut gate: watch::Receiver<Option<(Instant, Instant)>>,
     ) -> StepOutcome {
-        let prepared = scenario.prepare(&mut self.link).await;
+        let mut link = self.service.link(scenario.caller(), self.number);
+        let prepared = scenario.prepare(&mut link).await;
         // The receiver is gone when another lane's preparation failed; this one is then ended from outside.
         let _ = ready.send(prepared);
         drop(ready);
-        let deadline = match gate.wait_for(Option::is_some).await {
+        let open = match gate.wait_for(Option::is_some).await {
             Ok(open) => *open,
             Err(_) => None,
         };
-        let Some(deadline) = deadline else { return StepOutcome::Failed };
-        while Instant::now() < deadline && self.take_step() {
-            if scenario.step(&mut self.link).await == StepOutcome::Exhausted {
+        let Some((start, deadline)) = open else { return StepOutcome::Failed };
+        let phase = || self.service.meter().phase();
+        while let Some(due) = self.pacer.next(start, deadline, phase()).await {
+            if let Some(due) = due {
+                link.due_at(due);
+            }
+            if scenario.step(&mut link).await == StepOutcome::Exhausted {
                 return StepOutcome::Exhausted;
             }
         }
         StepOutcome::Done
-    }
-
-    /// Only measured steps use up the count.
-    fn take_step(&self) -> bool {
-        let take = |left: &Arc<AtomicU64>| {
-            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
-        };
-        self.meter.phase() == Phase::Before || self.steps_left.as_ref().is_none_or(take)
     }
 }

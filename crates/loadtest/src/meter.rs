@@ -1,23 +1,25 @@
-//! The books of a run: every call that is begun is closed as answered or as failed, by kind.
+//! The books of a run: every call that is begun is closed as answered or as failed, by kind, in all and by interval.
 
+use hdrhistogram::{CreationError, Histogram};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use hdrhistogram::{CreationError, Histogram};
 
 /// What a scenario does that is counted and timed on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Call {
     /// Asks for a code.
     Login,
-    /// From the answer of a login to its mail being seen (its grain is the polling interval).
+    /// From the asking to the mail's arrival (in a mailbox: to its being seen there).
     Mail,
-    /// One look into the dev mailbox.
+    /// One look into the mailbox.
     Mailbox,
     /// Exchanges a code for tokens.
     Verify,
+    /// The same for programs.
+    Token,
     /// Exchanges a refresh token for the next.
     Refresh,
     /// Ends the session.
@@ -27,6 +29,18 @@ pub enum Call {
 }
 
 impl Call {
+    /// All calls.
+    pub const ALL: [Call; 8] = [
+        Call::Login,
+        Call::Mail,
+        Call::Mailbox,
+        Call::Verify,
+        Call::Token,
+        Call::Refresh,
+        Call::Logout,
+        Call::RefreshAfterLogout,
+    ];
+
     /// The stable name in reports.
     pub fn name(self) -> &'static str {
         match self {
@@ -34,6 +48,7 @@ impl Call {
             Call::Mail => "mail",
             Call::Mailbox => "mailbox",
             Call::Verify => "verify",
+            Call::Token => "token",
             Call::Refresh => "refresh",
             Call::Logout => "logout",
             Call::RefreshAfterLogout => "refresh_after_logout",
@@ -119,6 +134,25 @@ impl Account {
     pub fn open(&self) -> u64 {
         self.sent.saturating_sub(self.answered + self.failures())
     }
+
+    fn close(&mut self, now: Instant, took: Duration, outcome: Result<(), Failure>) {
+        match outcome {
+            Ok(()) => {
+                self.answered += 1;
+                self.last_answer = Some(now);
+                let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+                // Grows as needed; only a time of ages would not fit.
+                let _ = self.latency.record(micros);
+            }
+            Err(failure) => *self.failed.entry(failure).or_insert(0) += 1,
+        }
+    }
+
+    fn reset(&mut self) {
+        (self.sent, self.answered, self.last_answer) = (0, 0, None);
+        self.failed.clear();
+        self.latency.reset();
+    }
 }
 
 /// A call that was begun; give it back to [`Meter::close`].
@@ -137,20 +171,58 @@ impl Ticket {
     }
 }
 
-/// What the progress line and the stop rules need to know at a glance.
-#[derive(Debug, Clone, Copy, Default)]
+/// What happened in one interval of the run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Point {
+    /// Its end, since the measurement began.
+    pub t_s: f64,
+    /// Answers by status, and failures without one by kind.
+    pub statuses: BTreeMap<String, u64>,
+    /// Per call.
+    pub calls: BTreeMap<&'static str, CallPoint>,
+}
+
+/// One call in one interval. Times are of the calls answered in it; `None` without any.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct CallPoint {
+    /// Good answers in a second.
+    pub rate_per_s: f64,
+    /// Failures in the interval.
+    pub failed: u64,
+    /// Half took no longer.
+    pub p50_ms: Option<f64>,
+    /// Nine in ten.
+    pub p90_ms: Option<f64>,
+    /// All but one in a hundred.
+    pub p99_ms: Option<f64>,
+    /// The longest.
+    pub max_ms: Option<f64>,
+}
+
+/// What the progress line needs to know at a glance.
+#[derive(Debug, Clone, Default)]
 pub struct Glance {
     /// Requests answered, in all phases.
     pub answered: u64,
     /// Calls failed, in all phases.
     pub failed: u64,
+    /// The slowest call's 99th percentile in the last interval.
+    pub p99_ms: Option<f64>,
+    /// The newest failure's kind.
+    pub newest_failure: Option<String>,
 }
 
 #[derive(Debug)]
 struct Books {
     phase: Phase,
-    accounts: BTreeMap<Call, Account>,
+    measured: BTreeMap<Call, Account>,
     before: BTreeMap<Call, Account>,
+    /// The interval that is under way, whatever the phase.
+    interval: BTreeMap<Call, Account>,
+    interval_began: Instant,
+    began: Instant,
+    statuses: BTreeMap<String, u64>,
+    points: Vec<Point>,
     total: Glance,
     sample: Option<String>,
 }
@@ -163,14 +235,20 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Opens an account for every call that the scenario can make.
-    pub fn new(calls: &[Call]) -> Result<Meter, CreationError> {
-        let open =
-            || calls.iter().map(|&call| Ok((call, Account::new()?))).collect::<Result<_, CreationError>>();
+    /// With empty books.
+    pub fn new() -> Result<Meter, CreationError> {
+        let open = || {
+            Call::ALL.iter().map(|&call| Ok((call, Account::new()?))).collect::<Result<_, CreationError>>()
+        };
         let books = Books {
             phase: Phase::Before,
-            accounts: open()?,
+            measured: open()?,
             before: open()?,
+            interval: open()?,
+            interval_began: Instant::now(),
+            began: Instant::now(),
+            statuses: BTreeMap::new(),
+            points: Vec::new(),
             total: Glance::default(),
             sample: None,
         };
@@ -184,7 +262,11 @@ impl Meter {
 
     /// From now on calls count.
     pub fn start_measuring(&self) {
-        self.books().phase = Phase::Measured;
+        let mut books = self.books();
+        books.end_interval(Instant::now());
+        books.phase = Phase::Measured;
+        books.began = books.interval_began;
+        books.points.clear();
     }
 
     /// Whether a call begun now counts.
@@ -192,31 +274,58 @@ impl Meter {
         self.books().phase
     }
 
-    /// Books a call as begun. A call belongs to the phase in which it began.
+    /// Books a call as begun now.
     pub fn open(&self, call: Call) -> Ticket {
+        self.open_at(call, Instant::now())
+    }
+
+    /// Books a call as begun when it was due. It belongs to the phase in which it is booked.
+    pub fn open_at(&self, call: Call, begun: Instant) -> Ticket {
         let mut books = self.books();
         let phase = books.phase;
         if let Some(account) = books.account(phase, call) {
             account.sent += 1;
         }
-        Ticket { call, phase, begun: Instant::now() }
+        Ticket { call, phase, begun }
     }
 
-    /// Books how it ended; returns when.
-    pub fn close(&self, ticket: Ticket, outcome: Result<(), Failure>) -> Instant {
-        let now = Instant::now();
+    /// Books how it ended, and with which status.
+    pub fn close(&self, ticket: Ticket, status: Option<u16>, outcome: Result<(), Failure>) {
+        self.close_at(ticket, Instant::now(), status, outcome);
+    }
+
+    /// The same for what ended a moment ago.
+    pub fn close_at(&self, ticket: Ticket, now: Instant, status: Option<u16>, outcome: Result<(), Failure>) {
+        let took = now.saturating_duration_since(ticket.begun);
         let mut books = self.books();
         match outcome {
             Ok(()) => books.total.answered += u64::from(ticket.call.is_request()),
-            Err(_) => books.total.failed += 1,
-        }
-        if let Some(account) = books.account(ticket.phase, ticket.call) {
-            match outcome {
-                Ok(()) => account.answer(now, now.saturating_duration_since(ticket.begun)),
-                Err(failure) => *account.failed.entry(failure).or_insert(0) += 1,
+            Err(failure) => {
+                books.total.failed += 1;
+                books.total.newest_failure = Some(format!("{} {failure}", ticket.call.name()));
             }
         }
-        now
+        match (status, outcome) {
+            (Some(status), _) => *books.statuses.entry(status.to_string()).or_insert(0) += 1,
+            (None, Err(failure)) => *books.statuses.entry(failure.to_string()).or_insert(0) += 1,
+            (None, Ok(())) => {}
+        }
+        if let Some(account) = books.account(ticket.phase, ticket.call) {
+            account.close(now, took, outcome);
+        }
+        if let Some(account) = books.interval.get_mut(&ticket.call) {
+            account.close(now, took, outcome);
+        }
+    }
+
+    /// Ends an interval: what happened since the last becomes a point.
+    pub fn tick(&self) {
+        self.books().end_interval(Instant::now());
+    }
+
+    /// The measured part's intervals.
+    pub fn points(&self) -> Vec<Point> {
+        self.books().points.clone()
     }
 
     /// Keeps the first unexpected answer of the run, to show what went wrong.
@@ -231,7 +340,7 @@ impl Meter {
 
     /// Totals so far.
     pub fn glance(&self) -> Glance {
-        self.books().total
+        self.books().total.clone()
     }
 
     /// The accounts of one phase that were used at all.
@@ -239,7 +348,7 @@ impl Meter {
         let books = self.books();
         let accounts = match phase {
             Phase::Before => &books.before,
-            Phase::Measured => &books.accounts,
+            Phase::Measured => &books.measured,
         };
         accounts
             .iter()
@@ -253,18 +362,34 @@ impl Books {
     fn account(&mut self, phase: Phase, call: Call) -> Option<&mut Account> {
         match phase {
             Phase::Before => self.before.get_mut(&call),
-            Phase::Measured => self.accounts.get_mut(&call),
+            Phase::Measured => self.measured.get_mut(&call),
         }
+    }
+
+    fn end_interval(&mut self, now: Instant) {
+        let length = now.saturating_duration_since(self.interval_began).as_secs_f64();
+        let used = self.interval.iter().filter(|(_, account)| account.answered + account.failures() > 0);
+        let calls: BTreeMap<&'static str, CallPoint> =
+            used.map(|(call, account)| (call.name(), point(account, length))).collect();
+        self.total.p99_ms = calls.values().filter_map(|point| point.p99_ms).reduce(f64::max);
+        let t_s = now.saturating_duration_since(self.began).as_secs_f64();
+        self.points.push(Point { t_s, statuses: std::mem::take(&mut self.statuses), calls });
+        self.interval.values_mut().for_each(Account::reset);
+        self.interval_began = now;
     }
 }
 
-impl Account {
-    fn answer(&mut self, now: Instant, took: Duration) {
-        self.answered += 1;
-        self.last_answer = Some(now);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
-        // Grows as needed; only a time of ages would not fit.
-        let _ = self.latency.record(micros);
+fn point(account: &Account, length_s: f64) -> CallPoint {
+    let at = |quantile| {
+        (account.answered > 0).then(|| account.latency.value_at_quantile(quantile) as f64 / 1_000.0)
+    };
+    CallPoint {
+        rate_per_s: if length_s > 0.0 { account.answered as f64 / length_s } else { 0.0 },
+        failed: account.failures(),
+        p50_ms: at(0.5),
+        p90_ms: at(0.9),
+        p99_ms: at(0.99),
+        max_ms: at(1.0),
     }
 }
 
@@ -276,7 +401,7 @@ mod tests {
     fn a_long_answer_is_not_cut_short() {
         let mut account = Account::new().unwrap();
         for millis in [1, 10, 30_000] {
-            account.answer(Instant::now(), Duration::from_millis(millis));
+            account.close(Instant::now(), Duration::from_millis(millis), Ok(()));
         }
         assert!((29_900_000..=30_100_000).contains(&account.latency.max()), "{}", account.latency.max());
         assert!((9_900..=10_100).contains(&account.latency.value_at_quantile(0.5)));
@@ -284,27 +409,39 @@ mod tests {
 
     #[test]
     fn every_call_is_answered_failed_or_open() {
-        let meter = Meter::new(&[Call::Login]).unwrap();
+        let meter = Meter::new().unwrap();
         let early = meter.open(Call::Login);
         meter.start_measuring();
-        meter.close(early, Ok(()));
+        meter.close(early, Some(200), Ok(()));
         let good = meter.open(Call::Login);
-        meter.close(good, Ok(()));
+        meter.close(good, Some(200), Ok(()));
         for failure in [Failure::Timeout, Failure::Status(503), Failure::Timeout] {
             let ticket = meter.open(Call::Login);
-            meter.close(ticket, Err(failure));
+            let status = if let Failure::Status(status) = failure { Some(status) } else { None };
+            meter.close(ticket, status, Err(failure));
         }
         let _never_closed = meter.open(Call::Login);
+        meter.tick();
 
         let measured = meter.accounts(Phase::Measured);
         let (_, login) = &measured[0];
         assert_eq!((login.sent, login.answered, login.failures(), login.open()), (5, 1, 3, 1));
         assert_eq!(login.failed[&Failure::Timeout], 2);
         let before = meter.accounts(Phase::Before);
-        assert_eq!(
-            (before[0].1.sent, before[0].1.answered),
-            (1, 1),
-            "a call belongs to the phase it began in"
-        );
+        assert_eq!((before[0].1.sent, before[0].1.answered), (1, 1), "it belongs to the phase it began in");
+        let points = meter.points();
+        assert_eq!((points.len(), points[0].statuses["200"], points[0].statuses["timeout"]), (1, 2, 2));
+    }
+
+    /// No coordinated omission: who had to wait for a free connection waited.
+    #[test]
+    fn latency_counts_from_when_a_call_was_due() {
+        let meter = Meter::new().unwrap();
+        meter.start_measuring();
+        let due = Instant::now() - Duration::from_millis(500);
+        let ticket = meter.open_at(Call::Login, due);
+        meter.close(ticket, Some(200), Ok(()));
+        let accounts = meter.accounts(Phase::Measured);
+        assert!(accounts[0].1.latency.max() >= 500_000);
     }
 }

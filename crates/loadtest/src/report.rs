@@ -1,49 +1,68 @@
-//! What a run found, as a table for people and as JSON for programs.
-//!
-//! The JSON's names are stable: `ok`, `scenario`, `target`, `connections`, `measured_s`, `calls[]` (`call`, `sent`,
-//! `answered`, `failed` by kind, `open`, `rate_per_s`, `latency_ms` with `p50 p90 p99 p99_9 max`), `before[]` (the
-//! same counts for preparation and warm-up), `limits[]` (`limit`, `policy`, `admitted`, `refused`, `unknown`,
-//! `span_s`, `least`, `most`, `excess`, `ok`, `verdict`, `complaints[]`), `processes[]` (`name`, `pid`, `cpu_s`,
-//! `cpu_us_per_request`, `memory_before_bytes`, `memory_after_bytes`) and `notes[]`. In every account
-//! `sent = answered + failed + open`, and `open` is 0 when the run ended in order. Kinds of failure: `connect`,
-//! `timeout`, `closed`, `protocol`, `body`, `no_mail`, `status_NNN`.
+//! What a run found. The JSON's names are stable and documented in `docs/LOADTEST.md`.
 
+mod html;
+mod svg;
+mod text;
+
+use crate::limits::{LimitReport, Status};
+use crate::mail::MailTotals;
+use crate::meter::{Account, Call, Failure, Point};
+use crate::process::Watched;
+use crate::scrape::PanelReport;
+use crate::threshold::ThresholdReport;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use serde::Serialize;
-
-use super::gcra::Finding;
-use super::meter::{Account, Call, Failure};
-use super::process::Watched;
-
-/// The verdict where the number is right and something else is not.
-const RIGHT_BUT: &str = "the number is right, but:";
-
 /// A run's findings.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Every call was answered as it should be, the books balance, and every limit is exact.
+    /// Whether the run passed: see [`verdicts`](Self::verdicts).
     pub ok: bool,
+    /// What decided that, one line each.
+    pub verdicts: Vec<Verdict>,
     /// The scenario's name.
     pub scenario: &'static str,
+    /// `closed`, or the shape and rate of an open load.
+    pub load: String,
     /// Where it was run.
-    pub target: String,
+    pub targets: Vec<String>,
+    /// When it began, in seconds since 1970.
+    pub began_unix_s: u64,
     /// How many connections.
     pub connections: usize,
     /// From the start of the measurement to its last good answer: what the rates divide by.
     pub measured_s: f64,
+    /// Steps of an open load that were due and found no connection.
+    pub unsent: u64,
     /// What was measured.
     pub calls: Vec<CallReport>,
     /// What came before: preparation and warm-up.
     pub before: Vec<CallReport>,
+    /// What became of the mails, where the scenario expects any.
+    pub mail: Option<MailTotals>,
     /// Findings on limits.
     pub limits: Vec<LimitReport>,
+    /// The conditions that were given.
+    pub thresholds: Vec<ThresholdReport>,
+    /// The run by intervals.
+    pub points: Vec<Point>,
+    /// The service's own figures.
+    pub server: Vec<PanelReport>,
     /// What driver and watched processes cost.
     pub processes: Vec<ProcessReport>,
     /// What the reader should know.
     pub notes: Vec<String>,
+}
+
+/// One thing that the run was to show.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdict {
+    /// Whether it holds.
+    pub ok: bool,
+    /// In words.
+    pub text: String,
 }
 
 /// One kind of call.
@@ -63,6 +82,8 @@ pub struct CallReport {
     pub rate_per_s: f64,
     /// Time to a good answer.
     pub latency_ms: Latency,
+    /// How many answers took up to so many milliseconds, and longer than the line before.
+    pub distribution: Vec<(f64, u64)>,
 }
 
 /// Percentiles in milliseconds.
@@ -78,35 +99,6 @@ pub struct Latency {
     pub p99_9: f64,
     /// The longest.
     pub max: f64,
-}
-
-/// A finding on one limit.
-#[derive(Debug, Clone, Serialize)]
-pub struct LimitReport {
-    /// Which.
-    pub limit: &'static str,
-    /// Its policy in words.
-    pub policy: String,
-    /// Requests (or mails) that it let through.
-    pub admitted: u64,
-    /// Requests that it held back.
-    pub refused: u64,
-    /// Requests without a usable answer.
-    pub unknown: u64,
-    /// From the first sending to the last answer.
-    pub span_s: f64,
-    /// Fewer admitted is wrong.
-    pub least: u64,
-    /// More admitted is wrong.
-    pub most: u64,
-    /// Largest excess in any window.
-    pub excess: u64,
-    /// Whether it is exact.
-    pub ok: bool,
-    /// The same in words.
-    pub verdict: &'static str,
-    /// Further breaches.
-    pub complaints: Vec<String>,
 }
 
 /// What a process cost.
@@ -128,9 +120,12 @@ pub struct ProcessReport {
 
 impl CallReport {
     /// From the books; `measured` is what the rate divides by.
-    pub(super) fn new(call: Call, account: &Account, measured: Duration) -> CallReport {
+    pub(crate) fn new(call: Call, account: &Account, measured: Duration) -> CallReport {
         let kind = |(failure, count): (&Failure, &u64)| (failure.to_string(), *count);
         let percentile = |p: f64| account.latency.value_at_quantile(p) as f64 / 1_000.0;
+        let bars = account.latency.iter_log(100, 1.3);
+        let bars =
+            bars.map(|bar| (bar.value_iterated_to() as f64 / 1_000.0, bar.count_since_last_iteration()));
         CallReport {
             call: call.name(),
             sent: account.sent,
@@ -145,6 +140,7 @@ impl CallReport {
                 p99_9: percentile(0.999),
                 max: account.latency.max() as f64 / 1_000.0,
             },
+            distribution: bars.filter(|(_, count)| *count > 0).collect(),
         }
     }
 
@@ -152,34 +148,16 @@ impl CallReport {
     pub fn is_clean(&self) -> bool {
         self.failed.is_empty() && self.open == 0
     }
-}
 
-impl LimitReport {
-    pub(super) fn new(
-        limit: &'static str,
-        policy: String,
-        finding: &Finding,
-        complaints: Vec<String>,
-    ) -> LimitReport {
-        LimitReport {
-            limit,
-            policy,
-            admitted: finding.admitted,
-            refused: finding.refused,
-            unknown: finding.unknown,
-            span_s: finding.span.as_secs_f64(),
-            least: finding.least,
-            most: finding.most,
-            excess: finding.excess,
-            ok: finding.holds() && complaints.is_empty(),
-            verdict: if finding.holds() && !complaints.is_empty() { RIGHT_BUT } else { finding.verdict() },
-            complaints,
-        }
+    /// `3 timeout, 2 status_503`.
+    fn failures(&self) -> String {
+        let kinds: Vec<String> = self.failed.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        kinds.join(", ")
     }
 }
 
 impl ProcessReport {
-    pub(super) fn new(watched: &Watched, requests: u64) -> ProcessReport {
+    pub(crate) fn new(watched: &Watched, requests: u64) -> ProcessReport {
         ProcessReport {
             name: watched.name.clone(),
             pid: watched.pid,
@@ -197,6 +175,72 @@ fn per(amount: f64, of: f64) -> f64 {
 }
 
 impl Report {
+    /// Decides whether the run passed. Conditions that were given decide alone what load may do; without any, every call
+    /// must have been answered as it should be.
+    pub(crate) fn decide(&mut self) {
+        let mut verdicts = Vec::new();
+        let mut say = |ok: bool, text: String| verdicts.push(Verdict { ok, text });
+        if self.calls.iter().all(|call| call.answered == 0) {
+            say(false, "nothing was measured".to_owned());
+        }
+        if self.calls.iter().chain(&self.before).any(|call| call.open > 0) {
+            say(false, "calls never ended: a defect of the driver".to_owned());
+        }
+        for limit in self.limits.iter().filter(|limit| limit.status == Status::Broken) {
+            say(false, format!("{} is broken: {}", limit.limit, limit.complaints.join("; ")));
+        }
+        for (status, what) in [
+            (Status::Exact, "exact to one"),
+            (Status::WithinBounds, "within the bounds of their promise"),
+            (
+                Status::PartlyMeasured,
+                "exact as far as this run could measure (the table says what it could not)",
+            ),
+            (Status::Unmeasured, "unmeasured (the table says why)"),
+        ] {
+            let of = self.limits.iter().filter(|limit| limit.status == status);
+            let names: Vec<&str> = of.map(|limit| limit.limit.as_str()).collect();
+            if !names.is_empty() {
+                say(true, format!("{what}: {}", names.join(", ")));
+            }
+        }
+        for threshold in &self.thresholds {
+            let value =
+                threshold.value.map_or("there is no such figure".to_owned(), |value| format!("{value:.2}"));
+            say(threshold.ok, format!("fail if {}: {value}", threshold.fail_if));
+        }
+        if self.thresholds.is_empty() {
+            for call in self.calls.iter().filter(|call| !call.is_clean()) {
+                say(
+                    false,
+                    format!(
+                        "{}: {} of {} failed: {}",
+                        call.call,
+                        call.sent - call.answered,
+                        call.sent,
+                        call.failures()
+                    ),
+                );
+            }
+            if self.unsent > 0 {
+                say(false, format!("{} steps were due and found no free connection", self.unsent));
+            }
+            if let Some(mail) = self.mail.filter(|mail| mail.doubled > 0) {
+                say(false, format!("{} mails came twice", mail.doubled));
+            }
+        }
+        let clean = verdicts.iter().all(|verdict| verdict.ok);
+        if clean && self.limits.is_empty() {
+            let answered: u64 = self.calls.iter().map(|call| call.answered).sum();
+            verdicts.push(Verdict {
+                ok: true,
+                text: format!("{answered} calls were answered as they should be"),
+            });
+        }
+        self.ok = clean;
+        self.verdicts = verdicts;
+    }
+
     /// One JSON object.
     pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
         serde_json::to_writer_pretty(&mut *out, self)?;
@@ -205,67 +249,11 @@ impl Report {
 
     /// Tables.
     pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(
-            out,
-            "{} on {}, {} connections, {:.1} s",
-            self.scenario, self.target, self.connections, self.measured_s
-        )?;
-        self.write_calls(out)?;
-        for limit in &self.limits {
-            limit.write_text(out)?;
-        }
-        self.write_processes(out)?;
-        for note in &self.notes {
-            writeln!(out, "note: {note}")?;
-        }
-        writeln!(out, "{}", if self.ok { "ok" } else { "FAILED" })
+        text::write(self, out)
     }
 
-    fn write_calls(&self, out: &mut dyn Write) -> io::Result<()> {
-        let (call, sent, answered, failed, rate) = ("call", "sent", "answered", "failed", "per s");
-        write!(out, "\n{call:<21}{sent:>10}{answered:>10}{failed:>8}{rate:>10}")?;
-        writeln!(out, "{:>10}{:>9}{:>9}{:>9}{:>9}", "p50 ms", "p90", "p99", "p99.9", "max")?;
-        for call in &self.calls {
-            let CallReport { call: name, sent, answered, rate_per_s, latency_ms: ms, .. } = call;
-            let failed: u64 = call.failed.values().sum();
-            write!(out, "{name:<21}{sent:>10}{answered:>10}{failed:>8}{rate_per_s:>10.0}")?;
-            writeln!(out, "{:>10.2}{:>9.2}{:>9.2}{:>9.2}{:>9.2}", ms.p50, ms.p90, ms.p99, ms.p99_9, ms.max)?;
-        }
-        let failures = |part: &'static str, calls: &[CallReport], out: &mut dyn Write| {
-            calls.iter().filter(|call| !call.is_clean()).try_for_each(|call| {
-                let kinds: Vec<String> =
-                    call.failed.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-                writeln!(out, "failed{part}: {}: {} ({} never ended)", call.call, kinds.join(", "), call.open)
-            })
-        };
-        failures("", &self.calls, out)?;
-        failures(" before measuring", &self.before, out)
-    }
-
-    fn write_processes(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        writeln!(out)?;
-        for process in &self.processes {
-            let ProcessReport { name, pid, cpu_s, cpu_us_per_request, .. } = process;
-            let (before, after) = (mib(process.memory_before_bytes), mib(process.memory_after_bytes));
-            write!(out, "{name} ({pid}): {cpu_us_per_request:.1} CPU µs a request ({cpu_s:.2} s), ")?;
-            writeln!(out, "memory {before:.1} MiB before, {after:.1} MiB after")?;
-        }
-        Ok(())
-    }
-}
-
-impl LimitReport {
-    fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "\n{} limit ({}): {}", self.limit, self.policy, self.verdict)?;
-        let LimitReport { admitted, refused, unknown, span_s, least, most, .. } = self;
-        writeln!(
-            out,
-            "  {admitted} admitted in {span_s:.2} s, right is {least} to {most}; {refused} refused, {unknown} unknown"
-        )?;
-        if self.excess > 0 {
-            writeln!(out, "  {} more than any span of the run may admit", self.excess)?;
-        }
-        self.complaints.iter().try_for_each(|complaint| writeln!(out, "  {complaint}"))
+    /// One page that needs nothing but itself.
+    pub fn write_html(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(html::page(self).as_bytes())
     }
 }

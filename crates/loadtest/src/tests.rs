@@ -1,51 +1,71 @@
-use std::net::SocketAddr;
-
-use stub::{Fault, Limit, Stub};
-
 use super::*;
+use run::run_async;
+use std::net::SocketAddr;
+use std::time::Duration;
+use stub::{Fault, Rules, Stub};
 
+mod limits;
 mod stub;
-
-/// Its interval is longer than any stall of a busy machine, and the run ends well between two places coming free.
-const CLIENT: Limit = Limit(20, Duration::from_millis(250));
-const MAIL: Limit = Limit(3, Duration::from_secs(3_600));
 
 pub(crate) fn profile() -> Profile {
     Profile {
         paths: Paths {
             login: "/v1/customer-auth/login",
             verify: "/v1/customer-auth/verify",
+            token: "/v1/customer-auth/token",
             refresh: "/v1/customer-auth/refresh",
             logout: "/v1/customer-auth/logout",
             mailbox: "/dev/mailbox.json?to=",
         },
+        metrics: Metrics {
+            path: "/metrics",
+            panels: &[Panel { title: "Answers", by: "status", reading: Reading::Rate("answers_total") }],
+            answers: ("none", "status"),
+        },
         hints: Hints {
             unreachable: "start the stub",
             no_mail: "use another --email-start",
+            no_metrics: "the stub has some",
             statuses: &[(404, "no mailbox: start the stub with one")],
         },
     }
 }
 
 fn options(scenario: ScenarioName, address: SocketAddr) -> Options {
+    let target = Target { authority: address.to_string(), address };
     Options {
         profile: profile(),
         scenario,
-        target: Target { authority: address.to_string(), address },
+        targets: vec![target],
+        metrics: Vec::new(),
         connections: 4,
-        pace: Pace { warm_up: Duration::ZERO, duration: Duration::from_millis(600), steps: None },
-        time_limit: Duration::from_secs(2),
-        tenant: "demo".to_owned(),
-        addresses: Addresses::new("user{}@example.com", 0, 40).unwrap(),
-        codes: CodesFrom::Mailbox,
-        mail_wait: Duration::from_millis(200),
-        limits: LimitOptions {
-            client: Policy::new(CLIENT.0, CLIENT.1),
-            mail: Policy::new(MAIL.0, MAIL.1)
-                .map(|policy| MailLimit { policy, cool_down: Duration::from_secs(60) }),
+        pace: Pace {
+            load: Load::Closed,
+            warm_up: Duration::ZERO,
+            duration: Duration::from_secs(30),
+            steps: None,
         },
+        time_limit: Duration::from_secs(2),
+        customers: Customers::new("demo", 1, "user{}@example.com", 0, 40).unwrap(),
+        callers: CallerMode::Socket,
+        clients: 0,
+        codes: CodesFrom::Mailbox,
+        mail_wait: Duration::from_millis(300),
+        expected: Expectations::default(),
+        restart: None,
+        thresholds: Vec::new(),
         pids: Vec::new(),
     }
+}
+
+fn counted(scenario: ScenarioName, address: SocketAddr, steps: u64) -> Options {
+    let mut options = options(scenario, address);
+    options.pace.steps = Some(steps);
+    options
+}
+
+fn with(fault: Fault) -> Rules {
+    Rules { fault, ..Rules::default() }
 }
 
 async fn report(options: &Options) -> Report {
@@ -63,26 +83,30 @@ fn assert_balanced(report: &Report) {
     }
 }
 
+fn text(report: &Report) -> String {
+    let mut text = Vec::new();
+    report.write_text(&mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
 #[tokio::test]
 async fn logins_are_counted_to_the_last() {
-    let address = Stub::start(Fault::None, None, None).await;
-    let mut options = options(ScenarioName::Login, address);
-    options.pace.duration = Duration::from_secs(30);
-    options.pace.steps = Some(1_000);
-    let report = report(&options).await;
+    let address = Stub::start(Rules::default()).await;
+    let report = report(&counted(ScenarioName::Login, address, 1_000)).await;
     assert!(report.ok, "{report:?}");
     assert_eq!((call(&report, "login").sent, call(&report, "login").answered), (1_000, 1_000));
     let ms = call(&report, "login").latency_ms;
     assert!(ms.p50 > 0.0 && ms.p50 <= ms.p99 && ms.p99 <= ms.max);
+    let bars = &call(&report, "login").distribution;
+    assert_eq!(bars.iter().map(|(_, count)| count).sum::<u64>(), 1_000);
     assert_balanced(&report);
 }
 
 #[tokio::test]
 async fn warm_up_is_kept_apart() {
-    let address = Stub::start(Fault::None, None, None).await;
-    let mut options = options(ScenarioName::Login, address);
-    options.pace =
-        Pace { warm_up: Duration::from_millis(200), duration: Duration::from_secs(30), steps: Some(10) };
+    let address = Stub::start(Rules::default()).await;
+    let mut options = counted(ScenarioName::Login, address, 10);
+    options.pace.warm_up = Duration::from_millis(200);
     let report = report(&options).await;
     assert_eq!(call(&report, "login").sent, 10);
     assert!(report.before[0].sent > 0);
@@ -90,27 +114,93 @@ async fn warm_up_is_kept_apart() {
 
 #[tokio::test]
 async fn broken_connections_are_booked_and_the_run_goes_on() {
-    let address = Stub::start(Fault::Hangup(10), None, None).await;
-    let mut options = options(ScenarioName::Login, address);
-    options.pace.steps = Some(500);
-    options.pace.duration = Duration::from_secs(30);
-    let report = report(&options).await;
+    let address = Stub::start(with(Fault::Hangup(10))).await;
+    let report = report(&counted(ScenarioName::Login, address, 500)).await;
     assert!(!report.ok);
     assert_eq!(call(&report, "login").failed, [("closed".to_owned(), 50)].into());
     assert_balanced(&report);
 }
 
+/// The heart of an open load: the service takes 20 ms for each request and has one connection, so 100 a second cannot
+/// be served; a closed load would call that a latency of 20 ms.
+#[tokio::test]
+async fn an_open_load_counts_the_wait_of_those_who_were_due() {
+    let address = Stub::start(with(Fault::Slow(Duration::from_millis(20)))).await;
+    let mut options = options(ScenarioName::Login, address);
+    options.connections = 1;
+    options.pace.duration = Duration::from_secs(1);
+    let closed = report(&options).await;
+    assert!(closed.ok && call(&closed, "login").latency_ms.p99 < 100.0, "{closed:?}");
+    options.pace.load = Load::Open(100.0, Shape::Constant);
+    let open = report(&options).await;
+    assert!(call(&open, "login").latency_ms.p99 > 300.0, "{:?}", call(&open, "login"));
+    assert!((40..=65).contains(&open.unsent), "half of them found no connection: {}", open.unsent);
+    assert!(!open.ok && text(&open).contains("found no free connection"));
+    options.connections = 20;
+    let enough = report(&options).await;
+    assert_eq!((enough.ok, enough.unsent), (true, 0), "{enough:?}");
+    assert!((95..=101).contains(&call(&enough, "login").sent), "{:?}", call(&enough, "login"));
+}
+
+#[tokio::test]
+async fn a_run_is_shown_over_time_with_the_services_own_figures() {
+    let address = Stub::start(Rules::default()).await;
+    let mut options = options(ScenarioName::Login, address);
+    options.pace.load = Load::Open(50.0, Shape::Ramp);
+    options.pace.duration = Duration::from_secs(2);
+    options.metrics = options.targets.clone();
+    let report = report(&options).await;
+    assert!(report.points.len() >= 3, "{:?}", report.points);
+    assert!(
+        report.points.iter().any(|point| point.calls["login"].p99_ms.is_some() && point.statuses["200"] > 0)
+    );
+    assert_eq!(report.notes, Vec::<String>::new());
+    let mut page = Vec::new();
+    report.write_html(&mut page).unwrap();
+    let page = String::from_utf8(page).unwrap();
+    assert!(page.contains("passed") && page.matches("<svg").count() >= 3, "{page}");
+    assert!(
+        !page.contains("http-equiv") && !page.contains("<script") && !page.contains("src="),
+        "self-contained"
+    );
+}
+
+#[tokio::test]
+async fn a_fleet_is_visited_in_turn_and_may_share_its_state() {
+    let state = std::sync::Arc::default();
+    let first = Stub::replica(Rules::default(), std::sync::Arc::clone(&state)).await;
+    let second = Stub::replica(Rules::default(), state).await;
+    let mut options = counted(ScenarioName::Journey, first, 20);
+    options.targets.push(Target { authority: second.to_string(), address: second });
+    let shared = report(&options).await;
+    assert!(shared.ok, "a code of one replica opens at the other: {shared:?}");
+    let alone = Stub::start(Rules::default()).await;
+    options.targets[1] = Target { authority: alone.to_string(), address: alone };
+    assert!(!report(&options).await.ok, "replicas that know nothing of each other are no fleet");
+}
+
+#[tokio::test]
+async fn each_client_has_a_limit_of_its_own() {
+    let client = Some(stub::Limit(10, Duration::from_secs(60)));
+    for (mode, clients) in [(CallerMode::Socket, 4), (CallerMode::Header, 40)] {
+        let address = Stub::start(Rules { client, ..Rules::default() }).await;
+        let mut options = counted(ScenarioName::Login, address, 40);
+        assert!(!report(&options).await.ok, "one client may ask ten times");
+        (options.callers, options.clients) = (mode, clients);
+        let report = report(&options).await;
+        assert!(report.ok || mode == CallerMode::Socket, "{mode:?}: {report:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_journey_goes_from_code_to_logout() {
-    let address = Stub::start(Fault::None, None, None).await;
-    let mut options = options(ScenarioName::Journey, address);
-    options.pace.steps = Some(100);
-    options.pace.duration = Duration::from_secs(30);
-    let report = report(&options).await;
+    let address = Stub::start(Rules::default()).await;
+    let report = report(&counted(ScenarioName::Journey, address, 100)).await;
     assert!(report.ok, "{report:?}");
     for name in ["login", "mail", "verify", "refresh", "logout", "refresh_after_logout"] {
         assert_eq!(call(&report, name).answered, 100, "{name}");
     }
+    assert_eq!(report.mail.map(|mail| (mail.expected, mail.lost, mail.doubled)), Some((100, 0, 0)));
     assert_balanced(&report);
 }
 
@@ -121,10 +211,8 @@ async fn a_journey_sees_a_broken_promise() {
         (Fault::SameRefreshToken, "refresh", "body"),
         (Fault::LogoutForgotten, "refresh_after_logout", "status_200"),
     ] {
-        let address = Stub::start(fault, None, None).await;
-        let mut options = options(ScenarioName::Journey, address);
-        options.pace.steps = Some(8);
-        let report = report(&options).await;
+        let address = Stub::start(with(fault)).await;
+        let report = report(&counted(ScenarioName::Journey, address, 8)).await;
         let failed: Vec<&CallReport> = report.calls.iter().filter(|call| !call.is_clean()).collect();
         assert!(!report.ok && failed.len() == 1, "{fault:?}: {failed:?}");
         assert_eq!((failed[0].call, &failed[0].failed), (name, &[(kind.to_owned(), 8)].into()), "{fault:?}");
@@ -134,35 +222,39 @@ async fn a_journey_sees_a_broken_promise() {
 }
 
 #[tokio::test]
+async fn a_mail_that_comes_twice_is_counted() {
+    let address = Stub::start(with(Fault::MailTwice)).await;
+    let report = report(&counted(ScenarioName::Journey, address, 8)).await;
+    assert_eq!(report.mail.map(|mail| mail.doubled), Some(8));
+    assert!(!report.ok && text(&report).contains("8 mails came twice"));
+}
+
+#[tokio::test]
 async fn a_mailbox_that_cannot_be_read_ends_the_run_with_the_reason() {
-    let address = Stub::start(Fault::NoMailbox, None, None).await;
+    let address = Stub::start(with(Fault::NoMailbox)).await;
     let error =
         run_async(&options(ScenarioName::Journey, address), &mut Progress::silent()).await.unwrap_err();
     assert!(error.to_string().contains("status_404") && error.to_string().contains("the stub"), "{error}");
-
-    let found = report(&options(ScenarioName::Limits, address)).await;
-    assert!(!found.ok && found.limits[1].complaints[0].contains("status_404"), "{found:?}");
 }
 
 #[tokio::test]
 async fn a_mail_that_never_comes_fails_the_journey() {
-    let address = Stub::start(Fault::None, None, Some(Limit(1, Duration::from_secs(3_600)))).await;
-    let mut options = options(ScenarioName::Journey, address);
+    let mail = Some(stub::Limit(1, Duration::from_secs(3_600)));
+    let address = Stub::start(Rules { mail, ..Rules::default() }).await;
+    // Each customer gets one mail as a stranger and one as a known client; the third login stays without.
+    let mut options = counted(ScenarioName::Journey, address, 12);
     options.mail_wait = Duration::from_millis(20);
-    options.addresses = Addresses::new("user{}@example.com", 0, 4).unwrap();
-    options.pace.steps = Some(8);
-    options.pace.duration = Duration::from_secs(30);
+    options.customers = Customers::new("demo", 1, "user{}@example.com", 0, 4).unwrap();
     let report = report(&options).await;
     assert_eq!(call(&report, "mail").failed, [("no_mail".to_owned(), 4)].into());
+    assert_eq!(report.mail.map(|mail| mail.lost), Some(4));
     assert!(report.notes.iter().any(|note| note.contains("--email-start")));
 }
 
 #[tokio::test]
 async fn verify_spends_each_prepared_code_once() {
-    let address = Stub::start(Fault::None, None, None).await;
-    let mut options = options(ScenarioName::Verify, address);
-    options.pace.duration = Duration::from_secs(30);
-    let report = report(&options).await;
+    let address = Stub::start(Rules::default()).await;
+    let report = report(&options(ScenarioName::Verify, address)).await;
     assert!(report.ok, "{report:?}");
     assert_eq!(call(&report, "verify").answered, 40);
     assert_eq!(report.calls.len(), 1, "preparation is not measured: {report:?}");
@@ -171,63 +263,30 @@ async fn verify_spends_each_prepared_code_once() {
 
 #[tokio::test]
 async fn refresh_follows_the_chain() {
-    let address = Stub::start(Fault::None, None, None).await;
-    let mut options = options(ScenarioName::Refresh, address);
-    options.pace.steps = Some(200);
-    options.pace.duration = Duration::from_secs(30);
-    let report = report(&options).await;
+    let address = Stub::start(Rules::default()).await;
+    let report = report(&counted(ScenarioName::Refresh, address, 200)).await;
     assert!(report.ok, "{report:?}");
     assert_eq!(call(&report, "refresh").answered, 200);
 }
 
 #[tokio::test]
-async fn exact_limits_pass() {
-    let address = Stub::start(Fault::None, Some(CLIENT), Some(MAIL)).await;
-    let report = report(&options(ScenarioName::Limits, address)).await;
-    assert!(report.ok, "{report:?}");
-    let [client, mail] = &report.limits[..] else { panic!("two limits: {report:?}") };
-    assert!(client.admitted > 20 && client.refused > 0 && client.most - client.least <= 1, "{client:?}");
-    assert_eq!((mail.admitted, mail.least, mail.most), (3, 3, 3));
-    assert_balanced(&report);
-}
-
-#[tokio::test]
-async fn every_breach_of_a_limit_is_found() {
-    let breaches = [
-        (Fault::ClientOneTooMany, 0, "too many"),
-        (Fault::ClientOneTooFew, 0, "too few"),
-        (Fault::MailOneTooMany, 1, "too many"),
-        (Fault::MailOneTooFew, 1, "too few"),
-        (Fault::NoCoolDown, 1, "the number is right, but"),
-    ];
-    futures_util::future::join_all(breaches.map(|(fault, limit, verdict)| async move {
-        let address = Stub::start(fault, Some(CLIENT), Some(MAIL)).await;
-        let report = report(&options(ScenarioName::Limits, address)).await;
-        assert!(!report.ok, "{fault:?}");
-        assert!(!report.limits[limit].ok && report.limits[1 - limit].ok, "{fault:?}: {report:?}");
-        assert!(report.limits[limit].verdict.starts_with(verdict), "{fault:?}: {report:?}");
-    }))
-    .await;
-}
-
-#[tokio::test]
-async fn a_limit_answers_as_it_must() {
-    let address = Stub::start(Fault::RetryAfterZero, Some(CLIENT), Some(MAIL)).await;
-    let found = report(&options(ScenarioName::Limits, address)).await;
-    assert!(!found.ok && call(&found, "login").failed.contains_key("body"), "{found:?}");
-
-    let address = Stub::start(Fault::LimitVisible, Some(CLIENT), Some(MAIL)).await;
-    let found = report(&options(ScenarioName::Limits, address)).await;
-    assert!(!found.ok && call(&found, "login").failed.contains_key("status_429"), "{found:?}");
-}
-
-#[tokio::test]
-async fn a_limit_that_is_off_is_found() {
-    let address = Stub::start(Fault::None, None, None).await;
-    let mut options = options(ScenarioName::Limits, address);
-    options.pace.steps = Some(2_000);
-    let report = report(&options).await;
-    assert!(!report.ok && report.limits.iter().all(|limit| !limit.ok), "{report:?}");
+async fn conditions_decide_alone_what_load_may_do() {
+    let address = Stub::start(with(Fault::Hangup(10))).await;
+    let mut options = counted(ScenarioName::Login, address, 100);
+    for (condition, ok) in [
+        ("login.error_rate>20%", true),
+        ("login.failed>=10", false),
+        ("login.p99>0ms", false),
+        ("verify.p99>1h", false),
+    ] {
+        let Ok(threshold) = condition.parse() else {
+            assert_eq!(condition, "verify.p99>1h", "hours are no unit of a latency");
+            continue;
+        };
+        options.thresholds = vec![threshold];
+        let report = report(&options).await;
+        assert_eq!(report.ok, ok, "{condition}: {:?}", report.verdicts);
+    }
 }
 
 #[tokio::test]
@@ -242,8 +301,8 @@ async fn nobody_listening_is_said_at_once() {
 #[test]
 fn runs_on_a_thread_of_its_own_and_reports_both_ways() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let address = runtime.block_on(Stub::start(Fault::None, None, None));
-    let mut options = options(ScenarioName::Login, address);
+    let address = runtime.block_on(Stub::start(Rules::default()));
+    let mut options = counted(ScenarioName::Login, address, 200);
     options.pids = vec![std::process::id()];
     let report = run(options, Progress::silent()).unwrap();
     let mut json = Vec::new();
@@ -257,10 +316,4 @@ fn runs_on_a_thread_of_its_own_and_reports_both_ways() {
     assert_eq!(json["processes"][0]["name"], "driver");
     let text = text(&report);
     assert!(text.starts_with("login on http://127.0.0.1:") && text.ends_with("ok\n"), "{text}");
-}
-
-fn text(report: &Report) -> String {
-    let mut text = Vec::new();
-    report.write_text(&mut text).unwrap();
-    String::from_utf8(text).unwrap()
 }

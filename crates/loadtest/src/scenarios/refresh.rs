@@ -1,37 +1,36 @@
 //! One session per connection, refreshed over and over: each token is the answer to the one before.
 
-use std::time::Duration;
-
-use super::journey::open_session;
-use super::{Scenario, StepOutcome};
-use crate::addresses::Share;
-use crate::codes::Codes;
-use crate::link::Link;
+use super::{Part, Scenario, StepOutcome};
+use crate::callers::Caller;
 use crate::meter::Failure;
+use crate::service::Link;
 
 /// One refresh per step.
 pub struct Refresh {
-    addresses: Share,
-    codes: Codes,
-    mail_wait: Duration,
+    part: Part,
     token: String,
 }
 
 impl Refresh {
-    /// The session is of the first of these addresses.
-    pub fn new(addresses: Share, codes: Codes, mail_wait: Duration) -> Refresh {
-        Refresh { addresses, codes, mail_wait, token: String::new() }
+    /// The session is of the first of the part's customers.
+    pub fn new(part: Part) -> Refresh {
+        Refresh { part, token: String::new() }
     }
 }
 
 impl Scenario for Refresh {
+    fn caller(&self) -> Option<Caller> {
+        self.part.caller()
+    }
+
     async fn prepare(&mut self, link: &mut Link) -> Result<(), Failure> {
-        let address = self.addresses.next_round();
-        self.token = open_session(link, &mut self.codes, &address, self.mail_wait).await?;
+        let customer = self.part.customers.next_round();
+        self.token = self.part.open_session(link, &customer).await?;
         Ok(())
     }
 
     async fn step(&mut self, link: &mut Link) -> StepOutcome {
+        self.part.next_caller(link);
         match link.refresh(&self.token).await {
             Ok(next) => {
                 self.token = next;

@@ -1,52 +1,55 @@
 //! Codes exchanged for tokens, alone: the codes are asked for and read before the measurement begins.
 
-use std::time::Duration;
-
-use super::{Scenario, StepOutcome};
-use crate::addresses::Share;
-use crate::codes::Codes;
-use crate::link::Link;
+use super::{Part, Scenario, StepOutcome};
+use crate::callers::Caller;
+use crate::customers::Customer;
 use crate::meter::Failure;
+use crate::service::Link;
 
 /// Mails outstanding per connection while preparing: enough to hide their way, few enough for a small mailbox.
 const OUTSTANDING: usize = 8;
 
 /// One verify per step, until the prepared codes are spent.
 pub struct Verify {
-    addresses: Share,
-    codes: Codes,
-    mail_wait: Duration,
-    ready: Vec<(String, String)>,
+    part: Part,
+    ready: Vec<(Customer, String)>,
 }
 
 impl Verify {
-    /// One code for each of these addresses.
-    pub fn new(addresses: Share, codes: Codes, mail_wait: Duration) -> Verify {
-        Verify { addresses, codes, mail_wait, ready: Vec::new() }
+    /// One code for each of the part's customers.
+    pub fn new(part: Part) -> Verify {
+        Verify { part, ready: Vec::new() }
     }
 }
 
 impl Scenario for Verify {
+    fn caller(&self) -> Option<Caller> {
+        self.part.caller()
+    }
+
     async fn prepare(&mut self, link: &mut Link) -> Result<(), Failure> {
+        let Part { customers, inbox, .. } = &mut self.part;
         loop {
-            let asked: Vec<String> =
-                std::iter::from_fn(|| self.addresses.next_once()).take(OUTSTANDING).collect();
+            let asked: Vec<Customer> =
+                std::iter::from_fn(|| customers.next_once()).take(OUTSTANDING).collect();
             if asked.is_empty() {
                 return Ok(());
             }
-            for address in &asked {
-                self.codes.learn_old(link, address).await?;
-                link.login(address).await?;
+            for customer in &asked {
+                inbox.learn_old(link, &customer.email).await?;
+                let begun = link.login(customer).await?;
+                inbox.asked(&customer.email, begun, true);
             }
-            for address in asked {
-                let code = self.codes.fetch(link, &address, self.mail_wait).await?;
-                self.ready.push((address, code));
+            for customer in asked {
+                let code = inbox.code(link, &customer.email).await?;
+                self.ready.push((customer, code));
             }
         }
     }
 
     async fn step(&mut self, link: &mut Link) -> StepOutcome {
-        let Some((address, code)) = self.ready.pop() else { return StepOutcome::Exhausted };
-        link.verify(&address, &code).await.map(|_| ()).into()
+        self.part.next_caller(link);
+        let Some((customer, code)) = self.ready.pop() else { return StepOutcome::Exhausted };
+        link.verify(&customer, &code).await.into()
     }
 }

@@ -64,6 +64,15 @@ pub fn read_head(bytes: &[u8]) -> Result<Option<Head>, WireError> {
     Ok(Some(head))
 }
 
+/// The value of a header in a complete head.
+pub fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
+    head.split(|&byte| byte == b'\n').find_map(|line| {
+        let colon = line.iter().position(|&byte| byte == b':')?;
+        let value = line[colon + 1..].trim_ascii();
+        line[..colon].eq_ignore_ascii_case(name.as_bytes()).then(|| std::str::from_utf8(value).ok())?
+    })
+}
+
 fn body_len(status: u16, length: Option<u32>) -> Result<usize, WireError> {
     match (status, length) {
         (204 | 304, None | Some(0)) => Ok(0),

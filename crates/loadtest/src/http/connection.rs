@@ -2,15 +2,16 @@
 //! and one read per exchange, into buffers that are kept.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::meter::Failure;
 use super::wire::{self, Head};
+use crate::callers::Caller;
+use crate::meter::Failure;
 
 /// Where requests go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,16 +53,24 @@ pub struct Reply<'a> {
     pub status: u16,
     /// `Retry-After` in whole seconds, where given so.
     pub retry_after: Option<u32>,
+    head: &'a [u8],
     /// The body.
     pub body: &'a [u8],
+}
+
+impl Reply<'_> {
+    /// The value of a header, where it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        wire::header(self.head, name)
+    }
 }
 
 /// One connection, made at the first exchange and made again when the server closed it.
 #[derive(Debug)]
 pub struct Connection {
     target: Arc<Target>,
-    /// The local address to call from; the service sees it as the client.
-    source: Option<IpAddr>,
+    /// The address that the service sees as the client.
+    caller: Option<Caller>,
     time_limit: Duration,
     stream: Option<TcpStream>,
     output: Vec<u8>,
@@ -70,15 +79,23 @@ pub struct Connection {
 
 impl Connection {
     /// No I/O happens yet.
-    pub fn new(target: Arc<Target>, source: Option<IpAddr>, time_limit: Duration) -> Connection {
+    pub fn new(target: Arc<Target>, caller: Option<Caller>, time_limit: Duration) -> Connection {
         Connection {
             target,
-            source,
+            caller,
             time_limit,
             stream: None,
             output: Vec::new(),
             input: Vec::with_capacity(4096),
         }
+    }
+
+    /// Calls as somebody else from now on; another socket address needs another connection.
+    pub fn call_as(&mut self, caller: Option<Caller>) {
+        if caller.and_then(Caller::source) != self.caller.and_then(Caller::source) {
+            self.stream = None;
+        }
+        self.caller = caller;
     }
 
     /// Sends one request and reads its whole answer, connecting first where necessary, all within the time limit.
@@ -93,8 +110,13 @@ impl Connection {
             self.stream = None;
         }
         let head = outcome?;
-        let body = &self.input[head.head_len..head.head_len + head.body_len];
-        Ok(Reply { status: head.status, retry_after: head.retry_after, body })
+        let (head_bytes, rest) = self.input.split_at(head.head_len);
+        Ok(Reply {
+            status: head.status,
+            retry_after: head.retry_after,
+            head: head_bytes,
+            body: &rest[..head.body_len],
+        })
     }
 
     async fn exchange_in_time(&mut self, endpoint: &Endpoint, body: &[u8]) -> Result<Head, Failure> {
@@ -110,14 +132,18 @@ impl Connection {
     fn compose(&mut self, endpoint: &Endpoint, body: &[u8]) -> io::Result<()> {
         self.output.clear();
         self.output.extend_from_slice(&endpoint.0);
-        write!(self.output, "{}\r\n\r\n", body.len())?;
+        write!(self.output, "{}\r\n", body.len())?;
+        if let Some(ip) = self.caller.and_then(Caller::forwarded_for) {
+            write!(self.output, "x-forwarded-for: {ip}\r\n")?;
+        }
+        self.output.extend_from_slice(b"\r\n");
         self.output.extend_from_slice(body);
         Ok(())
     }
 
     async fn connect(&self) -> io::Result<TcpStream> {
         let socket = if self.target.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if let Some(source) = self.source {
+        if let Some(source) = self.caller.and_then(Caller::source) {
             socket.bind(SocketAddr::new(source, 0))?;
         }
         let stream = socket.connect(self.target.address).await?;

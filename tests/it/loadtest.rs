@@ -1,0 +1,73 @@
+//! `doorcode loadtest` against the real program: its limits are proven, and one more or one less of each is found.
+
+use crate::support::process::{Scratch, Setup};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A `dev` in `home` with these settings, and what `limits` says of it, which expects the defaults.
+async fn limits(home: &Path, settings: &[(&str, &str)]) -> (i32, BTreeMap<String, Value>) {
+    let mut setup = Setup::dev_in(home)
+        .set("DOORCODE__LIMITS__CLIENT__ENABLED", "true")
+        .set("DOORCODE__LIMITS__TENANT__ENABLED", "true");
+    for (name, value) in settings {
+        setup = setup.set(name, value);
+    }
+    let program = setup.start().await;
+    let (target, metrics) = (format!("http://{}", program.api), format!("http://{}", program.ops));
+    let home = home.display().to_string();
+    // The cool-down takes a minute and the tenant's limit a quick machine: other tests and `docs/LOADTEST.md` have them.
+    let words = "loadtest limits --create --duration 5s --mail-wait 3s --expect mail.cooldown=off --expect tenant=off --json";
+    let mut words: Vec<&str> = words.split(' ').collect();
+    words.extend(["--target", &target, "--metrics", &metrics, "--data-dir", &home]);
+    let output = Setup::of(&words).run().await;
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    program.stop().await;
+    let limits = report["limits"].as_array().unwrap().iter();
+    let by_name = limits.map(|limit| (limit["limit"].as_str().unwrap().to_owned(), limit.clone())).collect();
+    (output.status.code().unwrap(), by_name)
+}
+
+const CLIENT: [&str; 3] = ["client.login", "client.code", "client.session"];
+const MAIL: [&str; 2] = ["mail.stranger", "mail.known"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limits_of_a_running_dev_are_proven() {
+    let scratch = Scratch::new("loadtest-right");
+    let (exit_code, found) = limits(scratch.path(), &[]).await;
+    assert_eq!(exit_code, 0, "{found:#?}");
+    for name in CLIENT.iter().chain(&MAIL).chain(&["network.login", "network.code", "network.session"]) {
+        let measured = found[*name]["measured"].as_array().unwrap();
+        assert!(!measured.is_empty(), "the burst is measured: {:#}", found[*name]);
+    }
+    for name in ["guesses.code", "guesses.lane", "metrics"] {
+        assert_eq!(found[name]["status"], "exact", "{:#}", found[name]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_that_are_one_off_are_found() {
+    let more = [
+        ("DOORCODE__LIMITS__CLIENT__LOGIN_PER_MINUTE", "31"),
+        ("DOORCODE__LIMITS__CLIENT__VERIFY_PER_MINUTE", "31"),
+        ("DOORCODE__LIMITS__CLIENT__REFRESH_PER_MINUTE", "121"),
+        ("DOORCODE__LIMITS__ADDRESS__BURST", "6"),
+    ];
+    let less = [
+        ("DOORCODE__LIMITS__CLIENT__LOGIN_PER_MINUTE", "29"),
+        ("DOORCODE__LIMITS__CLIENT__VERIFY_PER_MINUTE", "29"),
+        ("DOORCODE__LIMITS__CLIENT__REFRESH_PER_MINUTE", "119"),
+        ("DOORCODE__LIMITS__ADDRESS__BURST", "4"),
+    ];
+    for (what, settings) in [("one too many", more), ("one too few", less)] {
+        let scratch = Scratch::new("loadtest-off");
+        let (exit_code, found) = limits(scratch.path(), &settings).await;
+        assert_eq!(exit_code, 1, "{found:#?}");
+        for name in CLIENT.iter().chain(&MAIL) {
+            let complaint = found[*name]["complaints"][0].as_str().unwrap_or_default();
+            assert!(complaint.contains(what), "{what}: {:#}", found[*name]);
+            assert!(complaint.contains("X-Request-Id") || MAIL.contains(name), "the request: {complaint}");
+        }
+    }
+}
