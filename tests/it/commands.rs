@@ -88,13 +88,14 @@ async fn sessions_are_listed_and_revoked(program: &Program, home: &Path) {
 /// Short runs, judged by their exit codes.
 async fn load_runs(program: &Program, home: &Path) {
     let page = home.join("report.html");
-    let journey = format!("journey --count 8 --connections 2 --create --html {}", page.display());
+    let journey =
+        format!("journey --count 8 --connections 2 --warm-up 1ms --create --html {}", page.display());
     let runs = [
         (journey.as_str(), 0),
         // this caller may ask 60 times and no more
         ("login --duration 4s --connections 4 --warm-up 1ms --count 200", 1),
         // who asks from many addresses may
-        ("login --connections 4 --warm-up 1ms --count 200 --clients 4 --fail-if login.failed>0", 0),
+        ("login --connections 4 --warm-up 1ms --count 120 --clients 4 --fail-if login.failed>0", 0),
     ];
     for (run, exit_code) in runs {
         let (target, metrics) = (format!("http://{}", program.api), format!("http://{}", program.ops));

@@ -99,8 +99,8 @@ pub(crate) async fn run_async(options: &Options, progress: &mut Progress) -> Res
     };
     meter.tick();
     scraper.read().await;
-    let refused =
-        scraper.answers("429").zip(refused_before).map(|(after, before)| after.saturating_sub(before));
+    // A service that has answered nothing yet shows no counter.
+    let refused = scraper.answers("429").map(|after| after.saturating_sub(refused_before.unwrap_or(0)));
     Ok(run.report(found, &scraper, refused))
 }
 

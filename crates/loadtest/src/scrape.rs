@@ -98,13 +98,15 @@ impl Scraper {
         let panels = self.metrics.panels.iter().zip(&self.panels);
         let panels = panels.map(|(panel, lines)| {
             let peak = |points: &[(f64, f64)]| points.iter().map(|(_, value)| *value).fold(0.0, f64::max);
-            let mut lines: Vec<_> = lines.iter().filter(|(_, points)| peak(points) > 0.0).collect();
-            lines.sort_by(|(_, a), (_, b)| peak(b).total_cmp(&peak(a)));
-            let lines = lines.into_iter().take(MOST_LINES);
-            PanelReport {
-                title: panel.title,
-                lines: lines.map(|(label, points)| (label.clone(), points.clone())).collect(),
+            let mut busy: Vec<_> = lines.iter().filter(|(_, points)| peak(points) > 0.0).collect();
+            busy.sort_by(|(_, a), (_, b)| peak(b).total_cmp(&peak(a)));
+            let busy =
+                busy.into_iter().take(MOST_LINES).map(|(label, points)| (label.clone(), points.clone()));
+            let mut shown: BTreeMap<_, _> = busy.collect();
+            if let (true, Some(points)) = (shown.is_empty(), lines.values().next()) {
+                shown.insert("none above 0".to_owned(), points.clone());
             }
+            PanelReport { title: panel.title, lines: shown }
         });
         panels.filter(|panel| !panel.lines.is_empty()).collect()
     }
