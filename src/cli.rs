@@ -129,7 +129,7 @@ Example:
     },
     /// Put load on a running doorcode and report what it bore, or prove its limits
     #[command(after_long_help = "\
-From nothing to the first report, in two terminals:
+Examples. From nothing to the first report, in two terminals:
   ./bin/dev
   cargo run --release -- loadtest journey --create --rate 20 --clients 64 --html report.html
   xdg-open report.html
