@@ -4,7 +4,7 @@ use crate::error::Refusal;
 use crate::keys::minter::{Minter, MinterMessage};
 use crate::keys::{KeyPolicy, Keys, Vault};
 use crate::ledger::{Batch, FlushCounts, Ledger, LedgerMessage, LedgerSettings};
-use crate::ledger::{LoginBatch, LogoutAllBatch, LogoutBatch, RefreshBatch, VerifyBatch};
+use crate::ledger::{LoginBatch, LogoutBatch, Reach, RefreshBatch, VerifyBatch};
 use crate::login::issuer::IssuerDeps;
 use crate::login::issuers::{Issuers, TenantDirectory, Tenants};
 use crate::login::quota::{Quotas, TenantLimit};
@@ -133,9 +133,11 @@ impl SystemBuilder {
         let verify = self.verify();
         let refresh = self.refresh();
         let permits = Some(self.settings.admission.sessions);
-        let logout = self.ledger("ledger.logout", permits, LogoutBatch { store: self.store.clone() });
-        let everywhere = LogoutAllBatch { store: self.store.clone(), clock: self.settings.clock.clone() };
-        let logout_all = self.ledger("ledger.logout_all", permits, everywhere);
+        let ending =
+            |reach| LogoutBatch { store: self.store.clone(), clock: self.settings.clock.clone(), reach };
+        let (one, all) = (ending(Reach::One), ending(Reach::All));
+        let logout = self.ledger("ledger.logout", permits, one);
+        let logout_all = self.ledger("ledger.logout_all", permits, all);
         let minters = self.minters();
         let issuers = self.issuers(login, verify);
         let guesses = self.guess_stats();

@@ -2,7 +2,7 @@
 
 use super::Batch;
 use crate::mail::dispatcher::MailDispatcherMessage;
-use crate::store::challenges::{Address, LoginPolicy, LoginRow};
+use crate::store::challenges::{AddressId, LoginPolicy, LoginRow};
 use crate::store::{Store, StoreError};
 use actor_runtime::Handle;
 use doorcode_domain::{Clock, TenantId};
@@ -16,15 +16,15 @@ pub(crate) struct LoginBatch {
 
 impl Batch for LoginBatch {
     type Row = LoginRow;
-    type Key = Address;
+    type Key = AddressId;
     type Answer = ();
 
-    fn key(row: &LoginRow) -> Address {
+    fn key(row: &LoginRow) -> AddressId {
         row.address
     }
 
     fn tenant(row: &LoginRow) -> TenantId {
-        row.address.0
+        row.address.tenant
     }
 
     /// The same address in the same lane: the first one's candidate serves both.
@@ -34,7 +34,7 @@ impl Batch for LoginBatch {
             && waiting.step_up == new.step_up
     }
 
-    async fn write(&self, rows: Vec<LoginRow>) -> Result<Vec<(Address, ())>, StoreError> {
+    async fn write(&self, rows: Vec<LoginRow>) -> Result<Vec<(AddressId, ())>, StoreError> {
         let due = self.store.login(self.clock.sql_now(), &rows, self.policy).await?;
         // committed: a mail_dispatcher that is down finds these when their lease has passed
         if !due.is_empty() {

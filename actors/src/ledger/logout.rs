@@ -1,12 +1,23 @@
-//! Logouts. Repeating one is harmless.
+//! Logouts: of one session, or of all sessions of its customer. Repeating one is harmless.
 
 use super::Batch;
 use crate::store::sessions::SessionId;
 use crate::store::{Store, StoreError};
-use doorcode_domain::TenantId;
+use doorcode_domain::{Clock, TenantId};
+
+/// What ends.
+#[derive(Clone, Copy)]
+pub(crate) enum Reach {
+    /// The session.
+    One,
+    /// All sessions of the customer whose session it is.
+    All,
+}
 
 pub(crate) struct LogoutBatch {
     pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) reach: Reach,
 }
 
 impl Batch for LogoutBatch {
@@ -19,7 +30,7 @@ impl Batch for LogoutBatch {
     }
 
     fn tenant(row: &SessionId) -> TenantId {
-        row.0
+        row.tenant
     }
 
     fn same(_: &SessionId, _: &SessionId) -> bool {
@@ -27,10 +38,14 @@ impl Batch for LogoutBatch {
     }
 
     async fn write(&self, rows: Vec<SessionId>) -> Result<Vec<(SessionId, ())>, StoreError> {
-        self.store.logout(&rows).await?;
+        match self.reach {
+            Reach::One => drop(self.store.logout(&rows).await?),
+            Reach::All => drop(self.store.end_all(self.clock.sql_now(), &rows).await?),
+        }
         Ok(rows.into_iter().map(|session| (session, ())).collect())
     }
 
+    /// A statement ends all that it should or nothing, so asking again finds out which.
     async fn look_up(&self, rows: Vec<SessionId>) -> Result<Vec<(SessionId, ())>, StoreError> {
         self.write(rows).await
     }

@@ -5,7 +5,6 @@
 
 mod login;
 mod logout;
-mod logout_all;
 mod queue;
 mod refresh;
 mod verify;
@@ -24,8 +23,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 pub(crate) use login::LoginBatch;
-pub(crate) use logout::LogoutBatch;
-pub(crate) use logout_all::LogoutAllBatch;
+pub(crate) use logout::{LogoutBatch, Reach};
 pub(crate) use refresh::RefreshBatch;
 pub(crate) use verify::VerifyBatch;
 

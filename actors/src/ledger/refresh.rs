@@ -23,7 +23,7 @@ impl Batch for RefreshBatch {
     }
 
     fn tenant(row: &Self::Row) -> TenantId {
-        row.0.0
+        row.0.tenant
     }
 
     fn same(waiting: &Self::Row, new: &Self::Row) -> bool {

@@ -1,9 +1,10 @@
 //! Guesses. Two for one address never share a write: each is one guess.
 
 use super::Batch;
-use crate::store::challenges::{Address, Verdict, VerifyRow};
+use crate::store::challenges::{AddressId, GuessOutcome, Verdict, VerifyRow};
+use crate::store::sessions::SessionId;
 use crate::store::{Store, StoreError, micros};
-use doorcode_domain::{Alphabet, Clock, TenantId};
+use doorcode_domain::{Clock, TenantId};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -18,43 +19,35 @@ pub(crate) struct VerifyBatch {
 
 impl Batch for VerifyBatch {
     type Row = VerifyRow;
-    type Key = Address;
+    type Key = AddressId;
     type Answer = Verdict;
 
-    fn key(row: &VerifyRow) -> Address {
+    fn key(row: &VerifyRow) -> AddressId {
         row.address
     }
 
     fn tenant(row: &VerifyRow) -> TenantId {
-        row.address.0
+        row.address.tenant
     }
 
     fn same(_: &VerifyRow, _: &VerifyRow) -> bool {
         false
     }
 
-    async fn write(&self, rows: Vec<VerifyRow>) -> Result<Vec<(Address, Verdict)>, StoreError> {
+    async fn write(&self, rows: Vec<VerifyRow>) -> Result<Vec<(AddressId, Verdict)>, StoreError> {
         let lives = (micros(self.idle), micros(self.absolute));
         self.store.verify(self.clock.sql_now(), &rows, lives, self.sessions).await
     }
 
     /// A code that was accepted is never eaten: its session was named beforehand, so it is found if it was begun.
-    async fn look_up(&self, rows: Vec<VerifyRow>) -> Result<Vec<(Address, Verdict)>, StoreError> {
-        let begun: Vec<_> = rows.iter().map(|row| (row.address.0, row.session)).collect();
+    async fn look_up(&self, rows: Vec<VerifyRow>) -> Result<Vec<(AddressId, Verdict)>, StoreError> {
+        let session = |row: &VerifyRow| SessionId { tenant: row.address.tenant, key: row.session };
+        let addresses: HashMap<_, _> = rows.iter().map(|row| (session(row), row.address)).collect();
+        let begun: Vec<_> = addresses.keys().copied().collect();
         let found = self.store.find_sessions(&begun).await?;
-        let addresses: HashMap<_, _> =
-            rows.iter().map(|row| ((row.address.0, row.session), (row.address, row.device_us > 0))).collect();
         let answer = |(session, customer, now_us)| {
-            let (address, known) = *addresses.get(&session)?;
-            let verdict = Verdict {
-                customer: Some(customer),
-                evaluated: true,
-                missed: false,
-                known,
-                alphabet: Alphabet::Digits,
-                now_us,
-            };
-            Some((address, verdict))
+            let verdict = Verdict { guess: GuessOutcome::LoggedIn(customer), now_us };
+            Some((*addresses.get(&session)?, verdict))
         };
         Ok(found.into_iter().filter_map(answer).collect())
     }

@@ -8,12 +8,12 @@ use crate::ledger::{Ledger, LedgerMessage, LoginBatch, Outcome, VerifyBatch};
 use crate::login::device_cookie::DeviceCookie;
 use crate::login::issuers::{IssuerSlot, Issuers};
 use crate::login::rng::SecretRng;
-use crate::store::challenges::{LoginRow, Verdict, VerifyRow};
+use crate::store::challenges::{AddressId, LoginRow, Verdict, VerifyRow};
 use crate::store::tenants::Tenant;
 use actor_runtime::{Actor, Admission, Context, Failure, Handle, Reply};
 use arc_swap::ArcSwap;
 use doorcode_domain::{
-    AddressKey, Alphabet, ChallengeId, CodeMac, LoginCode, SessionKey, TenantId, TenantSlug, TypedCode,
+    AddressKey, Alphabet, ChallengeId, CodeMac, Email, LoginCode, SessionKey, TenantId, TenantSlug, TypedCode,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,21 +22,19 @@ use std::time::Duration;
 /// Rows of the decoy table.
 const DECOYS: u128 = 1_024;
 
-/// Who asks, for which address.
-pub(crate) struct Subject {
+/// Who asks, for which address: resolved once, before the tenant's issuer hears of it.
+pub(crate) struct LoginRequest {
     /// `None`: the slug names no tenant. Such requests do all that others do.
     pub(crate) tenant: Option<Tenant>,
-    pub(crate) slug: TenantSlug,
-    /// The address in the form in which addresses compare.
-    pub(crate) email_key: String,
+    pub(crate) address: AddressId,
     pub(crate) client: IpAddr,
     /// What the caller presented as device cookies; nothing unless it is ours.
     pub(crate) device_cookies: Vec<String>,
 }
 
 pub(crate) enum IssuerMessage {
-    RequestCode(Subject, Reply<Outcome<()>>),
-    Verify(Subject, Guess, Reply<Outcome<Verdict>>),
+    RequestCode(Arc<LoginRequest>, Reply<Outcome<()>>),
+    Verify(Arc<LoginRequest>, Guess, Reply<Outcome<Verdict>>),
     /// Time to see whether anybody still asks.
     Tick,
 }
@@ -70,9 +68,13 @@ pub(crate) struct IssuerState {
 }
 
 impl Issuer {
-    fn request_code(&self, rng: &mut SecretRng, subject: &Subject) -> Result<LoginRow, getrandom::Error> {
+    fn request_code(
+        &self,
+        rng: &mut SecretRng,
+        request: &LoginRequest,
+    ) -> Result<LoginRow, getrandom::Error> {
         let keys = self.deps.keys.load();
-        let (tenant, address) = address_of(&keys, subject);
+        let AddressId { tenant, key: address } = request.address;
         let challenge = ChallengeId::random(rng.draw()?);
         let mac = |alphabet| {
             LoginCode::derive(&keys.code_derivation, challenge, alphabet).mac(
@@ -83,28 +85,28 @@ impl Issuer {
             )
         };
         Ok(LoginRow {
-            address: (tenant, address),
+            address: request.address,
             challenge,
             digit_mac: mac(Alphabet::Digits),
             base32_mac: mac(Alphabet::Base32),
-            device_us: device(&keys, tenant, subject).since(&keys.device, tenant, address),
-            client_tag: client_tag(&keys, tenant, address, subject.client),
-            step_up: step_up(subject.tenant),
+            device_us: device(&keys, request).since(&keys.device, tenant, address),
+            client_tag: client_tag(&keys, request),
+            step_up: step_up(request.tenant),
         })
     }
 
-    fn verify(&self, subject: &Subject, guess: &Guess) -> VerifyRow {
+    fn verify(&self, request: &LoginRequest, guess: &Guess) -> VerifyRow {
         let keys = self.deps.keys.load();
-        let (tenant, address) = address_of(&keys, subject);
+        let AddressId { tenant, key: address } = request.address;
         let mac = |alphabet| -> Option<CodeMac> {
             Some(guess.typed.read_as(alphabet)?.mac(&keys.code_mac, tenant, address, alphabet))
         };
         VerifyRow {
-            address: (tenant, address),
+            address: request.address,
             digit_mac: mac(Alphabet::Digits),
             base32_mac: mac(Alphabet::Base32),
-            device_us: device(&keys, tenant, subject).since(&keys.device, tenant, address),
-            client_tag: client_tag(&keys, tenant, address, subject.client),
+            device_us: device(&keys, request).since(&keys.device, tenant, address),
+            client_tag: client_tag(&keys, request),
             session: guess.session,
             ended: guess.ended,
             decoy: (address.0.as_u128() % DECOYS) as i32,
@@ -113,8 +115,8 @@ impl Issuer {
 }
 
 /// The device cookie among what was presented.
-pub(crate) fn device(keys: &Keys, tenant: TenantId, subject: &Subject) -> DeviceCookie {
-    DeviceCookie::read(&keys.device, tenant, &subject.device_cookies)
+pub(crate) fn device(keys: &Keys, request: &LoginRequest) -> DeviceCookie {
+    DeviceCookie::read(&keys.device, request.address.tenant, &request.device_cookies)
 }
 
 /// See `challenges.step_up` in the schema. Slugs that name no tenant are as a tenant by default.
@@ -124,21 +126,27 @@ fn step_up(tenant: Option<Tenant>) -> i16 {
 }
 
 /// Whose row a request is about.
-pub(crate) fn address_of(keys: &Keys, subject: &Subject) -> (TenantId, AddressKey) {
-    match subject.tenant {
-        Some(tenant) => (tenant.id, AddressKey::of(&keys.address, tenant.id, &subject.email_key)),
-        None => (TenantId::UNKNOWN, AddressKey::of_unknown(&keys.address, &subject.slug, &subject.email_key)),
+pub(crate) fn address_of(keys: &Keys, tenant: Option<Tenant>, slug: &TenantSlug, email: &Email) -> AddressId {
+    match tenant {
+        Some(tenant) => {
+            AddressId { tenant: tenant.id, key: AddressKey::of(&keys.address, tenant.id, email.key()) }
+        }
+        None => AddressId {
+            tenant: TenantId::UNKNOWN,
+            key: AddressKey::of_unknown(&keys.address, slug, email.key()),
+        },
     }
 }
 
 /// A keyed tag of the caller's network prefix (/32 or /64), different for each address: no one can follow a network
 /// through the table.
-fn client_tag(keys: &Keys, tenant: TenantId, address: AddressKey, client: IpAddr) -> i64 {
-    let prefix: Vec<u8> = match client {
+fn client_tag(keys: &Keys, request: &LoginRequest) -> i64 {
+    let prefix: Vec<u8> = match request.client {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets()[..8].to_vec(),
     };
-    let mac = keys.client_tag.mac128(&[tenant.0.as_bytes(), address.0.as_bytes(), &prefix]);
+    let address = request.address;
+    let mac = keys.client_tag.mac128(&[address.tenant.0.as_bytes(), address.key.0.as_bytes(), &prefix]);
     let mut word = [0; 8];
     word.copy_from_slice(&mac[..8]);
     i64::from_be_bytes(word)
@@ -176,9 +184,9 @@ impl Actor for Issuer {
         state: &mut Self::State,
     ) -> Result<(), Failure> {
         match (message, admission) {
-            (IssuerMessage::RequestCode(subject, reply), Some(admission)) => {
+            (IssuerMessage::RequestCode(request, reply), Some(admission)) => {
                 state.handled += 1;
-                match self.request_code(&mut state.rng, &subject) {
+                match self.request_code(&mut state.rng, &request) {
                     Ok(row) => pass(&self.deps.login, row, reply, admission),
                     Err(error) => {
                         tracing::error!(%error, "the operating system gives no random numbers");
@@ -186,9 +194,9 @@ impl Actor for Issuer {
                     }
                 }
             }
-            (IssuerMessage::Verify(subject, guess, reply), Some(admission)) => {
+            (IssuerMessage::Verify(request, guess, reply), Some(admission)) => {
                 state.handled += 1;
-                pass(&self.deps.verify, self.verify(&subject, &guess), reply, admission);
+                pass(&self.deps.verify, self.verify(&request, &guess), reply, admission);
             }
             (IssuerMessage::Tick, _) if state.handled == 0 => {
                 // out of the directory first: what was sent before is still handled by the drain

@@ -3,12 +3,12 @@
 use crate::error::{RefreshError, Refusal, VerifyError};
 use crate::keys::minter::MinterMessage;
 use crate::keys::{AccessTokenError, Keys, SigningKeyError};
-use crate::ledger::{Ledger, LedgerMessage, LogoutAllBatch, LogoutBatch, Outcome, RefreshBatch};
-use crate::login::issuer::{Guess, IssuerMessage, Subject, address_of, device};
-use crate::login::issuers::{Issuers, TenantDirectory};
+use crate::ledger::{Ledger, LedgerMessage, LogoutBatch, Outcome, RefreshBatch};
+use crate::login::issuer::{Guess, IssuerMessage, LoginRequest, address_of, device};
+use crate::login::issuers::{IssuerSlot, Issuers, TenantDirectory};
 use crate::login::quota::Quotas;
-use crate::store::sessions::{Moved, RefreshVerdict};
-use crate::store::tenants::Tenant;
+use crate::store::challenges::{AddressId, GuessOutcome};
+use crate::store::sessions::{Moved, RefreshVerdict, SessionId};
 use crate::upkeep::guess_stats::GuessCounts;
 use crate::upkeep::observer::{Observability, TreeSnapshot, count};
 use crate::upkeep::portals::PortalMap;
@@ -71,11 +71,18 @@ pub(crate) struct Inner {
     pub(crate) issuers: Issuers,
     pub(crate) refresh: Handle<LedgerMessage<RefreshBatch>>,
     pub(crate) logout: Handle<LedgerMessage<LogoutBatch>>,
-    pub(crate) logout_all: Handle<LedgerMessage<LogoutAllBatch>>,
+    pub(crate) logout_all: Handle<LedgerMessage<LogoutBatch>>,
     pub(crate) minters: Pool<MinterMessage>,
     pub(crate) keys: Arc<ArcSwap<Keys>>,
     pub(crate) portals: Arc<ArcSwap<PortalMap>>,
     pub(crate) observability: Arc<Observability>,
+}
+
+/// A request that passed admission and its tenant's limit, and the issuer it goes to.
+struct Admitted {
+    request: Arc<LoginRequest>,
+    slot: IssuerSlot,
+    admission: Admission,
 }
 
 /// A session as its next tokens need it.
@@ -98,7 +105,11 @@ impl LoginService {
         slug: &TenantSlug,
         email: &Email,
     ) -> Result<(), Refusal> {
-        let outcome = self.ask_issuer(caller, slug, email, IssuerMessage::RequestCode).await;
+        let outcome = async {
+            let admitted = self.admit(caller, slug, email).await?;
+            self.ask_issuer(admitted, IssuerMessage::RequestCode).await
+        };
+        let outcome = outcome.await;
         let outcomes = &self.0.observability.outcomes;
         count(match &outcome {
             Ok(()) => &outcomes.login_accepted,
@@ -124,21 +135,29 @@ impl LoginService {
             count(if limited { &outcomes.verify_tenant_limited } else { &outcomes.verify_refused });
             VerifyError::Refused(refusal)
         };
-        let tenant = self.0.tenants.find(slug).await.map_err(refused)?;
-        let tenant_id = tenant.map_or(TenantId::UNKNOWN, |t| t.id);
+        let admitted = self.admit(caller, slug, email).await.map_err(refused)?;
+        let request = admitted.request.clone();
+        let tenant_id = request.address.tenant;
         let secret = new_secret().map_err(refused)?;
         let session = secret.key(&self.0.keys.load().session_hash, tenant_id);
         let ended =
             presented.and_then(|text| self.read_token(text)).filter(|(token, _)| token.tenant == tenant_id);
         let guess = Guess { typed: typed.clone(), session, ended: ended.map(|(_, key)| key) };
         let verdict = self
-            .ask_issuer(caller, slug, email, |subject, reply| IssuerMessage::Verify(subject, guess, reply))
+            .ask_issuer(admitted, |request, reply| IssuerMessage::Verify(request, guess, reply))
             .await
             .map_err(refused)?;
-        self.0.guesses.add(tenant_id, verdict.customer.is_some());
-        let Some(customer) = verdict.customer else {
-            count(if verdict.missed { &outcomes.verify_wrong } else { &outcomes.verify_not_evaluated });
-            return Err(VerifyError::Rejected);
+        self.0.guesses.add(tenant_id, matches!(verdict.guess, GuessOutcome::LoggedIn(_)));
+        let customer = match verdict.guess {
+            GuessOutcome::LoggedIn(customer) => customer,
+            GuessOutcome::Wrong => {
+                count(&outcomes.verify_wrong);
+                return Err(VerifyError::Rejected);
+            }
+            GuessOutcome::NotEvaluated => {
+                count(&outcomes.verify_not_evaluated);
+                return Err(VerifyError::Rejected);
+            }
         };
         let grant = Grant {
             tenant: tenant_id,
@@ -151,7 +170,7 @@ impl LoginService {
             left: self.0.idle,
         };
         let mut login = self.mint(caller, grant).await.map_err(refused)?;
-        login.device_cookie = Some(self.device_cookie(&subject(caller, tenant, slug, email), verdict.now_us));
+        login.device_cookie = Some(self.device_cookie(&request, verdict.now_us));
         count(&outcomes.verify_logged_in);
         Ok(login)
     }
@@ -167,7 +186,7 @@ impl LoginService {
             count(&outcomes.refresh_refused);
             RefreshError::Refused(refusal)
         };
-        let row = ((token.tenant, session), token.position);
+        let row = (SessionId { tenant: token.tenant, key: session }, token.position);
         let verdict = put(&self.0.refresh, caller.deadline, row).await.map_err(refused)?;
         let moved = match verdict {
             RefreshVerdict::Moved(moved) => moved,
@@ -216,7 +235,8 @@ impl LoginService {
             count(&outcomes.logout_forged);
             return Ok(());
         };
-        let ended = put(&self.0.logout, caller.deadline, (token.tenant, session)).await;
+        let ended =
+            put(&self.0.logout, caller.deadline, SessionId { tenant: token.tenant, key: session }).await;
         count(if ended.is_ok() { &outcomes.logout_done } else { &outcomes.logout_refused });
         ended
     }
@@ -228,7 +248,8 @@ impl LoginService {
             count(&outcomes.logout_all_forged);
             return Ok(());
         };
-        let ended = put(&self.0.logout_all, caller.deadline, (token.tenant, session)).await;
+        let ended =
+            put(&self.0.logout_all, caller.deadline, SessionId { tenant: token.tenant, key: session }).await;
         count(if ended.is_ok() { &outcomes.logout_all_done } else { &outcomes.logout_all_refused });
         ended
     }
@@ -269,30 +290,37 @@ impl LoginService {
         self.0.observability.snapshot()
     }
 
-    /// Tenant limit, then admission, then the tenant's issuer; its ledger answers.
+    /// A permit, the tenant, the tenant's limit, in this order: what every request to an issuer passes.
+    async fn admit(&self, caller: &Caller, slug: &TenantSlug, email: &Email) -> Result<Admitted, Refusal> {
+        let admission = Admission::admit(&self.0.issuers.meter, caller.deadline)?;
+        let tenant = self.0.tenants.find(slug).await?;
+        self.0.quotas.take(slug, caller.client).await?;
+        let request = LoginRequest {
+            tenant,
+            address: address_of(&self.0.keys.load(), tenant, slug, email),
+            client: caller.client,
+            device_cookies: caller.device_cookies.clone(),
+        };
+        Ok(Admitted { request: Arc::new(request), slot: self.0.issuers.slot(tenant, slug), admission })
+    }
+
+    /// To the tenant's issuer; its ledger answers.
     async fn ask_issuer<A>(
         &self,
-        caller: &Caller,
-        slug: &TenantSlug,
-        email: &Email,
-        message: impl FnOnce(Subject, Reply<Outcome<A>>) -> IssuerMessage,
+        Admitted { request, slot, admission }: Admitted,
+        message: impl FnOnce(Arc<LoginRequest>, Reply<Outcome<A>>) -> IssuerMessage,
     ) -> Result<A, Refusal> {
-        self.0.quotas.take(slug, caller.client).await?;
-        let tenant = self.0.tenants.find(slug).await?;
-        let admission = Admission::admit(&self.0.issuers.meter, caller.deadline)?;
+        let deadline = admission.deadline;
         let (reply, answer) = oneshot::channel();
-        let subject = subject(caller, tenant, slug, email);
-        self.0.issuers.send(self.0.issuers.slot(tenant, slug), message(subject, reply), admission)?;
-        until(caller.deadline, answer).await?
+        self.0.issuers.send(slot, message(request, reply), admission)?;
+        until(deadline, answer).await?
     }
 
     /// The device cookie after a login: what the browser had, and this address.
-    fn device_cookie(&self, subject: &Subject, now_us: Micros) -> String {
+    fn device_cookie(&self, request: &LoginRequest, now_us: Micros) -> String {
         let keys = self.0.keys.load();
-        let (tenant, address) = address_of(&keys, subject);
-        device(&keys, tenant, subject)
-            .with(&keys.device, tenant, address, now_us)
-            .encode(&keys.device, tenant)
+        let AddressId { tenant, key: address } = request.address;
+        device(&keys, request).with(&keys.device, tenant, address, now_us).encode(&keys.device, tenant)
     }
 
     /// Reads a token of ours; anything else never reaches Postgres.
@@ -343,16 +371,6 @@ impl LoginService {
             }
         }
         Err(Refusal::Unavailable)
-    }
-}
-
-fn subject(caller: &Caller, tenant: Option<Tenant>, slug: &TenantSlug, email: &Email) -> Subject {
-    Subject {
-        tenant,
-        slug: slug.clone(),
-        email_key: email.key().to_owned(),
-        client: caller.client,
-        device_cookies: caller.device_cookies.clone(),
     }
 }
 

@@ -172,7 +172,7 @@ impl Desk {
     fn hand_out(
         &self,
         mails: Vec<DueMail>,
-        recipients: &HashMap<crate::store::challenges::Address, Recipient>,
+        recipients: &HashMap<crate::store::challenges::AddressId, Recipient>,
         start_by: Instant,
     ) -> Vec<DueMail> {
         let mut nobody = Vec::new();

@@ -5,12 +5,16 @@ use doorcode_domain::{AddressKey, Alphabet, ChallengeId, CodeMac, CustomerId, Mi
 use uuid::Uuid;
 
 /// Whose row.
-pub(crate) type Address = (TenantId, AddressKey);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct AddressId {
+    pub(crate) tenant: TenantId,
+    pub(crate) key: AddressKey,
+}
 
 /// What `/login` proposes for an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LoginRow {
-    pub(crate) address: Address,
+    pub(crate) address: AddressId,
     pub(crate) challenge: ChallengeId,
     pub(crate) digit_mac: CodeMac,
     pub(crate) base32_mac: CodeMac,
@@ -25,7 +29,7 @@ pub(crate) struct LoginRow {
 /// A mail that was promised.
 #[derive(Clone, Debug)]
 pub(crate) struct DueMail {
-    pub(crate) address: Address,
+    pub(crate) address: AddressId,
     pub(crate) challenge: ChallengeId,
     pub(crate) alphabet: Alphabet,
     pub(crate) expires_us: Micros,
@@ -46,7 +50,7 @@ pub(crate) struct LoginPolicy {
 /// What `/verify` asks of an address.
 #[derive(Clone, Debug)]
 pub(crate) struct VerifyRow {
-    pub(crate) address: Address,
+    pub(crate) address: AddressId,
     /// The typed code read as digits and as base32; `None` where it cannot be read so.
     pub(crate) digit_mac: Option<CodeMac>,
     pub(crate) base32_mac: Option<CodeMac>,
@@ -60,19 +64,21 @@ pub(crate) struct VerifyRow {
     pub(crate) decoy: i32,
 }
 
-/// What a verify came to.
+/// What a guess came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GuessOutcome {
+    /// The code was right, its session has begun.
+    LoggedIn(CustomerId),
+    /// It was compared with a live code, and charged.
+    Wrong,
+    /// There was no live code, no guess left, or nobody behind it.
+    NotEvaluated,
+}
+
+/// See [`GuessOutcome`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// Set when the code was right and the session begun.
-    pub(crate) customer: Option<CustomerId>,
-    /// The guess was compared with a live code.
-    pub(crate) evaluated: bool,
-    /// ... and was wrong.
-    pub(crate) missed: bool,
-    /// In the known clients' lane.
-    pub(crate) known: bool,
-    /// The live code's alphabet.
-    pub(crate) alphabet: Alphabet,
+    pub(crate) guess: GuessOutcome,
     /// The statement's time.
     pub(crate) now_us: Micros,
 }
@@ -85,8 +91,8 @@ impl Store {
         rows: &[LoginRow],
         policy: LoginPolicy,
     ) -> Result<Vec<DueMail>, StoreError> {
-        let tenants: Vec<Uuid> = rows.iter().map(|r| r.address.0.0).collect();
-        let addresses: Vec<Uuid> = rows.iter().map(|r| r.address.1.0).collect();
+        let tenants: Vec<Uuid> = rows.iter().map(|r| r.address.tenant.0).collect();
+        let addresses: Vec<Uuid> = rows.iter().map(|r| r.address.key.0).collect();
         let challenges: Vec<Uuid> = rows.iter().map(|r| r.challenge.0).collect();
         let digit_macs: Vec<Uuid> = rows.iter().map(|r| r.digit_mac.0).collect();
         let base32_macs: Vec<Uuid> = rows.iter().map(|r| r.base32_mac.0).collect();
@@ -126,9 +132,9 @@ impl Store {
         rows: &[VerifyRow],
         (idle_us, absolute_us): (i64, i64),
         sessions_max: i64,
-    ) -> Result<Vec<(Address, Verdict)>, StoreError> {
-        let tenants: Vec<Uuid> = rows.iter().map(|r| r.address.0.0).collect();
-        let addresses: Vec<Uuid> = rows.iter().map(|r| r.address.1.0).collect();
+    ) -> Result<Vec<(AddressId, Verdict)>, StoreError> {
+        let tenants: Vec<Uuid> = rows.iter().map(|r| r.address.tenant.0).collect();
+        let addresses: Vec<Uuid> = rows.iter().map(|r| r.address.key.0).collect();
         let digit_macs: Vec<Option<Uuid>> = rows.iter().map(|r| r.digit_mac.map(|m| m.0)).collect();
         let base32_macs: Vec<Option<Uuid>> = rows.iter().map(|r| r.base32_mac.map(|m| m.0)).collect();
         let devices: Vec<i64> = rows.iter().map(|r| r.device_us).collect();
@@ -156,25 +162,21 @@ impl Store {
                 ],
             )
             .await?;
-        Ok(written
-            .iter()
-            .map(|row| {
-                let verdict = Verdict {
-                    customer: row.get::<_, Option<Uuid>>("customer_id").map(CustomerId),
-                    evaluated: row.get("evaluated"),
-                    missed: row.get("missed"),
-                    known: row.get("known"),
-                    alphabet: Alphabet::from_sql(row.get("alphabet")),
-                    now_us: row.get("now_us"),
-                };
-                (address(row), verdict)
-            })
-            .collect())
+        Ok(written.iter().map(|row| (address(row), verdict(row))).collect())
     }
 }
 
-pub(super) fn address(row: &tokio_postgres::Row) -> Address {
-    (TenantId(row.get("tenant_id")), AddressKey(row.get("address_key")))
+pub(super) fn address(row: &tokio_postgres::Row) -> AddressId {
+    AddressId { tenant: TenantId(row.get("tenant_id")), key: AddressKey(row.get("address_key")) }
+}
+
+fn verdict(row: &tokio_postgres::Row) -> Verdict {
+    let guess = match row.get::<_, Option<Uuid>>("customer_id") {
+        Some(customer) => GuessOutcome::LoggedIn(CustomerId(customer)),
+        None if row.get("missed") => GuessOutcome::Wrong,
+        None => GuessOutcome::NotEvaluated,
+    };
+    Verdict { guess, now_us: row.get("now_us") }
 }
 
 pub(super) fn due_mail(row: &tokio_postgres::Row, attempts: i16) -> DueMail {

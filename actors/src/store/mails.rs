@@ -1,6 +1,6 @@
 //! Mail that is due: resolved, claimed, struck off, put off.
 
-use super::challenges::{Address, DueMail, address, due_mail};
+use super::challenges::{AddressId, DueMail, address, due_mail};
 use super::{Store, StoreError, micros, sql};
 use doorcode_domain::Micros;
 use std::collections::HashMap;
@@ -18,9 +18,12 @@ pub(crate) struct Recipient {
 
 impl Store {
     /// The recipients among these addresses; who is unknown or disabled is not in the answer.
-    pub(crate) async fn resolve(&self, mails: &[DueMail]) -> Result<HashMap<Address, Recipient>, StoreError> {
+    pub(crate) async fn resolve(
+        &self,
+        mails: &[DueMail],
+    ) -> Result<HashMap<AddressId, Recipient>, StoreError> {
         let (tenants, addresses): (Vec<Uuid>, Vec<Uuid>) =
-            mails.iter().map(|m| (m.address.0.0, m.address.1.0)).unzip();
+            mails.iter().map(|m| (m.address.tenant.0, m.address.key.0)).unzip();
         let found = self.query(sql::RESOLVE_MAIL, &[&tenants, &addresses]).await?;
         Ok(found
             .iter()
@@ -83,8 +86,8 @@ struct Keys {
 impl Keys {
     fn of(mails: &[DueMail]) -> Self {
         Self {
-            tenants: mails.iter().map(|m| m.address.0.0).collect(),
-            addresses: mails.iter().map(|m| m.address.1.0).collect(),
+            tenants: mails.iter().map(|m| m.address.tenant.0).collect(),
+            addresses: mails.iter().map(|m| m.address.key.0).collect(),
             challenges: mails.iter().map(|m| m.challenge.0).collect(),
             asked: mails.iter().map(|m| m.asked_us).collect(),
         }

@@ -5,7 +5,11 @@ use doorcode_domain::{CustomerId, Micros, SessionKey, TenantId, TokenPosition};
 use uuid::Uuid;
 
 /// Whose session.
-pub(crate) type SessionId = (TenantId, SessionKey);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SessionId {
+    pub(crate) tenant: TenantId,
+    pub(crate) key: SessionKey,
+}
 
 /// What a refresh came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +58,8 @@ impl Store {
         idle_us: i64,
         retry_us: i64,
     ) -> Result<Vec<(SessionId, RefreshVerdict)>, StoreError> {
-        let tenants: Vec<Uuid> = rows.iter().map(|r| r.0.0.0).collect();
-        let sessions: Vec<Uuid> = rows.iter().map(|r| r.0.1.0).collect();
+        let tenants: Vec<Uuid> = rows.iter().map(|r| r.0.tenant.0).collect();
+        let sessions: Vec<Uuid> = rows.iter().map(|r| r.0.key.0).collect();
         let generations: Vec<i32> = rows.iter().map(|r| r.1.generation).collect();
         let branches: Vec<i32> = rows.iter().map(|r| r.1.branch).collect();
         let moved = self
@@ -95,11 +99,11 @@ impl Store {
 }
 
 fn columns(sessions: &[SessionId]) -> (Vec<Uuid>, Vec<Uuid>) {
-    sessions.iter().map(|(tenant, key)| (tenant.0, key.0)).unzip()
+    sessions.iter().map(|session| (session.tenant.0, session.key.0)).unzip()
 }
 
 fn session_id(row: &tokio_postgres::Row) -> SessionId {
-    (TenantId(row.get("tenant_id")), SessionKey(row.get("session_key")))
+    SessionId { tenant: TenantId(row.get("tenant_id")), key: SessionKey(row.get("session_key")) }
 }
 
 fn verdict(row: &tokio_postgres::Row) -> RefreshVerdict {
