@@ -296,6 +296,8 @@ fn settings(
             },
             from: from.ok_or(AppError::Missing("mail.from"))?,
             workers: config.mail.workers.get(),
+            workers_max: config.mail.workers_max.get(),
+            queue: config.mail.queue.get(),
             lease: config.mail.lease,
             deadline: config.mail.deadline,
             ..MailSettings::default()

@@ -254,8 +254,12 @@ pub struct Mail {
     /// The sender's address.
     #[serde(deserialize_with = "values::optional")]
     pub from: Option<String>,
-    /// Mailers, one connection each.
+    /// Mailers, one connection each, at the start and in quiet times.
     pub workers: NonZeroUsize,
+    /// Mailers at most.
+    pub workers_max: NonZeroUsize,
+    /// Mails in memory at most.
+    pub queue: NonZeroUsize,
     /// After which a dead mailer's mail is due again.
     #[serde(deserialize_with = "values::duration")]
     pub lease: Duration,

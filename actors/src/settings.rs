@@ -177,9 +177,11 @@ pub struct MailSettings {
     pub transport: Transport,
     /// `Name <address>` it comes from.
     pub from: String,
-    /// Mailers, each with one connection. Default 4.
+    /// Mailers, each with one connection, at the start and in quiet times. Default 4.
     pub workers: usize,
-    /// Mails in memory, waiting for a mailer. Default 10,000; the rest waits in Postgres.
+    /// Mailers at most: they grow with the backlog. Default 64.
+    pub workers_max: usize,
+    /// Mails in memory at most. Default 20,000; the rest waits in Postgres.
     pub queue: usize,
     /// How long a replica may take to send what it claimed. Default 20 s.
     pub lease: Duration,
@@ -195,7 +197,8 @@ impl Default for MailSettings {
             transport: Transport::Memory(Mailbox::default()),
             from: "doorcode <login@doorcode.example>".to_owned(),
             workers: 4,
-            queue: 10_000,
+            workers_max: 64,
+            queue: 20_000,
             lease: Duration::from_secs(20),
             deadline: Duration::from_secs(10),
             sweep: Duration::from_secs(1),

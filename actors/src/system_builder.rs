@@ -10,6 +10,7 @@ use crate::login::issuers::{Issuers, TenantDirectory, Tenants};
 use crate::login::quota::{Quotas, TenantLimit};
 use crate::login::service::{Inner, LoginService};
 use crate::mail::Sender;
+use crate::mail::capacity::MailCapacity;
 use crate::mail::dispatcher::{MailCounts, MailDispatcher, MailDispatcherMessage};
 use crate::mail::mailers::{MailerDeps, mailers};
 use crate::settings::Settings;
@@ -24,6 +25,7 @@ use crate::upkeep::portals::{PortalMap, Portals};
 use actor_runtime::{Actor, ChildSpec, Handle, Meter, Pool, child};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Inner on the way to becoming a system.
 pub(crate) struct SystemBuilder {
@@ -128,8 +130,9 @@ impl SystemBuilder {
     pub(crate) fn build(mut self) -> BuiltSystem {
         self.keyring();
         self.portals();
-        let (mail_dispatcher, mails) = self.mail();
-        let login = self.login(mail_dispatcher);
+        let (mail, mail_dispatcher) = self.mail();
+        let mails = mail.counts.clone();
+        let login = self.login(mail, mail_dispatcher);
         let verify = self.verify();
         let refresh = self.refresh();
         let permits = Some(self.settings.admission.sessions);
@@ -180,43 +183,53 @@ impl SystemBuilder {
         self.add(&portals, move || Portals { store: store.clone(), map: map.clone() });
     }
 
-    fn mail(&mut self) -> (Handle<MailDispatcherMessage>, Arc<MailCounts>) {
+    fn mail(&mut self) -> (MailDispatcher, Handle<MailDispatcherMessage>) {
         let settings = self.settings.mail.clone();
-        let mail_dispatcher = Handle::new(Meter::new("mail_dispatcher", None));
-        let mails: Arc<MailCounts> = Arc::default();
-        let deps = MailerDeps::new(
-            settings.transport.clone(),
-            self.sender.clone(),
-            self.keys.clone(),
-            settings.deadline,
-            self.settings.codes.life,
-            mails.clone(),
-            mail_dispatcher.clone(),
-            Meter::new("mailer", None),
-        );
+        let counts: Arc<MailCounts> = Arc::default();
+        let deps = MailerDeps {
+            transport: settings.transport.clone(),
+            sender: self.sender.clone(),
+            keys: self.keys.clone(),
+            deadline: settings.deadline,
+            counts: counts.clone(),
+            meter: Meter::new("mailer", None),
+        };
         self.meters.push(deps.meter.clone());
-        let (pool, mailers) = mailers(deps, settings.workers.max(1), settings.queue);
-        let (store, clock, counts) = (self.store.clone(), self.settings.clock.clone(), mails.clone());
-        self.add(&mail_dispatcher, move || MailDispatcher {
-            store: store.clone(),
-            clock: clock.clone(),
-            mailers: pool.clone(),
+        let workers = settings.workers.max(1);
+        let (pool, mailers) = mailers(deps, (workers, settings.workers_max.max(workers)));
+        let dispatcher = MailDispatcher {
+            store: self.store.clone(),
+            clock: self.settings.clock.clone(),
+            mailers: pool,
+            capacity: MailCapacity::new(settings.queue),
+            holder: Uuid::new_v4(),
             lease: settings.lease,
             deadline: settings.deadline,
-            sweep: settings.sweep,
-            counts: counts.clone(),
-        });
-        // drained before the mail_dispatcher, which strikes off what the mailers report
+            tick: settings.sweep,
+            batch_max: self.settings.database.batch_max.max(1),
+            counts,
+        };
+        let (handle, made) = (Handle::new(Meter::new("mail_dispatcher", None)), dispatcher.clone());
+        self.add(&handle, move || made.clone());
+        // drained before the dispatcher, which notes what the mailers report
         self.specs.push(mailers);
-        (mail_dispatcher, mails)
+        (dispatcher, handle)
     }
 
-    fn login(&mut self, mail_dispatcher: Handle<MailDispatcherMessage>) -> Handle<LedgerMessage<LoginBatch>> {
+    fn login(
+        &mut self,
+        mail: MailDispatcher,
+        mail_dispatcher: Handle<MailDispatcherMessage>,
+    ) -> Handle<LedgerMessage<LoginBatch>> {
         let batch = LoginBatch {
             store: self.store.clone(),
             clock: self.settings.clock.clone(),
             policy: login_policy(&self.settings),
             mail_dispatcher,
+            capacity: mail.capacity,
+            holder: mail.holder,
+            lease: mail.lease,
+            counts: mail.counts,
         };
         self.ledger("ledger.login", None, batch)
     }
@@ -333,7 +346,6 @@ fn login_policy(settings: &Settings) -> LoginPolicy {
         cooldown_us,
         mail_burst: burst,
         mail_period_us: period_us,
-        lease_us: micros(settings.mail.lease),
     }
 }
 

@@ -46,6 +46,11 @@ impl Config {
             "expected less than mail.lease: a mail handed over after its lease is sent twice",
         );
         problems.unless(
+            self.mail.workers <= self.mail.workers_max,
+            "mail.workers",
+            "expected at most mail.workers_max",
+        );
+        problems.unless(
             self.tokens.refresh_idle <= self.tokens.refresh_absolute,
             "tokens.refresh_idle",
             "expected at most tokens.refresh_absolute",

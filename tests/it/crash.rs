@@ -73,7 +73,7 @@ async fn no_answered_login_is_lost_by_kill_9() {
 
     site.sink.heal();
     let program = site.setup().start().await;
-    site.database.until("SELECT count(*) = 0 FROM mail_due").await;
+    site.database.until("SELECT count(*) = 0 FROM outbox").await;
     let mut by_recipient: HashMap<String, Vec<(String, String)>> = HashMap::new();
     for mail in site.sink.received() {
         let [to] = mail.to.as_slice() else { panic!("one recipient: {:?}", mail.to) };

@@ -100,10 +100,10 @@ const BACKGROUND: &[&str] = &[
     "%pg_stat_statements%",
     "SELECT $1",
     "SELECT 1",
-    "%Claims up to%",
+    "%Claims rows whose lease%",
     "%sweep%",
     "%Lists every version%",
-    "%mail_due)",
+    "%FROM outbox)",
     "%Deletes, among the next%",
     "%signing_keys%",
     "%purpose_keys%",
@@ -114,8 +114,8 @@ const BACKGROUND: &[&str] = &[
     "SET %",
     "BEGIN%",
 ];
-/// What the postmaster does after the answer.
-const AFTER_THE_ANSWER: &[&str] = &["%Tells where the mail%", "%Strikes mails off%"];
+/// What the mail dispatcher does after the answer.
+const AFTER_THE_ANSWER: &[&str] = &["%Looks at each mail%", "%Notes of rows%"];
 
 /// Statements run since the last reset, and how often.
 async fn statements(app: &TestApp, without: &[&[&str]]) -> BTreeMap<String, i64> {
@@ -152,7 +152,7 @@ async fn c3_the_same_statements_for_every_login() {
         app.restart().await;
         forget_statements(&app).await;
         app.at(tenant).asks_for_code(email).await;
-        app.database.until("SELECT NOT EXISTS (SELECT FROM mail_due)").await;
+        app.database.until("SELECT NOT EXISTS (SELECT FROM outbox)").await;
         let before_the_answer = statements(&app, &[BACKGROUND, AFTER_THE_ANSWER]).await;
         assert_eq!(before_the_answer.values().sum::<i64>(), 3, "{class}: {before_the_answer:#?}");
         assert!(

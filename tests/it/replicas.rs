@@ -178,10 +178,10 @@ async fn a_thousand_logins_are_one_mail() {
     let answers = pair.at_once(CONNECTIONS, 1_000 / CONNECTIONS, ask).await;
     assert_eq!(by_status(&answers), [(200, 1_000)].into());
     // Mail after this one would come before the next one's.
-    pair.site.database.until("SELECT count(*) = 0 FROM mail_due").await;
+    pair.site.database.until("SELECT count(*) = 0 FROM outbox").await;
     pair.wire(0).login(ACME, "user1@example.com").await.unwrap();
     pair.site.code("user1@example.com").await;
-    pair.site.database.until("SELECT count(*) = 0 FROM mail_due").await;
+    pair.site.database.until("SELECT count(*) = 0 FROM outbox").await;
     assert_eq!(pair.site.sink.count(), 2);
     pair.stop().await;
 }

@@ -1,215 +1,316 @@
-//! The mail_dispatcher: what is due, who gets it, what has left.
+//! The mail dispatcher: whose mail leaves next, and what Postgres has to know of it.
 //!
-//! Postgres holds the truth (`mail_due`): a promise is struck off only after the mail server took the mail. Whatever
-//! is lost here (a crash, a full queue, a mailer's death) becomes due again when its lease has passed. At-least-once,
-//! with a stable Message-ID.
+//! Postgres holds the truth (`outbox`): a row goes only after a mail server took each of its mails. What is lost here (a
+//! crash, a mailer's death) is claimed again when the row's lease has passed. At-least-once, with a stable Message-ID.
+//! Everything is bounded: mails in memory, statements in flight, rows in a statement; one that failed is repeated smaller.
 
-use crate::mail::mailers::{MailerPool, Outgoing};
-use crate::store::challenges::DueMail;
-use crate::store::mails::Recipient;
+use super::capacity::{MailCapacity, Reservation};
+use super::mailers::{MailerPool, Outgoing};
+use super::outbox::{MailId, Outbox, Turn};
+use super::record::DUE_BYTES;
+use crate::store::outbox::{Look, OutboxRow, Seen};
 use crate::store::{Store, StoreError};
 use actor_runtime::{Actor, Admission, Context, Failure};
 use doorcode_domain::Clock;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use uuid::Uuid;
 
-/// Longest wait between two tries.
-const RETRY_MAX: Duration = Duration::from_secs(60);
-/// First wait.
-const RETRY: Duration = Duration::from_secs(2);
+/// Looks in flight.
+const LOOKS: usize = 2;
+/// Mails that left before Postgres is told without waiting for the next checkpoint.
+const CHECKPOINT: usize = 512;
+/// Between a failed statement and its repetition.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Checkpoints without a mail before the mailers are as few as at the start.
+const IDLE_CHECKPOINTS: u32 = 30;
 
 pub(crate) enum MailDispatcherMessage {
-    /// A ledger committed these; they are leased to this replica.
-    Committed(Vec<DueMail>),
+    /// A ledger committed this row; it is leased to this replica until then. Its mails have their room.
+    Committed(OutboxRow, Instant, Reservation),
     /// The mail server took it, or never will.
-    Finished(DueMail),
+    Finished(MailId),
     /// To be tried again.
-    Failed(DueMail),
-    /// Look for mail whose lease has passed.
-    Sweep,
-    /// A task of ours ended; strike off what has come together meanwhile.
-    Landed,
+    Failed(MailId),
+    /// No mailer began it.
+    PutBack(MailId),
+    /// Checkpoint, and look for rows whose lease has passed.
+    Tick,
+    /// After a pause.
+    Resume,
+    /// Statements ended, or their tasks did.
+    Looked(Looked),
+    Settled(Settled),
+    Claimed(Option<Vec<OutboxRow>>, Instant),
 }
+
+/// Mails that were looked at; `None`: the statement failed.
+pub(crate) struct Looked(Vec<Turn>, Option<Vec<Seen>>);
+
+/// Rows that were to be settled, those that were still ours (`None`: the statement failed), and when it was sent.
+pub(crate) struct Settled(Vec<Uuid>, Option<Vec<Uuid>>, Instant);
 
 /// What became of mails.
 #[derive(Default)]
 pub(crate) struct MailCounts {
+    /// Each mail once, when it was promised.
     pub(crate) due: AtomicU64,
     pub(crate) sent: AtomicU64,
     /// To nobody: unknown or disabled.
     pub(crate) unaddressed: AtomicU64,
     pub(crate) retried: AtomicU64,
     pub(crate) refused: AtomicU64,
-    /// Outlived by its code.
+    /// Their code was outlived, used or replaced before they left.
     pub(crate) expired: AtomicU64,
-    /// Did not fit into memory and waits in Postgres.
+    /// Did not fit into memory and waited in Postgres.
     pub(crate) deferred: AtomicU64,
-    /// Found by a sweep.
+    /// Claimed from Postgres: deferred ones, and what a crash left.
     pub(crate) recovered: AtomicU64,
 }
 
+#[derive(Clone)]
 pub(crate) struct MailDispatcher {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) mailers: MailerPool,
+    pub(crate) capacity: Arc<MailCapacity>,
+    /// Names this process in the outbox.
+    pub(crate) holder: Uuid,
     pub(crate) lease: Duration,
+    /// Longest try at one mail.
     pub(crate) deadline: Duration,
-    pub(crate) sweep: Duration,
+    pub(crate) tick: Duration,
+    pub(crate) batch_max: usize,
     pub(crate) counts: Arc<MailCounts>,
 }
 
-#[derive(Default)]
 pub(crate) struct MailDispatcherState {
-    /// Committed and not yet resolved.
-    waiting: Vec<DueMail>,
-    finished: Vec<DueMail>,
-    failed: Vec<(DueMail, Duration)>,
-    working: bool,
+    outbox: Outbox,
+    /// Given to the mailers and not heard of since.
+    out: usize,
+    looks: usize,
+    is_settling: bool,
+    is_claiming: bool,
+    /// The last claim found something: there may be more.
+    may_be_more: bool,
+    is_paused: bool,
+    /// Mails in a look, rows in a settlement: halved by a failure, doubled by a success.
+    look_max: usize,
+    settle_max: usize,
+    idle: u32,
     tasks: JoinSet<()>,
 }
 
-/// Tells the mail_dispatcher that a task ended, also when it panicked.
-struct FlushGuard(Context<MailDispatcherMessage>);
+/// Tells the dispatcher how a task ended, also when it panicked.
+struct Report<T>(Context<MailDispatcherMessage>, Option<T>, fn(T) -> MailDispatcherMessage);
 
-impl Drop for FlushGuard {
+impl<T> Report<T> {
+    fn fill(&mut self, with: impl FnOnce(&mut T)) {
+        self.1.as_mut().map(with);
+    }
+}
+
+impl<T> Drop for Report<T> {
     fn drop(&mut self) {
-        self.0.send(MailDispatcherMessage::Landed);
+        if let Some(outcome) = self.1.take() {
+            self.0.send((self.2)(outcome));
+        }
     }
 }
 
 impl MailDispatcher {
-    /// One task at a time works off everything that has come together: the busier, the larger the batches.
+    /// Begins whatever can be begun.
     fn work(&self, context: &Context<MailDispatcherMessage>, state: &mut MailDispatcherState) {
-        let idle = state.waiting.is_empty() && state.finished.is_empty() && state.failed.is_empty();
-        if state.working || idle {
+        if state.is_paused {
             return;
         }
-        state.working = true;
-        let desk = self.desk();
-        let (waiting, finished, failed) = state.take();
-        let guard = FlushGuard(context.clone());
-        state.tasks.spawn(async move {
-            let _landing = guard;
-            desk.settle(finished, failed).await;
-            desk.dispatch(waiting, Instant::now()).await;
-        });
-    }
-
-    fn look(&self, context: &Context<MailDispatcherMessage>, state: &mut MailDispatcherState) {
-        let (desk, lease, context, sweep) = (self.desk(), self.lease, context.clone(), self.sweep);
-        state.tasks.spawn(async move {
-            let room = desk.mailers.room();
-            match desk.store.claim_mails(desk.clock.sql_now(), lease, room.min(1_000) as i64).await {
-                Ok((claimed, now_us)) if !claimed.is_empty() => {
-                    desk.counts.recovered.fetch_add(claimed.len() as u64, Relaxed);
-                    let (live, dead): (Vec<_>, Vec<_>) =
-                        claimed.into_iter().partition(|m| m.expires_us > now_us);
-                    desk.counts.expired.fetch_add(dead.len() as u64, Relaxed);
-                    desk.settle(dead, Vec::new()).await;
-                    desk.dispatch(live, Instant::now()).await;
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "due mail cannot be looked for"),
-            }
-            context.send_after(sweep, MailDispatcherMessage::Sweep);
-        });
-    }
-
-    fn desk(&self) -> Desk {
-        Desk {
-            store: self.store.clone(),
-            clock: self.clock.clone(),
-            mailers: self.mailers.clone(),
-            counts: self.counts.clone(),
-            // whoever starts later than this could still be sending when the lease has passed
-            patience: self.lease.saturating_sub(self.deadline),
+        self.mailers.fit(state.outbox.waiting() + state.out);
+        while state.looks < LOOKS && self.look(context, state) {}
+        let (unsettled, is_complete) = state.outbox.unsettled();
+        if is_complete || unsettled >= CHECKPOINT {
+            self.settle(context, state, unsettled >= CHECKPOINT);
+        }
+        if state.may_be_more && self.capacity.room() >= self.batch_max {
+            self.claim(context, state);
         }
     }
-}
 
-impl MailDispatcherState {
-    fn take(&mut self) -> (Vec<DueMail>, Vec<DueMail>, Vec<(DueMail, Duration)>) {
-        (
-            std::mem::take(&mut self.waiting),
-            std::mem::take(&mut self.finished),
-            std::mem::take(&mut self.failed),
-        )
-    }
-}
-
-/// What the mail_dispatcher's tasks need.
-struct Desk {
-    store: Store,
-    clock: Clock,
-    mailers: MailerPool,
-    counts: Arc<MailCounts>,
-    patience: Duration,
-}
-
-impl Desk {
-    /// Gives mails to the mailers; strikes off at once what has no recipient.
-    async fn dispatch(&self, mails: Vec<DueMail>, leased: Instant) {
-        if mails.is_empty() {
-            return;
+    /// Looks at mails before they go to the mailers: as many as these can begin soon. `false`: none.
+    fn look(&self, context: &Context<MailDispatcherMessage>, state: &mut MailDispatcherState) -> bool {
+        let count = self.mailers.wanted().saturating_sub(state.out).min(state.look_max);
+        let turns = state.outbox.next(count, self.deadline, Instant::now());
+        if turns.is_empty() {
+            return false;
         }
-        self.counts.due.fetch_add(mails.len() as u64, Relaxed);
-        let recipients = match self.store.resolve(&mails).await {
-            Ok(recipients) => recipients,
-            Err(error) => {
-                tracing::warn!(%error, mails = mails.len(), "recipients cannot be looked up; their mail stays due");
-                return;
-            }
-        };
-        let nobody = self.hand_out(mails, &recipients, leased + self.patience);
-        self.counts.unaddressed.fetch_add(nobody.len() as u64, Relaxed);
-        self.settle(nobody, Vec::new()).await;
+        state.looks += 1;
+        state.out += turns.len();
+        let looks: Vec<Look> = turns
+            .iter()
+            .map(|Turn { mail, .. }| Look {
+                address: mail.address,
+                challenge: mail.challenge,
+                known: mail.known,
+            })
+            .collect();
+        let mut report = Report(context.clone(), Some(Looked(turns, None)), MailDispatcherMessage::Looked);
+        let dispatcher = self.clone();
+        state.tasks.spawn(async move {
+            let seen = dispatcher.store.look_at_mails(dispatcher.clock.sql_now(), &looks).await;
+            let seen = logged(seen, "mails cannot be looked at; they stay due");
+            report.fill(|Looked(_, answer)| *answer = seen);
+        });
+        true
     }
 
-    fn hand_out(
+    fn looked(
         &self,
-        mails: Vec<DueMail>,
-        recipients: &HashMap<crate::store::challenges::AddressId, Recipient>,
-        start_by: Instant,
-    ) -> Vec<DueMail> {
-        let mut nobody = Vec::new();
-        for due in mails {
-            // an address may be in a batch twice: asked again as soon as its code was used
-            match recipients.get(&due.address) {
-                None => nobody.push(due),
-                Some(recipient) => {
-                    if !self.mailers.dispatch(Outgoing { due, recipient: recipient.clone(), start_by }) {
-                        self.counts.deferred.fetch_add(1, Relaxed);
-                    }
+        context: &Context<MailDispatcherMessage>,
+        state: &mut MailDispatcherState,
+        looked: Looked,
+    ) {
+        let Looked(turns, seen) = looked;
+        state.looks -= 1;
+        let Some(seen) = seen else {
+            state.look_max = (turns.len() / 2).max(1);
+            state.out -= turns.len();
+            turns.iter().for_each(|turn| state.outbox.put_back(turn.id));
+            return self.pause(context, state);
+        };
+        state.look_max = (state.look_max * 2).min(self.batch_max);
+        for (turn, code) in turns.into_iter().zip(seen) {
+            let recipient = code.map(|code| (code.left, code.recipient));
+            match recipient {
+                // a mailer reports each mail that it was given, or its death does
+                Some((left, Some(recipient))) => {
+                    self.mailers.dispatch(Outgoing::new(context, turn, recipient, left))
+                }
+                other => {
+                    let count = if other.is_some() { &self.counts.unaddressed } else { &self.counts.expired };
+                    count.fetch_add(1, Relaxed);
+                    state.out -= 1;
+                    state.outbox.finish(turn.id);
                 }
             }
         }
-        nobody
     }
 
-    async fn settle(&self, finished: Vec<DueMail>, failed: Vec<(DueMail, Duration)>) {
-        let log = |what: &str, result: Result<(), StoreError>| {
-            if let Err(error) = result {
-                tracing::warn!(%error, what, "mail cannot be settled; it will be sent again");
-            }
-        };
-        if !finished.is_empty() {
-            log("done", self.store.mails_done(&finished).await);
+    fn settle(
+        &self,
+        context: &Context<MailDispatcherMessage>,
+        state: &mut MailDispatcherState,
+        checkpoint: bool,
+    ) {
+        let sent = Instant::now();
+        if state.is_settling {
+            return;
         }
-        if !failed.is_empty() {
-            log("postpone", self.store.postpone_mails(self.clock.sql_now(), &failed).await);
+        let rows = state.outbox.settlements(state.settle_max, checkpoint, sent + self.renew());
+        if rows.is_empty() {
+            return;
+        }
+        state.is_settling = true;
+        let ids = rows.iter().map(|row| row.id).collect();
+        let mut report =
+            Report(context.clone(), Some(Settled(ids, None, sent)), MailDispatcherMessage::Settled);
+        let dispatcher = self.clone();
+        state.tasks.spawn(async move {
+            let (now, holder) = (dispatcher.clock.sql_now(), dispatcher.holder);
+            let held = dispatcher.store.settle_mails(now, holder, dispatcher.lease, &rows).await;
+            let held = logged(held, "mails cannot be settled; that is repeated");
+            report.fill(|Settled(_, answer, _)| *answer = held);
+        });
+    }
+
+    /// A lease is extended when less than this is left of it: while its mails may still be begun.
+    fn renew(&self) -> Duration {
+        self.deadline + self.lease.saturating_sub(self.deadline) / 2
+    }
+
+    fn settled(
+        &self,
+        context: &Context<MailDispatcherMessage>,
+        state: &mut MailDispatcherState,
+        settled: Settled,
+    ) {
+        let Settled(ids, held, sent) = settled;
+        state.is_settling = false;
+        match held {
+            Some(held) => {
+                state.settle_max = (state.settle_max * 2).min(self.batch_max);
+                state.outbox.settled(&ids, &held, sent + self.lease);
+            }
+            None => {
+                state.settle_max = (ids.len() / 2).max(1);
+                self.pause(context, state);
+            }
+        }
+    }
+
+    fn claim(&self, context: &Context<MailDispatcherMessage>, state: &mut MailDispatcherState) {
+        let (room, sent) = (self.capacity.room(), Instant::now());
+        if state.is_claiming || room == 0 {
+            return;
+        }
+        state.is_claiming = true;
+        let mut report = Report(context.clone(), Some((None, sent)), |(rows, sent)| {
+            MailDispatcherMessage::Claimed(rows, sent)
+        });
+        let dispatcher = self.clone();
+        state.tasks.spawn(async move {
+            let (now, holder) = (dispatcher.clock.sql_now(), dispatcher.holder);
+            let rows = dispatcher.store.claim_mails(now, holder, dispatcher.lease, room).await;
+            let rows = logged(rows, "due mail cannot be looked for");
+            report.fill(|(answer, _)| *answer = rows);
+        });
+    }
+
+    fn claimed(&self, state: &mut MailDispatcherState, rows: Option<Vec<OutboxRow>>, sent: Instant) {
+        state.is_claiming = false;
+        let rows = rows.unwrap_or_default();
+        state.may_be_more = !rows.is_empty();
+        for row in rows {
+            let (waiting, is_expired) = (state.outbox.waiting(), row.expired);
+            let mails = row.due.len() / DUE_BYTES;
+            self.take_in(state, row, sent + self.lease);
+            let count = if is_expired { &self.counts.expired } else { &self.counts.recovered };
+            count
+                .fetch_add(if is_expired { mails } else { state.outbox.waiting() - waiting } as u64, Relaxed);
+        }
+    }
+
+    fn take_in(&self, state: &mut MailDispatcherState, row: OutboxRow, leased_until: Instant) {
+        let id = row.id;
+        if !state.outbox.insert(row, leased_until) {
+            tracing::error!(row = %id, "a row of the outbox cannot be read; it stays there");
+        }
+    }
+
+    /// A database that does not answer is not asked again at once.
+    fn pause(&self, context: &Context<MailDispatcherMessage>, state: &mut MailDispatcherState) {
+        if !std::mem::replace(&mut state.is_paused, true) {
+            context.send_after(PAUSE, MailDispatcherMessage::Resume);
+        }
+    }
+
+    fn tick(&self, context: &Context<MailDispatcherMessage>, state: &mut MailDispatcherState) {
+        context.send_after(self.tick, MailDispatcherMessage::Tick);
+        while state.tasks.try_join_next().is_some() {}
+        state.idle = if state.outbox.waiting() + state.out == 0 { state.idle + 1 } else { 0 };
+        if state.idle == IDLE_CHECKPOINTS {
+            self.mailers.rest();
+        }
+        if !state.is_paused {
+            self.settle(context, state, true);
+            self.claim(context, state);
         }
     }
 }
 
-/// Doubles with each attempt, spread over half of it by the challenge's own random bits.
-fn retry_wait(due: &DueMail) -> Duration {
-    let doubled = RETRY.saturating_mul(1 << u32::from(due.attempts.clamp(0, 6).unsigned_abs()));
-    let jitter = f64::from(due.challenge.0.as_bytes()[0]) / 510.0;
-    doubled.min(RETRY_MAX).mul_f64(0.75 + jitter)
+fn logged<T>(result: Result<T, StoreError>, what: &str) -> Option<T> {
+    result.inspect_err(|error| tracing::warn!(%error, "{what}")).ok()
 }
 
 impl Actor for MailDispatcher {
@@ -217,8 +318,20 @@ impl Actor for MailDispatcher {
     type State = MailDispatcherState;
 
     async fn start(&self, context: &Context<Self::Message>) -> Result<Self::State, Failure> {
-        context.send(MailDispatcherMessage::Sweep);
-        Ok(MailDispatcherState::default())
+        context.send(MailDispatcherMessage::Tick);
+        Ok(MailDispatcherState {
+            outbox: Outbox::new(self.capacity.clone()),
+            out: 0,
+            looks: 0,
+            is_settling: false,
+            is_claiming: false,
+            may_be_more: false,
+            is_paused: false,
+            look_max: self.batch_max,
+            settle_max: self.batch_max,
+            idle: 0,
+            tasks: JoinSet::new(),
+        })
     }
 
     async fn handle(
@@ -229,32 +342,49 @@ impl Actor for MailDispatcher {
         state: &mut Self::State,
     ) -> Result<(), Failure> {
         match message {
-            MailDispatcherMessage::Committed(mails) => state.waiting.extend(mails),
-            MailDispatcherMessage::Finished(due) => state.finished.push(due),
-            MailDispatcherMessage::Failed(due) => {
-                let wait = retry_wait(&due);
-                state.failed.push((due, wait));
+            // the reservation ends behind this, when the mails have been counted themselves
+            MailDispatcherMessage::Committed(row, leased_until, _room) => {
+                self.take_in(state, row, leased_until)
             }
-            MailDispatcherMessage::Sweep => self.look(context, state),
-            MailDispatcherMessage::Landed => {
-                state.working = false;
-                while state.tasks.try_join_next().is_some() {}
+            MailDispatcherMessage::Finished(id) => {
+                state.out = state.out.saturating_sub(1);
+                state.outbox.finish(id);
             }
+            MailDispatcherMessage::Failed(id) => {
+                state.out = state.out.saturating_sub(1);
+                state.outbox.put_off(id);
+            }
+            MailDispatcherMessage::PutBack(id) => {
+                state.out = state.out.saturating_sub(1);
+                state.outbox.put_back(id);
+            }
+            MailDispatcherMessage::Tick => self.tick(context, state),
+            MailDispatcherMessage::Resume => state.is_paused = false,
+            MailDispatcherMessage::Looked(looked) => self.looked(context, state, looked),
+            MailDispatcherMessage::Settled(settled) => self.settled(context, state, settled),
+            MailDispatcherMessage::Claimed(rows, sent) => self.claimed(state, rows, sent),
         }
         self.work(context, state);
         Ok(())
     }
 
-    /// What was sent is struck off before the end; what was not stays due for the next start.
+    /// What was sent is noted before the end; what was not is free for the next start, or another replica, at once.
     async fn finish(&self, state: &mut Self::State) {
-        let (waiting, finished, mut failed) = state.take();
-        // nobody here will send these: free for the next start, or another replica, at once
-        failed.extend(waiting.into_iter().map(|due| (due, Duration::ZERO)));
-        self.desk().settle(finished, failed).await;
         let _ = tokio::time::timeout(Duration::from_secs(2), async {
             while state.tasks.join_next().await.is_some() {}
         })
         .await;
         state.tasks.abort_all();
+        // twice if an answer is outstanding: its settlement is repeated as it was, what came since follows
+        for _ in 0..=usize::from(state.outbox.is_unanswered()) {
+            for rows in state.outbox.close_all().chunks(self.batch_max) {
+                let (now, free) = (self.clock.sql_now(), Duration::ZERO);
+                let held = self.store.settle_mails(now, self.holder, free, rows).await;
+                if let Some(held) = logged(held, "mails cannot be settled; they are due after their lease") {
+                    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+                    state.outbox.settled(&ids, &held, Instant::now());
+                }
+            }
+        }
     }
 }

@@ -1,14 +1,14 @@
-//! Mailers: a factory's workers, each with a connection of its own.
+//! Mailers: a factory's workers, each with a connection of its own; as many as the backlog needs, within limits.
 //!
-//! A worker never fails on a mail: panics and timeouts are caught, and every mail ends at the mail_dispatcher as finished or
-//! failed. The factory restarts workers without backoff and loses the job of a dying one, so neither is left to it.
+//! A worker never fails on a mail: panics and timeouts are caught, and every mail is reported to the mail dispatcher, by its
+//! own destruction if need be. The factory restarts workers without backoff and loses the job of a dying one, so neither is left to it.
 
+use super::dispatcher::{MailCounts, MailDispatcherMessage};
+use super::outbox::{MailId, Turn};
+use super::{LoginMail, MailTransport, Secret, Sender, Transport};
 use crate::keys::Keys;
-use crate::mail::dispatcher::{MailCounts, MailDispatcherMessage};
-use crate::mail::{self, LoginMail, MailTransport, Secret, Sender, Transport};
-use crate::store::challenges::DueMail;
-use crate::store::mails::Recipient;
-use actor_runtime::{Admission, Alive, ChildSpec, Handle, Meter};
+use crate::store::outbox::Recipient;
+use actor_runtime::{Admission, Alive, ChildSpec, Context, Meter};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use doorcode_domain::{Alphabet, LoginCode};
 use futures_util::FutureExt;
@@ -19,16 +19,51 @@ use ractor::factory::{
 use ractor::{ActorProcessingErr, ActorRef};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A mail on its way out.
+/// Mails given to the mailers and not yet sent, at most: a few statements' worth.
+const READY_MAX: usize = 1_024;
+/// Mails are looked at this long before their turn, at most: what is used meanwhile is mailed in vain.
+const AHEAD_US: u64 = 500_000;
+/// As many mailers as send what waits within this time.
+const DRAIN_US: u64 = 1_000_000;
+/// How long a mail takes, until one was sent.
+const FIRST_GUESS_US: u64 = 20_000;
+
+/// A mail on its way out. Dropped by whoever dies with it, it goes back to the queue.
 pub(crate) struct Outgoing {
-    pub(crate) due: DueMail,
-    pub(crate) recipient: Recipient,
-    /// Begun later than this, it could overlap with the try of whoever claims it next.
-    pub(crate) start_by: Instant,
+    dispatcher: Option<Context<MailDispatcherMessage>>,
+    turn: Turn,
+    recipient: Recipient,
+    /// The code's end.
+    dead_at: Instant,
+}
+
+impl Outgoing {
+    pub(crate) fn new(
+        dispatcher: &Context<MailDispatcherMessage>,
+        turn: Turn,
+        recipient: Recipient,
+        left: Duration,
+    ) -> Self {
+        Self { dispatcher: Some(dispatcher.clone()), turn, recipient, dead_at: Instant::now() + left }
+    }
+
+    fn report(mut self, message: fn(MailId) -> MailDispatcherMessage) {
+        if let Some(dispatcher) = self.dispatcher.take() {
+            dispatcher.send(message(self.turn.id));
+        }
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if let Some(dispatcher) = self.dispatcher.take() {
+            dispatcher.send(MailDispatcherMessage::PutBack(self.turn.id));
+        }
+    }
 }
 
 /// What a mailer works with.
@@ -38,64 +73,40 @@ pub(crate) struct MailerDeps {
     pub(crate) sender: Sender,
     pub(crate) keys: Arc<ArcSwap<Keys>>,
     pub(crate) deadline: Duration,
-    pub(crate) life: Duration,
     pub(crate) counts: Arc<MailCounts>,
-    pub(crate) mail_dispatcher: Handle<MailDispatcherMessage>,
     pub(crate) meter: Arc<Meter>,
-    queued: Arc<AtomicUsize>,
 }
 
 impl MailerDeps {
-    #[allow(clippy::too_many_arguments, reason = "a deps is its parts")]
-    pub(crate) fn new(
-        transport: Transport,
-        sender: Sender,
-        keys: Arc<ArcSwap<Keys>>,
-        deadline: Duration,
-        life: Duration,
-        counts: Arc<MailCounts>,
-        mail_dispatcher: Handle<MailDispatcherMessage>,
-        meter: Arc<Meter>,
-    ) -> Self {
-        Self {
-            transport,
-            sender,
-            keys,
-            deadline,
-            life,
-            counts,
-            mail_dispatcher,
-            meter,
-            queued: Arc::default(),
-        }
-    }
-
     /// Derives the code, which exists only from here to the mail server.
-    fn message(&self, mail: &Outgoing) -> LoginMail {
-        let code =
-            LoginCode::derive(&self.keys.load().code_derivation, mail.due.challenge, mail.due.alphabet);
+    fn message(&self, outgoing: &Outgoing) -> LoginMail {
+        let Outgoing { turn, recipient, dead_at, .. } = outgoing;
+        let mail = &turn.mail;
+        let code = LoginCode::derive(&self.keys.load().code_derivation, mail.challenge, mail.alphabet);
+        // a code that is five seconds old still lives ten minutes
+        let left = dead_at.saturating_duration_since(Instant::now()) + Duration::from_secs(5);
         LoginMail {
-            to: mail.recipient.email.clone(),
-            tenant_name: mail.recipient.tenant_name.clone(),
-            tenant_slug: mail.recipient.tenant_slug.clone(),
+            to: recipient.email.clone(),
+            tenant_name: recipient.tenant_name.clone(),
+            tenant_slug: recipient.tenant_slug.clone(),
             code: Secret::from(code.reveal().as_str()),
-            alphabet: match mail.due.alphabet {
-                Alphabet::Digits => mail::Alphabet::Digits,
-                Alphabet::Base32 => mail::Alphabet::Base32,
+            alphabet: match mail.alphabet {
+                Alphabet::Digits => super::Alphabet::Digits,
+                Alphabet::Base32 => super::Alphabet::Base32,
             },
-            minutes: u32::try_from(self.life.as_secs() / 60).unwrap_or(10),
-            requested_at: mail.due.asked_us,
-            portal_host: mail.recipient.portal_host.clone(),
-            message_id: message_id(&mail.due),
+            minutes: u32::try_from(left.as_secs() / 60).unwrap_or(10).max(1),
+            requested_at: turn.asked_us,
+            portal_host: recipient.portal_host.clone(),
+            message_id: message_id(turn),
         }
     }
 }
 
 /// The same for every try at one mail, and nothing of the challenge in it.
-fn message_id(due: &DueMail) -> uuid::Uuid {
+fn message_id(turn: &Turn) -> uuid::Uuid {
     let digest = aws_lc_rs::digest::digest(
         &aws_lc_rs::digest::SHA256,
-        &[due.challenge.0.as_bytes().as_slice(), &due.asked_us.to_be_bytes()].concat(),
+        &[turn.mail.challenge.0.as_bytes().as_slice(), &turn.asked_us.to_be_bytes()].concat(),
     );
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest.as_ref()[..16]);
@@ -111,52 +122,80 @@ type Routing = QueuerRouting<u64, Queued>;
 #[derive(Clone)]
 pub(crate) struct MailerPool {
     target: Arc<ArcSwapOption<ActorRef<FactoryMessage<u64, Queued>>>>,
-    queued: Arc<AtomicUsize>,
-    limit: usize,
+    /// At the start and in quiet times; and at most.
+    workers: (usize, usize),
+    now: Arc<AtomicUsize>,
+    /// How long a mail takes, µs, smoothed.
+    mean_us: Arc<AtomicU64>,
     meter: Arc<Meter>,
 }
 
 impl MailerPool {
-    /// How many more mails fit into memory.
-    pub(crate) fn room(&self) -> usize {
-        self.limit.saturating_sub(self.queued.load(Relaxed))
+    /// How many mails the mailers can begin soon; 0 between two lives.
+    pub(crate) fn wanted(&self) -> usize {
+        if self.target.load().is_none() {
+            return 0;
+        }
+        let workers = self.now.load(Relaxed);
+        let soon = workers as u64 * AHEAD_US / self.mean_us.load(Relaxed).max(1);
+        usize::try_from(soon).unwrap_or(READY_MAX).clamp((2 * workers).min(READY_MAX), READY_MAX)
     }
 
-    /// `false`: full, or between two lives; the mail stays due in Postgres.
-    pub(crate) fn dispatch(&self, mail: Outgoing) -> bool {
-        let Some(target) = self.target.load_full() else { return false };
-        if self.room() == 0 {
-            return false;
+    /// Grows with what waits.
+    pub(crate) fn fit(&self, waiting: usize) {
+        let needed = waiting as u64 * self.mean_us.load(Relaxed) / DRAIN_US;
+        let needed = usize::try_from(needed).unwrap_or(usize::MAX).min(self.workers.1);
+        if needed > self.now.load(Relaxed) {
+            self.resize(needed);
         }
-        let Ok(admission) = Admission::admit(&self.meter, mail.start_by) else { return false };
-        self.queued.fetch_add(1, Relaxed);
-        let sent = target.cast(FactoryMessage::Dispatch(Job::new(0, (mail, admission)))).is_ok();
-        if !sent {
-            self.queued.fetch_sub(1, Relaxed);
+    }
+
+    /// As few as at the start.
+    pub(crate) fn rest(&self) {
+        self.resize(self.workers.0);
+    }
+
+    fn resize(&self, workers: usize) {
+        if let Some(target) = self.target.load_full()
+            && target.cast(FactoryMessage::AdjustWorkerPool(workers)).is_ok()
+        {
+            self.now.store(workers, Relaxed);
         }
-        sent
+    }
+
+    /// Between two lives of the factory the mail goes back.
+    pub(crate) fn dispatch(&self, mail: Outgoing) {
+        let Some(target) = self.target.load_full() else { return };
+        let Ok(admission) = Admission::admit(&self.meter, mail.turn.start_by) else { return };
+        let _ = target.cast(FactoryMessage::Dispatch(Job::new(0, (mail, admission))));
     }
 }
 
-/// The factory as a child of the root.
-pub(crate) fn mailers(deps: MailerDeps, workers: usize, limit: usize) -> (MailerPool, ChildSpec) {
-    let pool =
-        MailerPool { target: Arc::default(), queued: deps.queued.clone(), limit, meter: deps.meter.clone() };
+/// The factory as a child of the root; `workers` at the start, and at most.
+pub(crate) fn mailers(deps: MailerDeps, workers: (usize, usize)) -> (MailerPool, ChildSpec) {
+    let pool = MailerPool {
+        target: Arc::default(),
+        workers,
+        now: Arc::new(AtomicUsize::new(workers.0)),
+        mean_us: Arc::new(AtomicU64::new(FIRST_GUESS_US)),
+        meter: deps.meter.clone(),
+    };
     let (up, down, meter) = (pool.clone(), pool.clone(), deps.meter.clone());
     let spec = ChildSpec {
         meter,
         spawn: Box::new(move |parent| {
             let (deps, up) = (deps.clone(), up.clone());
             Box::pin(async move {
-                // a new life begins with an empty queue; what the last one held is due again after its lease
-                up.queued.store(0, Relaxed);
+                up.now.store(workers.0, Relaxed);
+                let builder = Builder(deps, up.mean_us.clone());
                 let arguments = FactoryArguments::builder()
-                    .worker_builder(Box::new(Builder(deps)) as Box<dyn WorkerBuilder<Mailer, ()>>)
-                    .num_initial_workers(workers)
+                    .worker_builder(Box::new(builder) as Box<dyn WorkerBuilder<Mailer, ()>>)
+                    .num_initial_workers(workers.0)
                     .router(Routing::default())
                     .queue(DefaultQueue::default())
+                    // the dispatcher gives READY_MAX; these are for what a life of it before left
                     .discard_settings(DiscardSettings::Static {
-                        limit: limit + workers,
+                        limit: 2 * READY_MAX,
                         mode: DiscardMode::Newest,
                     })
                     .build();
@@ -177,54 +216,64 @@ pub(crate) fn mailers(deps: MailerDeps, workers: usize, limit: usize) -> (Mailer
     (pool, spec)
 }
 
-struct Builder(MailerDeps);
+struct Builder(MailerDeps, Arc<AtomicU64>);
 
 impl WorkerBuilder<Mailer, ()> for Builder {
     fn build(&mut self, _: WorkerId) -> (Mailer, ()) {
-        (Mailer { deps: self.0.clone() }, ())
+        (Mailer { deps: self.0.clone(), mean_us: self.1.clone() }, ())
     }
 }
 
 pub(crate) struct Mailer {
     deps: MailerDeps,
+    mean_us: Arc<AtomicU64>,
 }
 
 impl Mailer {
     async fn carry(&self, transport: &mut MailTransport, mail: Outgoing) {
-        if mail.start_by <= Instant::now() {
-            self.deps.counts.deferred.fetch_add(1, Relaxed);
+        let now = Instant::now();
+        if mail.turn.start_by <= now {
             return;
+        }
+        if mail.dead_at <= now {
+            self.deps.counts.expired.fetch_add(1, Relaxed);
+            return mail.report(MailDispatcherMessage::Finished);
         }
         let message = self.deps.message(&mail);
         let tried = AssertUnwindSafe(tokio::time::timeout(self.deps.deadline, transport.send(&message)))
             .catch_unwind();
-        let report = match tried.await {
+        match tried.await {
             Ok(Ok(Ok(()))) => {
                 self.deps.counts.sent.fetch_add(1, Relaxed);
-                MailDispatcherMessage::Finished(mail.due)
+                self.took(now.elapsed());
+                mail.report(MailDispatcherMessage::Finished);
             }
             Ok(Ok(Err(error))) if error.is_permanent() => {
                 self.deps.counts.refused.fetch_add(1, Relaxed);
                 tracing::warn!(%error, tenant = mail.recipient.tenant_slug, "mail refused for good");
-                MailDispatcherMessage::Finished(mail.due)
+                mail.report(MailDispatcherMessage::Finished);
             }
             Ok(Ok(Err(error))) => self.try_later(mail, &error.to_string()),
             Ok(Err(_)) => self.try_later(mail, "no answer in time"),
             Err(_) => self.try_later(mail, "panic"),
-        };
-        // a mail_dispatcher between two lives: the mail is due again after its lease, and goes out twice at worst
-        let _ = self.deps.mail_dispatcher.tell(report);
+        }
     }
 
-    fn try_later(&self, mail: Outgoing, why: &str) -> MailDispatcherMessage {
+    /// An eighth of the new, seven eighths of what was.
+    fn took(&self, time: Duration) {
+        let (new, old) = (u64::try_from(time.as_micros()).unwrap_or(u64::MAX), self.mean_us.load(Relaxed));
+        self.mean_us.store((old / 8).saturating_mul(7).saturating_add(new / 8).max(1), Relaxed);
+    }
+
+    fn try_later(&self, mail: Outgoing, why: &str) {
         self.deps.counts.retried.fetch_add(1, Relaxed);
         tracing::warn!(
             why,
             tenant = mail.recipient.tenant_slug,
-            attempts = mail.due.attempts,
+            attempts = mail.turn.attempts,
             "mail not sent; trying later"
         );
-        MailDispatcherMessage::Failed(mail.due)
+        mail.report(MailDispatcherMessage::Failed);
     }
 }
 
@@ -257,7 +306,6 @@ impl Worker for Mailer {
         job: Job<u64, Queued>,
         state: &mut MailerState,
     ) -> Result<u64, ActorProcessingErr> {
-        self.deps.queued.fetch_sub(1, Relaxed);
         let begun = Instant::now();
         let (mail, admission) = job.msg;
         admission.read();

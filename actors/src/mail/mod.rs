@@ -1,11 +1,14 @@
 //! Mail: what a login-code mail says, and the ways it leaves. No actors here: each mailer owns a [`MailTransport`].
 
+pub(crate) mod capacity;
 pub(crate) mod dispatcher;
 mod display_name;
 mod error;
 pub(crate) mod mailers;
 pub mod memory;
 mod message;
+mod outbox;
+pub(crate) mod record;
 mod secret;
 mod smtp;
 mod wire;

@@ -1,7 +1,9 @@
 //! Logins and verifies, many in a statement.
 
-use super::{Store, StoreError, sql};
-use doorcode_domain::{AddressKey, Alphabet, ChallengeId, CodeMac, CustomerId, Micros, SessionKey, TenantId};
+use super::outbox::{OutboxPart, OutboxRow};
+use super::{Store, StoreError, micros, sql};
+use crate::mail::record;
+use doorcode_domain::{AddressKey, ChallengeId, CodeMac, CustomerId, Micros, SessionKey, TenantId};
 use uuid::Uuid;
 
 /// Whose row.
@@ -26,17 +28,6 @@ pub(crate) struct LoginRow {
     pub(crate) step_up: i16,
 }
 
-/// A mail that was promised.
-#[derive(Clone, Debug)]
-pub(crate) struct DueMail {
-    pub(crate) address: AddressId,
-    pub(crate) challenge: ChallengeId,
-    pub(crate) alphabet: Alphabet,
-    pub(crate) expires_us: Micros,
-    pub(crate) asked_us: Micros,
-    pub(crate) attempts: i16,
-}
-
 /// Budgets of a login statement, µs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoginPolicy {
@@ -44,7 +35,6 @@ pub(crate) struct LoginPolicy {
     pub(crate) cooldown_us: i64,
     pub(crate) mail_burst: i32,
     pub(crate) mail_period_us: i64,
-    pub(crate) lease_us: i64,
 }
 
 /// What `/verify` asks of an address.
@@ -84,13 +74,16 @@ pub(crate) struct Verdict {
 }
 
 impl Store {
-    /// Commits logins; returns the mails that are now due. Rows must be unique by address.
+    /// Commits logins and the mail that they promise; returns the rows of the outbox. Rows must be unique by address;
+    /// `slots` says which part of the mail each belongs to, and its place there (`challenges/login.sql`).
     pub(crate) async fn login(
         &self,
         now: Option<Micros>,
         rows: &[LoginRow],
         policy: LoginPolicy,
-    ) -> Result<Vec<DueMail>, StoreError> {
+        holder: Uuid,
+        (slots, parts): (&[i32], &[OutboxPart]),
+    ) -> Result<Vec<OutboxRow>, StoreError> {
         let tenants: Vec<Uuid> = rows.iter().map(|r| r.address.tenant.0).collect();
         let addresses: Vec<Uuid> = rows.iter().map(|r| r.address.key.0).collect();
         let challenges: Vec<Uuid> = rows.iter().map(|r| r.challenge.0).collect();
@@ -99,8 +92,12 @@ impl Store {
         let devices: Vec<i64> = rows.iter().map(|r| r.device_us).collect();
         let clients: Vec<i64> = rows.iter().map(|r| r.client_tag).collect();
         let step_ups: Vec<i16> = rows.iter().map(|r| r.step_up).collect();
-        let LoginPolicy { life_us, cooldown_us, mail_burst, mail_period_us, lease_us } = policy;
-        let written = self
+        let LoginPolicy { life_us, cooldown_us, mail_burst, mail_period_us } = policy;
+        let ids: Vec<Uuid> = parts.iter().map(|p| p.id).collect();
+        let lanes: Vec<i16> = parts.iter().map(|p| p.lane).collect();
+        let leases: Vec<i64> = parts.iter().map(|p| micros(p.lease)).collect();
+        let asked: Vec<&[u8]> = parts.iter().map(|p| &*p.asked).collect();
+        let posted = self
             .query(
                 sql::LOGIN,
                 &[
@@ -113,16 +110,30 @@ impl Store {
                     &devices,
                     &clients,
                     &step_ups,
+                    &slots,
                     &life_us,
                     &cooldown_us,
                     &mail_burst,
                     &mail_period_us,
-                    &lease_us,
+                    &record::VERSION,
+                    &holder,
+                    &ids,
+                    &lanes,
+                    &leases,
+                    &asked,
                 ],
             )
             .await?;
-        let due = written.iter().filter(|row| row.get::<_, bool>("mail_now"));
-        Ok(due.map(|row| due_mail(row, 0)).collect())
+        let written = posted.iter().map(|row| OutboxRow {
+            id: row.get("batch_id"),
+            asked_us: row.get("asked_us"),
+            attempts: 0,
+            asked: Vec::new(),
+            due: row.get("due"),
+            done: Vec::new(),
+            expired: false,
+        });
+        Ok(written.collect())
     }
 
     /// Evaluates guesses; rows must be unique by address. The answer is in no particular order.
@@ -177,15 +188,4 @@ fn verdict(row: &tokio_postgres::Row) -> Verdict {
         None => GuessOutcome::NotEvaluated,
     };
     Verdict { guess, now_us: row.get("now_us") }
-}
-
-pub(super) fn due_mail(row: &tokio_postgres::Row, attempts: i16) -> DueMail {
-    DueMail {
-        address: address(row),
-        challenge: ChallengeId(row.get("challenge_id")),
-        alphabet: Alphabet::from_sql(row.get("alphabet")),
-        expires_us: row.get("expires_us"),
-        asked_us: row.get("asked_us"),
-        attempts,
-    }
 }

@@ -3,8 +3,8 @@
 pub(crate) mod challenges;
 mod error;
 pub(crate) mod keys;
-pub(crate) mod mails;
 mod migrate;
+pub(crate) mod outbox;
 #[cfg(test)]
 mod plans_tests;
 mod pool;

@@ -54,11 +54,13 @@ const FILL: &str = "
         alphabet, s_guesses, k_guesses, known_asked, mail_now) SELECT t, id, id, id, id, 0, 0, 0, 5, 5, false, false FROM n;
     INSERT INTO sessions (tenant_id, session_key, customer_id, created_us, rotated_us, idle_until_us, expires_us)
         SELECT t, id, id, 0, 0, 0, 0 FROM n;
+    INSERT INTO outbox SELECT id, 1, g % 17, id, 0, 0, 0, 0, 1, '', '', NULL FROM n;
     INSERT INTO tenant_limits SELECT id, 0, 0, 0 FROM n;
     INSERT INTO tenant_hours SELECT t, g, 0, 0 FROM n ON CONFLICT DO NOTHING;
     INSERT INTO origins SELECT id::text, t FROM n WHERE g % 10 = 0;
     DROP TABLE n;";
-const FILLED: &[&str] = &["customers", "challenges", "sessions", "tenant_limits", "tenant_hours", "origins"];
+const FILLED: &[&str] =
+    &["customers", "challenges", "sessions", "outbox", "tenant_limits", "tenant_hours", "origins"];
 
 impl Step {
     async fn take(&self, client: &Client) {
@@ -207,9 +209,7 @@ fn statements() -> Vec<(String, String)> {
     for folder in std::fs::read_dir(queries()).unwrap().map(|entry| entry.unwrap().path()) {
         for file in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
             let text = std::fs::read_to_string(&file).unwrap();
-            // to be replaced
-            let is_old = folder.ends_with("mail_due");
-            if !is_old && !UNPLANNED.iter().any(|word| text.contains(word)) {
+            if !UNPLANNED.iter().any(|word| text.contains(word)) {
                 let name = file.strip_prefix(queries()).unwrap().display().to_string();
                 all.push((name, text));
             }

@@ -74,7 +74,8 @@ impl Store {
             }))
             .post_create(Hook::async_fn(|client, _| {
                 Box::pin(async move {
-                    let hot = [sql::LOGIN, sql::VERIFY, sql::REFRESH, sql::RESOLVE_MAIL, sql::MAIL_DONE];
+                    let hot =
+                        [sql::LOGIN, sql::VERIFY, sql::REFRESH, sql::RESOLVE_OUTBOX, sql::SETTLE_OUTBOX];
                     futures_util::future::try_join_all(hot.map(|text| client.prepare_cached(text)))
                         .await
                         .map_err(HookError::Backend)?;

@@ -16,10 +16,9 @@ statements! {
     END_ALL_SESSIONS = "sessions/end_all.sql";
     FIND_SESSIONS = "sessions/find.sql";
     SWEEP_SESSIONS = "sessions/sweep.sql";
-    RESOLVE_MAIL = "mail_due/resolve.sql";
-    MAIL_DONE = "mail_due/done.sql";
-    POSTPONE_MAIL = "mail_due/postpone.sql";
-    CLAIM_MAIL = "mail_due/claim.sql";
+    CLAIM_OUTBOX = "outbox/claim.sql";
+    RESOLVE_OUTBOX = "outbox/resolve.sql";
+    SETTLE_OUTBOX = "outbox/settle.sql";
     ADD_GUESSES = "tenant_hours/tally.sql";
     LEASE_LIMIT = "tenant_limits/lease.sql";
     SWEEP_LIMITS = "tenant_limits/sweep.sql";
@@ -53,4 +52,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (6, "keys", include_str!("../../../sql/migrations/0006_keys.sql")),
     (7, "tenant_limits", include_str!("../../../sql/migrations/0007_tenant_limits.sql")),
     (8, "lookups", include_str!("../../../sql/migrations/0008_lookups.sql")),
+    (9, "outbox", include_str!("../../../sql/migrations/0009_outbox.sql")),
 ];

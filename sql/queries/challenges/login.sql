@@ -1,56 +1,62 @@
 -- Commits one login per address: at most one mail each, one code alive at a time, every budget advanced. Never reads customers.
 --
--- $1 now in µs, or NULL for the database's clock. $2 to $9 one array per column, rows unique by (tenant, address).
--- $10 life of a code, $11 cool-down, $12 and $13 the mail budget's burst and period; $14 lease of a due mail. All in µs.
+-- $1 now in µs, or NULL for the database's clock. $2 to $9 one array per column, rows unique by (tenant, address); $10 which
+-- part of the flush's mail the row belongs to (from 1) * 65536 + its place among the records of that part.
+-- $11 life of a code, $12 cool-down, $13 and $14 the mail budget's burst and period. All in µs.
+-- The mail, one row of the outbox per part: $15 its version, $16 its holder, $17 to $20 one array per column: id, lane,
+-- lease in µs (0: free for whoever claims it), records.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 ),
 asked AS (
     SELECT i.*, clock.now_us, is_fresh_device(i.device_us, clock.now_us) AS known
-    FROM clock CROSS JOIN unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::bigint[], $8::bigint[], $9::smallint[])
-        AS i (tenant_id, address_key, challenge_id, digit_mac, base32_mac, device_us, client_tag, step_up)
+    FROM clock CROSS JOIN unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::bigint[], $8::bigint[], $9::smallint[], $10::int[])
+        AS i (tenant_id, address_key, challenge_id, digit_mac, base32_mac, device_us, client_tag, step_up, slot)
 ),
 written AS (
     INSERT INTO challenges AS c (
         tenant_id, address_key, challenge_id, digit_mac, base32_mac, expires_us,
         s_mail_tat, s_quiet_us, k_mail_tat, k_quiet_us,
-        touched_us, device_us, client_tag, step_up, alphabet, s_guesses, k_guesses, known_asked, mail_now)
+        touched_us, device_us, client_tag, step_up, alphabet, s_guesses, k_guesses, known_asked, mail_now, slot)
     SELECT
-        tenant_id, address_key, challenge_id, digit_mac, base32_mac, now_us + $10::bigint,
-        CASE WHEN known THEN 0 ELSE now_us + $13::bigint END, CASE WHEN known THEN 0 ELSE now_us + $11::bigint END,
-        CASE WHEN known THEN now_us + $13::bigint ELSE 0 END, CASE WHEN known THEN now_us + $11::bigint ELSE 0 END,
-        now_us, device_us, client_tag, step_up, CASE WHEN step_up = 3 AND NOT known THEN 1 ELSE 0 END, 5, 5, known, true
+        tenant_id, address_key, challenge_id, digit_mac, base32_mac, now_us + $11::bigint,
+        CASE WHEN known THEN 0 ELSE now_us + $14::bigint END, CASE WHEN known THEN 0 ELSE now_us + $12::bigint END,
+        CASE WHEN known THEN now_us + $14::bigint ELSE 0 END, CASE WHEN known THEN now_us + $12::bigint ELSE 0 END,
+        now_us, device_us, client_tag, step_up, CASE WHEN step_up = 3 AND NOT known THEN 1 ELSE 0 END, 5, 5, known, true, slot
     FROM asked
     -- one lock order for all replicas
     ORDER BY tenant_id, address_key
     ON CONFLICT (tenant_id, address_key) DO UPDATE SET
-        challenge_id = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) >= 2 THEN excluded.challenge_id ELSE c.challenge_id END,
-        digit_mac = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) >= 2 THEN excluded.digit_mac ELSE c.digit_mac END,
-        base32_mac = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) >= 2 THEN excluded.base32_mac ELSE c.base32_mac END,
-        expires_us = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) >= 2 THEN excluded.expires_us ELSE c.expires_us END,
-        alphabet = CASE login_verdict(c, excluded, $12::int, $13::bigint) WHEN 2 THEN 0 WHEN 3 THEN 1 ELSE c.alphabet END,
-        s_guesses = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) >= 2 THEN 5 ELSE c.s_guesses END,
-        k_guesses = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) >= 2 THEN 5 ELSE c.k_guesses END,
-        known_asked = CASE login_verdict(c, excluded, $12::int, $13::bigint) WHEN 0 THEN c.known_asked WHEN 1 THEN c.known_asked OR is_known(c, excluded) ELSE is_known(c, excluded) END,
-        s_mail_tat = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) > 0 AND NOT is_known(c, excluded) THEN gcra_next(c.s_mail_tat, excluded.touched_us, $13::bigint) ELSE c.s_mail_tat END,
-        s_quiet_us = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) > 0 AND NOT is_known(c, excluded) THEN excluded.touched_us + $11::bigint ELSE c.s_quiet_us END,
-        k_mail_tat = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) > 0 AND is_known(c, excluded) THEN gcra_next(c.k_mail_tat, excluded.touched_us, $13::bigint) ELSE c.k_mail_tat END,
-        k_quiet_us = CASE WHEN login_verdict(c, excluded, $12::int, $13::bigint) > 0 AND is_known(c, excluded) THEN excluded.touched_us + $11::bigint ELSE c.k_quiet_us END,
+        challenge_id = CASE WHEN login_verdict(c, excluded, $13::int, $14::bigint) >= 2 THEN excluded.challenge_id ELSE c.challenge_id END,
+        digit_mac = CASE WHEN login_verdict(c, excluded, $13::int, $14::bigint) >= 2 THEN excluded.digit_mac ELSE c.digit_mac END,
+        base32_mac = CASE WHEN login_verdict(c, excluded, $13::int, $14::bigint) >= 2 THEN excluded.base32_mac ELSE c.base32_mac END,
+        expires_us = CASE WHEN login_verdict(c, excluded, $13::int, $14::bigint) >= 2 THEN excluded.expires_us ELSE c.expires_us END,
+        alphabet = CASE login_verdict(c, excluded, $13::int, $14::bigint) WHEN 2 THEN 0 WHEN 3 THEN 1 ELSE c.alphabet END,
+        s_guesses = CASE WHEN login_verdict(c, excluded, $13::int, $14::bigint) >= 2 THEN 5 ELSE c.s_guesses END,
+        k_guesses = CASE WHEN login_verdict(c, excluded, $13::int, $14::bigint) >= 2 THEN 5 ELSE c.k_guesses END,
+        known_asked = CASE login_verdict(c, excluded, $13::int, $14::bigint) WHEN 0 THEN c.known_asked WHEN 1 THEN c.known_asked OR is_known(c, excluded) ELSE is_known(c, excluded) END,
+        s_mail_tat = CASE WHEN login_verdict(c, excluded, $13::int, $14::bigint) > 0 AND NOT is_known(c, excluded) THEN gcra_next(c.s_mail_tat, excluded.touched_us, $14::bigint) ELSE c.s_mail_tat END,
+        s_quiet_us = CASE WHEN login_verdict(c, excluded, $13::int, $14::bigint) > 0 AND NOT is_known(c, excluded) THEN excluded.touched_us + $12::bigint ELSE c.s_quiet_us END,
+        k_mail_tat = CASE WHEN login_verdict(c, excluded, $13::int, $14::bigint) > 0 AND is_known(c, excluded) THEN gcra_next(c.k_mail_tat, excluded.touched_us, $14::bigint) ELSE c.k_mail_tat END,
+        k_quiet_us = CASE WHEN login_verdict(c, excluded, $13::int, $14::bigint) > 0 AND is_known(c, excluded) THEN excluded.touched_us + $12::bigint ELSE c.k_quiet_us END,
         touched_us = greatest(c.touched_us, excluded.touched_us),
         device_us = excluded.device_us,
         client_tag = excluded.client_tag,
         step_up = excluded.step_up,
-        mail_now = login_verdict(c, excluded, $12::int, $13::bigint) > 0
-    RETURNING c.tenant_id, c.address_key, c.challenge_id, c.alphabet, c.expires_us, c.mail_now
+        slot = excluded.slot,
+        mail_now = login_verdict(c, excluded, $13::int, $14::bigint) > 0
+    RETURNING c.slot, c.mail_now, c.challenge_id, c.expires_us, c.alphabet
+        + CASE WHEN is_known(c, c.device_us, c.client_tag, c.touched_us) THEN 2 ELSE 0 END AS flags
 ),
 due AS (
-    INSERT INTO mail_due AS d (tenant_id, address_key, challenge_id, alphabet, expires_us, asked_us, leased_us)
-    SELECT w.tenant_id, w.address_key, w.challenge_id, w.alphabet, w.expires_us, clock.now_us, clock.now_us + $14::bigint
-    FROM written w CROSS JOIN clock WHERE w.mail_now
-    ORDER BY w.tenant_id, w.address_key
-    ON CONFLICT (tenant_id, address_key) DO UPDATE SET
-        challenge_id = excluded.challenge_id, alphabet = excluded.alphabet, expires_us = excluded.expires_us,
-        asked_us = excluded.asked_us, leased_us = excluded.leased_us, attempts = 0
+    SELECT slot >> 16 AS part, count(*) AS mails, max(expires_us) AS expires_us, string_agg(
+        int2send((slot & 65535)::smallint) || uuid_send(challenge_id) || int2send(flags::smallint), '') AS due
+    FROM written
+    WHERE mail_now
+    GROUP BY slot >> 16
 )
-SELECT w.tenant_id, w.address_key, w.challenge_id, w.alphabet, w.expires_us, w.mail_now, clock.now_us AS asked_us
-FROM written w CROSS JOIN clock
+INSERT INTO outbox (batch_id, version, lane, holder, leased_us, asked_us, expires_us, attempts, mails, asked, due)
+SELECT ($17::uuid[])[part], $15::smallint, ($18::smallint[])[part], $16::uuid, now_us + ($19::bigint[])[part], now_us,
+    expires_us, 0, mails, ($20::bytea[])[part], due
+FROM clock CROSS JOIN due
+RETURNING batch_id, asked_us, expires_us, due

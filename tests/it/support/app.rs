@@ -365,7 +365,7 @@ impl TestApp {
 
     /// How many mails an address has got, once all mail that is due has left.
     pub async fn mails_to(&self, email: &str) -> usize {
-        self.database.until("SELECT NOT EXISTS (SELECT FROM mail_due)").await;
+        self.database.until("SELECT NOT EXISTS (SELECT FROM outbox)").await;
         let mails = self.mailbox.list(Some(email), usize::MAX);
         mails.iter().map(|mail| &mail.id).collect::<HashSet<_>>().len()
     }

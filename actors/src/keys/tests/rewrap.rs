@@ -87,9 +87,9 @@ async fn a_recovery_ends_what_the_backup_brought_back() {
             .await;
     }
     world
-        .execute(&format!(
-            "INSERT INTO mail_due (tenant_id, address_key, challenge_id, alphabet, expires_us, asked_us, leased_us) \
-             VALUES ({row}, 0, 9000000000000000, 0, 0)"
+        .execute(&String::from(
+            "INSERT INTO outbox (batch_id, version, lane, holder, leased_us, asked_us, expires_us, attempts, mails, asked, due) \
+             VALUES (gen_random_uuid(), 1, 0, gen_random_uuid(), 0, 0, 9000000000000000, 0, 7, '', '')"
         ))
         .await;
 
@@ -100,7 +100,7 @@ async fn a_recovery_ends_what_the_backup_brought_back() {
     assert_eq!(world.execute("UPDATE sessions SET branch = 0").await, 3);
 
     let recovered = admin.recover(1_700_000_000_000_000).await.unwrap();
-    assert_eq!(recovered, Recovered { sessions: 3, codes: 1, mails: 1, refresh_version: Some(2) });
+    assert_eq!(recovered, Recovered { sessions: 3, codes: 1, mails: 7, refresh_version: Some(2) });
     // budgets stay spent: 77 is one
     assert_eq!(world.execute("UPDATE challenges SET alphabet = 0 WHERE s_digit_tat = 77").await, 2);
     assert_eq!(

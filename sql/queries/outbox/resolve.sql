@@ -1,0 +1,27 @@
+-- Looks at each mail's address before the mail leaves: whether its code can still be used, and where it goes.
+--
+-- That is the stored address of an enabled customer of an enabled tenant, or nowhere (`email` NULL).
+-- $1 now in µs, or NULL for the database's clock. $2 to $6 one array per column; `place` tells the rows of the answer apart.
+WITH clock AS MATERIALIZED (
+    SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
+)
+SELECT i.place, c.left_us, k.email, t.slug, t.name, t.portal_host
+FROM clock
+CROSS JOIN unnest($2::int[], $3::uuid[], $4::uuid[], $5::uuid[], $6::boolean[]) AS i (place, tenant_id, address_key, challenge_id, known)
+CROSS JOIN LATERAL (
+    SELECT c.expires_us - clock.now_us AS left_us FROM challenges c
+    WHERE (c.tenant_id, c.address_key) = (i.tenant_id, i.address_key)
+        AND c.challenge_id = i.challenge_id AND is_alive(c, i.known, clock.now_us)
+    LIMIT 1
+) c
+LEFT JOIN LATERAL (
+    SELECT k.email FROM customers k
+    WHERE (k.tenant_id, k.address_key) = (i.tenant_id, i.address_key) AND (k.tenant_id, k.address_key) >= (i.tenant_id, i.address_key)
+        AND NOT k.disabled
+    LIMIT 1
+) k ON true
+LEFT JOIN LATERAL (
+    SELECT t.slug, t.name, t.portal_host FROM tenants t
+    WHERE t.tenant_id = i.tenant_id AND k.email IS NOT NULL AND NOT t.disabled
+    LIMIT 1
+) t ON true
