@@ -16,7 +16,8 @@ from sampler import mails
 PART = "From the request to the mail"
 AT_ONCE = 10_000
 DELAY_MS = 50
-PORT = 18025
+PORT, SINK_PORT = 18025, 18026
+STEP = 20_000
 
 
 def measure(bench) -> None:
@@ -24,6 +25,7 @@ def measure(bench) -> None:
     services.import_customers(bench.binary, url, bench.home, 0, 2 * AT_ONCE)
     for first, extension, target in ((0, "pipelining", 30), (AT_ONCE, "plain", 40)):
         through_relay(bench, url, first, extension, target)
+    at_rates(bench, url)
 
 
 def through_relay(bench, url: str, first: int, extension: str, target: int) -> None:
@@ -69,3 +71,28 @@ def report(table, extension: str, target: int, began: float, asked: int, relay: 
     per_address = collections.Counter(recipient for _, recipient in relay["mails"])
     table.add(PART, "  lost", "", [asked - len(per_address)], "0", lambda count: count == 0)
     table.add(PART, "  doubled", "", [len(times) - len(per_address)], "0", lambda count: count == 0)
+
+
+def at_rates(bench, url: str) -> None:
+    """The load tester is the relay, which answers at once: every login's mail is waited for and timed."""
+    doorcode = bench.doorcode("mail", url, SINK_PORT)
+    seconds = 10 if bench.quick else 30
+    sink = ["--smtp-sink", f"127.0.0.1:{SINK_PORT}", "--mail-wait", "30s", "--email-count", 2 * AT_ONCE]
+    closed = bench.driver.run("login", doorcode.api, 256, seconds, [], *sink)
+    bench.table.add(PART, "logins with their mails over SMTP, closed load", "/s", [closed.per_second])
+    show(bench.table, "  ", closed.report)
+    seventy = int(closed.per_second * 0.7)
+    for name, rate in ((f"{seventy:,} logins a second, 70 % of that", seventy), (f"from nothing to {STEP:,} a second", STEP)):
+        load = bench.driver.run("login", doorcode.api, 2_048, seconds, [], *sink, "--rate", rate, "--warm-up", "0s")
+        bench.table.add(PART, f"{name}: served", "/s", [load.per_second])
+        show(bench.table, "  ", load.report, "≤ 1 s", lambda ms: ms <= 1_000)
+    bench.stop(doorcode)
+
+
+def show(table, indent: str, report: dict, *target) -> None:
+    latency = next((call["latency_ms"] for call in report["calls"] if call["call"] == "mail"), None)
+    if latency:
+        table.add(PART, f"{indent}request to mail, p50", "ms", [latency["p50"]])
+        table.add(PART, f"{indent}request to mail, p99", "ms", [latency["p99"]], *target)
+    for fate in ("lost", "doubled"):
+        table.add(PART, f"{indent}{fate}", "", [report["mail"][fate]], "0", lambda count: count == 0)

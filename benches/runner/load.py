@@ -29,11 +29,6 @@ class Driver:
 
     def __init__(self, binary: Path, addresses: int):
         self.binary, self.addresses, self.next = binary, addresses, 0
-        self.help = subprocess.run([binary, "loadtest", "--help"], capture_output=True, text=True).stdout
-
-    def has(self, option: str) -> bool:
-        """Whether this doorcode's load tester knows an option."""
-        return f" {option} " in self.help
 
     def fresh(self, count: int) -> int:
         """The first of `count` numbers that no run has had."""
@@ -43,7 +38,8 @@ class Driver:
         return self.next - count
 
     def command(self, scenario: str, target: str, connections: int, seconds: float, *options) -> list[str]:
-        command = [self.binary, "loadtest", scenario, "--target", target, "--tenant", TENANT, "--json"]
+        command = [self.binary, "loadtest", scenario, "--target", target, "--metrics", "off", "--json"]
+        command += [] if "--tenant" in options else ["--tenant", TENANT]
         command += ["-c", connections, "-d", f"{int(seconds * 1000)}ms", *options]
         return [str(part) for part in command]
 
