@@ -312,3 +312,7 @@ impl Turns {
         Some((tenant, id))
     }
 }
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

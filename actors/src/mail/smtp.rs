@@ -9,7 +9,7 @@ use lettre::address::Envelope;
 use lettre::transport::smtp;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
+use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::time::{Instant, timeout};
@@ -101,7 +101,7 @@ impl Relay {
     }
 
     /// Connects, protects and introduces itself.
-    async fn open(&self) -> Result<AsyncSmtpConnection, SendError> {
+    async fn open(&self) -> Result<OpenConnection, SendError> {
         let tcp = wire::connect(&self.settings.host, self.settings.port).await?;
         let stream: Box<dyn AsyncTokioStream> = match (&self.tls, self.settings.tls) {
             (None, _) => Box::new(tcp),
@@ -112,13 +112,24 @@ impl Relay {
         let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &hello)
             .await
             .map_err(|e| SendError::Unreachable { stage: Stage::Hello, what: numbers_or_kind(&e) })?;
+        // lettre keeps to itself what it does not use
+        let offers = connection.command(Ehlo::new(hello)).await.map_err(|e| failure(Stage::Hello, &e))?;
+        let pipelining = offers.message().any(|line| line.trim().eq_ignore_ascii_case("PIPELINING"));
         if let Some((user, password)) = &self.settings.login {
             let credentials = Credentials::new(user.clone(), password.expose().to_owned());
             let answer = connection.auth(DEFAULT_MECHANISMS, &credentials).await;
             answer.map_err(|e| failure(Stage::Login, &e))?;
         }
-        Ok(connection)
+        Ok(OpenConnection { smtp: connection, pipelining, is_stuck: false })
     }
+}
+
+/// An open connection, and whether commands may be sent ahead of answers (RFC 2920).
+struct OpenConnection {
+    smtp: AsyncSmtpConnection,
+    pipelining: bool,
+    /// The server waits for content that must not come.
+    is_stuck: bool,
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -150,7 +161,7 @@ pub(super) struct SmtpConnection {
 }
 
 struct Warm {
-    connection: AsyncSmtpConnection,
+    connection: OpenConnection,
     last_used: Instant,
 }
 
@@ -173,7 +184,7 @@ impl SmtpConnection {
     pub(super) async fn close(&mut self) {
         if let Some(mut warm) = self.warm.take() {
             // The server's answer changes nothing.
-            let _ = timeout(Duration::from_secs(1), warm.connection.quit()).await;
+            let _ = timeout(Duration::from_secs(1), warm.connection.smtp.quit()).await;
         }
     }
 
@@ -197,7 +208,7 @@ impl SmtpConnection {
         self.transact(connection, message.envelope(), &raw, stage).await
     }
 
-    fn take_warm(&mut self) -> Option<AsyncSmtpConnection> {
+    fn take_warm(&mut self) -> Option<OpenConnection> {
         let warm = self.warm.take()?;
         (warm.last_used.elapsed() < self.relay.settings.max_idle).then_some(warm.connection)
     }
@@ -205,20 +216,21 @@ impl SmtpConnection {
     /// One mail on an open connection, which is kept if it is still in step afterwards.
     async fn transact(
         &mut self,
-        mut connection: AsyncSmtpConnection,
+        mut connection: OpenConnection,
         envelope: &Envelope,
         raw: &[u8],
         stage: &mut Stage,
     ) -> Result<(), SendError> {
         let outcome = speak(&mut connection, envelope, raw, stage).await;
         let in_step = match &outcome {
+            _ if connection.is_stuck => false,
             Ok(()) | Err(SendError::Unsendable(_)) => true,
             Err(SendError::Transient { reply, .. }) if reply.starts_with(CLOSING) => false,
             Err(
                 SendError::Transient { .. } | SendError::Permanent { .. } | SendError::SenderRefused { .. },
             ) => {
                 // A refusal is an answer like any other; a new connection per refusal would be dear under TLS.
-                connection.command(Rset).await.is_ok()
+                connection.smtp.command(Rset).await.is_ok()
             }
             Err(_) => false,
         };
@@ -231,7 +243,7 @@ impl SmtpConnection {
 
 /// The transaction itself. lettre's own `send` hangs up after any refusal and does not tell where it came.
 async fn speak(
-    connection: &mut AsyncSmtpConnection,
+    connection: &mut OpenConnection,
     envelope: &Envelope,
     raw: &[u8],
     stage: &mut Stage,
@@ -241,33 +253,71 @@ async fn speak(
     if !raw.is_ascii() {
         // Only an address can make it so: text is encoded, and domains are in their ASCII form. Never send such
         // an address to a server that would mangle it (STANDARDS H7).
-        let offers = |extension| connection.server_info().supports_feature(extension);
+        let offers = |extension| connection.smtp.server_info().supports_feature(extension);
         if !offers(Extension::SmtpUtfEight) || !offers(Extension::EightBitMime) {
             return Err(Unsendable::NeedsSmtpUtf8.into());
         }
         parameters = vec![MailParameter::SmtpUtfEight, MailParameter::Body(MailBodyParameter::EightBitMime)];
     }
     let international = !parameters.is_empty();
-    connection.command(Mail::new(envelope.from().cloned(), parameters)).await.map_err(|e| {
-        match failure(*stage, &e) {
-            // Servers may refuse the parameter here: then it is this address's fault, not the sender's.
-            SendError::SenderRefused { stage, reply } if international => {
-                SendError::Permanent { stage, reply }
-            }
-            other => other,
-        }
+    let mut commands = vec![(Stage::Sender, Mail::new(envelope.from().cloned(), parameters).to_string())];
+    let recipients = envelope.to().iter().map(|to| Rcpt::new(to.clone(), Vec::new()));
+    commands.extend(recipients.map(|rcpt| (Stage::Recipient, rcpt.to_string())));
+    commands.push((Stage::Content, Data.to_string()));
+    let opened = if connection.pipelining {
+        send_ahead(connection, &commands, stage).await
+    } else {
+        send_in_turn(&mut connection.smtp, &commands, stage).await
+    };
+    opened.map_err(|e| match failure(*stage, &e) {
+        // Servers may refuse the parameter here: then it is this address's fault, not the sender's.
+        SendError::SenderRefused { stage, reply } if international => SendError::Permanent { stage, reply },
+        other => other,
     })?;
-    *stage = Stage::Recipient;
-    for recipient in envelope.to() {
-        connection
-            .command(Rcpt::new(recipient.clone(), Vec::new()))
-            .await
-            .map_err(|e| failure(*stage, &e))?;
-    }
-    *stage = Stage::Content;
-    connection.command(Data).await.map_err(|e| failure(*stage, &e))?;
-    connection.message(raw).await.map_err(|e| failure(*stage, &e))?;
+    connection.smtp.message(raw).await.map_err(|e| failure(*stage, &e))?;
     Ok(())
+}
+
+/// Everything before the content, each command when the one before was answered.
+async fn send_in_turn(
+    smtp: &mut AsyncSmtpConnection,
+    commands: &[(Stage, String)],
+    stage: &mut Stage,
+) -> Result<(), smtp::Error> {
+    for (at, command) in commands {
+        *stage = *at;
+        smtp.command(command).await?;
+    }
+    Ok(())
+}
+
+/// The same in one breath: one wait instead of three. Every answer is read, the first refusal counts.
+async fn send_ahead(
+    connection: &mut OpenConnection,
+    commands: &[(Stage, String)],
+    stage: &mut Stage,
+) -> Result<(), smtp::Error> {
+    let group: String = commands.iter().map(|(_, command)| command.as_str()).collect();
+    let (smtp, mut refused, mut is_open) = (&mut connection.smtp, None, false);
+    for (number, (at, _)) in commands.iter().enumerate() {
+        if refused.is_none() {
+            *stage = *at;
+        }
+        let answer = if number == 0 { smtp.command(&group).await } else { smtp.read_response().await };
+        is_open = answer.is_ok();
+        match answer {
+            Ok(_) => {}
+            Err(error) if error.status().is_some_and(|code| code.to_string() != CLOSING) => {
+                refused.get_or_insert(error);
+            }
+            // no further answer will come
+            Err(error) => return Err(refused.unwrap_or(error)),
+        }
+    }
+    // A server may take DATA although it refused the recipient (RFC 2920 section 3.1). Better a connection lost than an
+    // empty mail sent.
+    connection.is_stuck = refused.is_some() && is_open;
+    refused.map_or(Ok(()), Err)
 }
 
 /// What a failed command says, and about whom.

@@ -82,7 +82,12 @@ async fn the_connection_is_kept_and_refusals_do_not_cost_it() {
 
 #[tokio::test]
 async fn answers_are_told_apart_by_where_they_come() {
-    let sink = SmtpSink::start().await;
+    for pipelining in [true, false] {
+        answers_are_told_apart(SmtpSink::with(Traits { pipelining, ..Traits::default() }).await).await;
+    }
+}
+
+async fn answers_are_told_apart(sink: SmtpSink) {
     let mut transport = transport(settings(&sink));
     // (where, what the server says, kind, permanent, the provider's fault)
     for (point, reply, kind, permanent, provider) in [
@@ -109,6 +114,34 @@ async fn answers_are_told_apart_by_where_they_come() {
         transport.send(&login_mail("ada@example.com")).await.unwrap();
     }
     assert_eq!(sink.count(), 9, "no refused mail was kept");
+}
+
+/// RFC 2920: one breath for the envelope where the server offers it, an answer each where it does not.
+#[tokio::test]
+async fn commands_are_sent_ahead_where_that_is_offered() {
+    let delay = Duration::from_millis(200);
+    for (pipelining, waits) in [(true, 2), (false, 4)] {
+        let sink = SmtpSink::with(Traits { pipelining, ..Traits::default() }).await;
+        let mut transport = transport(settings(&sink));
+        transport.send(&login_mail("ada@example.com")).await.unwrap();
+        sink.at(Point::Answer, Act::Delay(delay));
+        let begun = Instant::now();
+        transport.send(&login_mail("ada@example.com")).await.unwrap();
+        let took = begun.elapsed();
+        assert!(took >= waits * delay && took < (waits + 1) * delay, "pipelining {pipelining}: {took:?}");
+    }
+}
+
+/// A server that takes DATA for nobody gets no empty mail.
+#[tokio::test]
+async fn a_refused_recipient_is_no_empty_mail() {
+    let sink = SmtpSink::with(Traits { takes_empty_data: true, ..Traits::default() }).await;
+    let mut transport = transport(settings(&sink));
+    sink.refuse("gone@example.com", "550 5.1.1 no such user");
+    let gone = transport.send(&login_mail("gone@example.com")).await.unwrap_err();
+    assert_eq!(gone, SendError::Permanent { stage: Stage::Recipient, reply: "550 5.1.1".to_owned() });
+    transport.send(&login_mail("ada@example.com")).await.unwrap();
+    assert_eq!((sink.connections(), sink.count()), (2, 1));
 }
 
 #[tokio::test]

@@ -167,3 +167,7 @@ impl Store {
         Ok(held.iter().map(|row| row.get("batch_id")).collect())
     }
 }
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

@@ -32,6 +32,7 @@ pub(super) async fn serve(tcp: TcpStream, number: usize, shared: Arc<Shared>) ->
         from: None,
         to: Vec::new(),
         smtputf8: false,
+        unsent: Vec::new(),
     };
     if !session.answer(Point::Greeting, "220 sink.example.com ESMTP").await? {
         return Ok(());
@@ -60,6 +61,8 @@ struct Session {
     from: Option<String>,
     to: Vec<String>,
     smtputf8: bool,
+    /// Answers to commands that came in one breath leave in one.
+    unsent: Vec<u8>,
 }
 
 impl Session {
@@ -93,7 +96,10 @@ impl Session {
 
     fn extensions(&self) -> String {
         let traits = &self.shared.traits;
-        let mut lines = vec!["sink.example.com", "PIPELINING", "ENHANCEDSTATUSCODES"];
+        let mut lines = vec!["sink.example.com", "ENHANCEDSTATUSCODES"];
+        if traits.pipelining {
+            lines.push("PIPELINING");
+        }
         if traits.eight_bit_mime {
             lines.push("8BITMIME");
         }
@@ -145,9 +151,12 @@ impl Session {
         if self.from.is_some() {
             return self.say("503 5.5.1 nested MAIL").await;
         }
-        self.smtputf8 = line.ends_with(" SMTPUTF8") || line.contains(" SMTPUTF8 ");
-        self.from = Some(in_brackets(line));
-        self.answer(Point::Mail, "250 2.1.0 ok").await
+        let act = self.take_act(Point::Mail);
+        if !matches!(act, Some(Act::Reply(_))) {
+            self.smtputf8 = line.ends_with(" SMTPUTF8") || line.contains(" SMTPUTF8 ");
+            self.from = Some(in_brackets(line));
+        }
+        self.perform(act, "250 2.1.0 ok").await
     }
 
     async fn rcpt(&mut self, line: &str) -> io::Result<bool> {
@@ -168,7 +177,7 @@ impl Session {
 
     async fn data(&mut self) -> io::Result<Next> {
         let close_unless = |open| if open { Next::Continue } else { Next::Close };
-        if self.to.is_empty() {
+        if self.to.is_empty() && !self.shared.traits.takes_empty_data {
             return Ok(close_unless(self.say("503 5.5.1 RCPT first").await?));
         }
         let act = self.take_act(Point::Data);
@@ -228,6 +237,9 @@ impl Session {
 
     /// Answers, or does what the test wants instead. False when the connection is over.
     async fn perform(&mut self, act: Option<Act>, reply: &str) -> io::Result<bool> {
+        if act.is_some() {
+            self.flush().await?;
+        }
         match act {
             None => self.say(reply).await,
             Some(Act::Reply(other)) => self.say(other).await,
@@ -245,10 +257,20 @@ impl Session {
     }
 
     async fn say(&mut self, reply: &str) -> io::Result<bool> {
-        self.io.write_all(format!("{reply}\r\n").as_bytes()).await?;
-        self.io.flush().await?;
+        self.unsent.extend_from_slice(format!("{reply}\r\n").as_bytes());
+        if self.io.buffer().is_empty() {
+            if let Some(Act::Delay(time)) = self.take_act(Point::Answer) {
+                tokio::time::sleep(time).await;
+            }
+            self.flush().await?;
+        }
         // 421 announces that the server closes.
         Ok(!reply.starts_with("421"))
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        self.io.write_all(&std::mem::take(&mut self.unsent)).await?;
+        self.io.flush().await
     }
 
     async fn read_line(&mut self) -> io::Result<Option<String>> {

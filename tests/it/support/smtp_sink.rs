@@ -27,6 +27,9 @@ const LEAF_KEY: &str = include_str!("tls/leaf.key");
 #[derive(Clone, Debug)]
 pub struct Traits {
     pub tls: SinkTls,
+    pub pipelining: bool,
+    /// Takes DATA although no recipient was accepted, as RFC 2920 allows.
+    pub takes_empty_data: bool,
     pub smtputf8: bool,
     pub eight_bit_mime: bool,
     /// User and password that AUTH PLAIN must bring before MAIL FROM.
@@ -35,7 +38,14 @@ pub struct Traits {
 
 impl Default for Traits {
     fn default() -> Self {
-        Self { tls: SinkTls::None, smtputf8: true, eight_bit_mime: true, login: None }
+        Self {
+            tls: SinkTls::None,
+            pipelining: true,
+            takes_empty_data: false,
+            smtputf8: true,
+            eight_bit_mime: true,
+            login: None,
+        }
     }
 }
 
@@ -63,6 +73,8 @@ pub enum Point {
     Data,
     /// After the whole mail came.
     Body,
+    /// Before the answers to what came in one breath: a server that is far away.
+    Answer,
 }
 
 /// What the sink does at a point instead of going on.
