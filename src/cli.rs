@@ -1,11 +1,13 @@
 //! The command line: its words and its help. What the commands do is in [`commands`](crate::commands).
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use doorcode_actors::directory::{Origin, PortalHost, StepUp};
+use doorcode_actors::directory::{Colour, Origin, PortalHost, ReturnUrl, StepUp};
 use jiff::Timestamp;
 use login_loadtest::LoadArgs;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// doorcode: emailed login codes for customer portals.
 #[derive(Clone, Debug, Parser)]
@@ -227,8 +229,9 @@ Examples:
     },
     /// Change a tenant
     #[command(after_help = "\
-Keys: name, portal_host, step_up (base32 or digits), origins (all of them, separated by commas). An empty portal_host or \
-origins takes it away.
+Keys: name, portal_host, step_up (base32 or digits), origins and return_urls (all of them, separated by commas), colour \
+(#2450c8). An empty portal_host, origins, return_urls or colour takes it away. With a return URL the tenant has a hosted \
+login page, /t/SLUG/login (docs/PORTALS.md).
 
 Examples:
   doorcode tenant set acme 'name=Acme International'
@@ -265,6 +268,10 @@ pub enum TenantSetting {
     StepUp(StepUp),
     /// `origins=`
     Origins(Vec<Origin>),
+    /// `return_urls=`
+    ReturnUrls(Vec<ReturnUrl>),
+    /// `colour=`
+    Colour(Option<Colour>),
 }
 
 /// `customer`
@@ -433,7 +440,7 @@ fn parse_step_up(text: &str) -> Result<StepUp, String> {
 }
 
 fn parse_tenant_setting(text: &str) -> Result<TenantSetting, String> {
-    const KEYS: &str = "expected one of name=, portal_host=, step_up=, origins=";
+    const KEYS: &str = "expected one of name=, portal_host=, step_up=, origins=, return_urls=, colour=";
     let (key, value) = text.split_once('=').ok_or(KEYS)?;
     match key {
         "name" => Ok(TenantSetting::Name(value.to_owned())),
@@ -442,12 +449,19 @@ fn parse_tenant_setting(text: &str) -> Result<TenantSetting, String> {
             value.parse().map(|host| TenantSetting::PortalHost(Some(host))).map_err(|e| format!("{e}"))
         }
         "step_up" => parse_step_up(value).map(TenantSetting::StepUp),
-        "origins" => {
-            let origins = value.split(',').filter(|origin| !origin.is_empty()).map(str::parse);
-            origins.collect::<Result<_, _>>().map(TenantSetting::Origins).map_err(|error| error.to_string())
+        "origins" => parse_list(value).map(TenantSetting::Origins),
+        "return_urls" => parse_list(value).map(TenantSetting::ReturnUrls),
+        "colour" if value.is_empty() => Ok(TenantSetting::Colour(None)),
+        "colour" => {
+            value.parse().map(|colour| TenantSetting::Colour(Some(colour))).map_err(|e| format!("{e}"))
         }
         _ => Err(KEYS.to_owned()),
     }
+}
+
+fn parse_list<T: FromStr<Err: Display>>(value: &str) -> Result<Vec<T>, String> {
+    let parts = value.split(',').filter(|part| !part.is_empty());
+    parts.map(str::parse).collect::<Result<_, _>>().map_err(|error: T::Err| error.to_string())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::commands::CommandError;
 use crate::config::MasterKey;
 use doorcode_actors::Directory;
-use doorcode_actors::directory::{DirectoryError, NewTenant, StepUp};
+use doorcode_actors::directory::{DirectoryError, NewTenant, ReturnUrl, StepUp, TenantChange};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -70,6 +70,19 @@ fn make_master_key(home: &Path, path: &Path) -> Result<MasterKey, CommandError> 
     Ok(MasterKey::new(key))
 }
 
+/// Where front ends are developed: any page there may use the demo tenant's cookies, and the hosted page goes back there.
+const DEMO_ORIGINS: [&str; 5] = [
+    "http://localhost:3000",
+    "http://localhost:5173",
+    "http://localhost:8000",
+    "http://127.0.0.1:3000",
+    "http://127.0.0.1:8000",
+];
+
+fn demo_urls() -> Vec<ReturnUrl> {
+    DEMO_ORIGINS.iter().filter_map(|origin| format!("{origin}/callback").parse().ok()).collect()
+}
+
 /// Makes the demo tenant and its customers where they are missing.
 pub async fn make_demo(directory: &Directory) -> Result<(), DirectoryError> {
     let new = NewTenant {
@@ -77,10 +90,14 @@ pub async fn make_demo(directory: &Directory) -> Result<(), DirectoryError> {
         name: "Demo".to_owned(),
         portal_host: None,
         step_up: StepUp::Base32,
-        origins: Vec::new(),
+        origins: DEMO_ORIGINS.iter().filter_map(|origin| origin.parse().ok()).collect(),
     };
     match directory.add_tenant(&new).await {
-        Ok(_) | Err(DirectoryError::TenantExists { .. }) => {}
+        Ok(_) => {
+            let change = TenantChange { return_urls: Some(demo_urls()), ..TenantChange::default() };
+            directory.change_tenant(DEMO_TENANT, &change).await?;
+        }
+        Err(DirectoryError::TenantExists { .. }) => {}
         Err(error) => return Err(error),
     }
     for email in DEMO_CUSTOMERS {

@@ -41,6 +41,7 @@ pub use keys::{
     AccessTokenError, KeyAdmin, KeyError, KeyInfo, KeyState, Recovered, Rewrapped, Rotation, SigningKeyError,
     WrapError,
 };
+pub use login::handover::HandedOver;
 pub use login::service::{Caller, Login, LoginService};
 pub use mail::{Mailbox, Secret, SetupError, SmtpSettings, StoredMail, TlsMode, Transport};
 pub use settings::{
@@ -50,4 +51,4 @@ pub use settings::{
 pub use store::{DatabaseUrlError, MigrateError, check_migrated, migrate};
 pub use system::{FaultInjector, StartError, System};
 pub use upkeep::observer::{LedgerSnapshot, PoolSnapshot, TreeSnapshot};
-pub use upkeep::portals::PortalMap;
+pub use upkeep::portals::{HostedPage, PortalMap};

@@ -8,6 +8,7 @@
 //! | [`Email`], [`AddressKey`] | an address as typed and normalised; its keyed form, the only one in the login tables |
 //! | [`ChallengeId`], [`LoginCode`], [`TypedCode`], [`CodeMac`] | a random id; the code derived from it; what somebody typed; the keyed form kept in Postgres |
 //! | [`RefreshToken`], [`SessionKey`] | the opaque token; the keyed form under which its session is stored |
+//! | [`HandoverCode`], [`PkceChallenge`] | a hosted page's login on its way to the portal; who may take it |
 //! | [`AccessClaims`] | what an access token says |
 //! | [`MacKey`] | one purpose's HMAC key: plain words become keyed words only through it |
 //! | [`Clock`] | the database's time, or a test's |
@@ -19,6 +20,7 @@ mod address;
 mod clock;
 mod code;
 mod customer;
+mod handover;
 mod keys;
 mod refresh;
 mod tenant;
@@ -29,6 +31,7 @@ pub use clock::{Clock, ManualClock, Micros};
 pub use code::{Alphabet, ChallengeId, CodeMac, LoginCode, TypedCode};
 pub use customer::CustomerId;
 pub use email_address::{Email, EmailError};
+pub use handover::{HANDOVER_LIFE_S, HandoverCode, PkceChallenge};
 pub use keys::{KeyLengthError, MacKey};
 pub use refresh::{
     Branch, Generation, RefreshToken, RefreshTokenError, SessionKey, SessionSecret, TokenPosition,

@@ -59,6 +59,8 @@ fn change(settings: Vec<TenantSetting>) -> TenantChange {
             TenantSetting::PortalHost(host) => change.portal_host = Some(host),
             TenantSetting::StepUp(step_up) => change.step_up = Some(step_up),
             TenantSetting::Origins(origins) => change.origins = Some(origins),
+            TenantSetting::ReturnUrls(urls) => change.return_urls = Some(urls),
+            TenantSetting::Colour(colour) => change.colour = Some(colour),
         }
     }
     change
@@ -100,6 +102,8 @@ fn write_one(tenant: &Tenant, figures: Figures, json: bool, out: &mut dyn Write)
         ("step-up", tenant.step_up.as_str().to_owned()),
         ("portal host", tenant.portal_host.clone().unwrap_or_else(none)),
         ("origins", if tenant.origins.is_empty() { none() } else { tenant.origins.join(" ") }),
+        ("return urls", if tenant.return_urls.is_empty() { none() } else { tenant.return_urls.join(" ") }),
+        ("colour", tenant.colour.clone().unwrap_or_else(none)),
         ("created", iso(tenant.created_us)),
         ("customers", format!("{} ({} disabled)", figures.customers, figures.disabled_customers)),
         ("live sessions", figures.live_sessions.to_string()),
@@ -125,6 +129,8 @@ fn as_json(tenant: &Tenant) -> Value {
         "disabled": tenant.disabled,
         "created_at": iso(tenant.created_us),
         "origins": tenant.origins,
+        "return_urls": tenant.return_urls,
+        "colour": tenant.colour,
     })
 }
 
@@ -144,6 +150,8 @@ mod tests {
             disabled: false,
             created_us: 1_795_399_200_000_000,
             origins: vec!["https://a.b".to_owned()],
+            return_urls: Vec::new(),
+            colour: None,
         }
     }
 

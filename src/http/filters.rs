@@ -27,7 +27,7 @@ pub fn at(route: &'static Route) -> impl Filter<Extract = (Exchange,), Error = R
     // The server gives every request a path (warp's full() would panic without one).
     let here = warp::path::full()
         .and_then(move |full: FullPath| {
-            ready(if full.as_str() == route.path { Ok(()) } else { Err(warp::reject::not_found()) })
+            ready(if route.matches(full.as_str()) { Ok(()) } else { Err(warp::reject::not_found()) })
         })
         .untuple_one();
     here.and(warp::ext::get::<Exchange>()).and(warp::method()).and_then(

@@ -1,9 +1,11 @@
 //! The service as the edge sees it. The one real door is [`LoginService`]; the edge's own tests open a scripted one, so
 //! that parsing, cookies and sockets are tried without a database.
 
-use doorcode_actors::{Caller, Login, LoginService, RefreshError, Refusal, TreeSnapshot, VerifyError};
+use doorcode_actors::{
+    Caller, HandedOver, Login, LoginService, RefreshError, Refusal, TreeSnapshot, VerifyError,
+};
 use doorcode_domain::Email;
-use doorcode_domain::{AccessClaims, TenantSlug, TypedCode};
+use doorcode_domain::{AccessClaims, PkceChallenge, TenantSlug, TypedCode};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 
@@ -32,6 +34,24 @@ pub trait LoginApi: Send + Sync + 'static {
         &'a self,
         caller: &'a Caller,
         token: &'a str,
+    ) -> BoxFuture<'a, Result<Login, RefreshError>>;
+
+    /// `/handover`.
+    fn hand_over<'a>(
+        &'a self,
+        caller: &'a Caller,
+        tenant: &'a TenantSlug,
+        email: &'a Email,
+        code: &'a TypedCode,
+        challenge: &'a PkceChallenge,
+    ) -> BoxFuture<'a, Result<HandedOver, VerifyError>>;
+
+    /// `/exchange`.
+    fn exchange<'a>(
+        &'a self,
+        caller: &'a Caller,
+        code: &'a str,
+        verifier: &'a str,
     ) -> BoxFuture<'a, Result<Login, RefreshError>>;
 
     /// `/logout`.
@@ -80,6 +100,26 @@ impl LoginApi for LoginService {
         token: &'a str,
     ) -> BoxFuture<'a, Result<Login, RefreshError>> {
         Box::pin(self.refresh(caller, token))
+    }
+
+    fn hand_over<'a>(
+        &'a self,
+        caller: &'a Caller,
+        tenant: &'a TenantSlug,
+        email: &'a Email,
+        code: &'a TypedCode,
+        challenge: &'a PkceChallenge,
+    ) -> BoxFuture<'a, Result<HandedOver, VerifyError>> {
+        Box::pin(self.hand_over(caller, tenant, email, code, challenge))
+    }
+
+    fn exchange<'a>(
+        &'a self,
+        caller: &'a Caller,
+        code: &'a str,
+        verifier: &'a str,
+    ) -> BoxFuture<'a, Result<Login, RefreshError>> {
+        Box::pin(self.exchange(caller, code, verifier))
     }
 
     fn logout<'a>(&'a self, caller: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>> {

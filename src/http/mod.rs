@@ -46,7 +46,9 @@ use warp::reply::Response;
 pub fn service(
     public: Public,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static {
-    use endpoints::{jwks, login, logout, preview, refresh, session, token, verify};
+    use endpoints::{
+        exchange, handover, hosted, jwks, login, logout, preview, refresh, session, token, verify,
+    };
     let edge = Arc::new(public);
     let api = response::cors::preflight(edge.portals.clone())
         .or(login::route(&edge))
@@ -62,6 +64,14 @@ pub fn service(
         .or(logout::route_all(&edge))
         .unify()
         .or(session::route(&edge))
+        .unify()
+        .or(handover::route(&edge))
+        .unify()
+        .or(exchange::route(&edge))
+        .unify()
+        .or(hosted::route(&edge))
+        .unify()
+        .or(hosted::route_script())
         .unify()
         .or(jwks::route(&edge))
         .unify()

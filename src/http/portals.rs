@@ -1,7 +1,8 @@
 //! What the edge must know of tenants: to whom an origin or a slug belongs.
 
-use doorcode_actors::LoginService;
+use doorcode_actors::{HostedPage, LoginService};
 use doorcode_domain::{TenantId, TenantSlug};
+use std::sync::Arc;
 
 /// Answers from memory, never waits: every browser call asks.
 pub trait Portals: Send + Sync {
@@ -10,6 +11,11 @@ pub trait Portals: Send + Sync {
 
     /// The tenant that owns an origin (`https://portal.acme.com`). An origin belongs to one tenant.
     fn of_origin(&self, origin: &str) -> Option<TenantId>;
+
+    /// The hosted login page of a slug, if its tenant has one. Default: nobody has.
+    fn page(&self, _slug: &TenantSlug) -> Option<Arc<HostedPage>> {
+        None
+    }
 }
 
 /// What the database says, some seconds ago at most.
@@ -20,6 +26,10 @@ impl Portals for LoginService {
 
     fn of_origin(&self, origin: &str) -> Option<TenantId> {
         self.portals().of_origin(origin)
+    }
+
+    fn page(&self, slug: &TenantSlug) -> Option<Arc<HostedPage>> {
+        self.portals().page(slug)
     }
 }
 

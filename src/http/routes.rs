@@ -6,7 +6,7 @@ use http::Method;
 /// One path of the service, in the one spelling that it has.
 #[derive(Debug)]
 pub struct Route {
-    /// Compared as it was sent: nothing is decoded, trimmed or redirected.
+    /// Compared as it was sent: nothing is decoded, trimmed or redirected. `{slug}` stands for one segment.
     pub path: &'static str,
     /// Label of metrics and logs.
     pub name: &'static str,
@@ -53,6 +53,20 @@ impl Methods {
     }
 }
 
+impl Route {
+    /// Whether a request's path is this route's.
+    pub fn matches(&self, path: &str) -> bool {
+        self.path == path || self.slug(path).is_some()
+    }
+
+    /// What stands in a path where this route's has `{slug}`.
+    pub fn slug<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let (before, after) = self.path.split_once("{slug}")?;
+        let slug = path.strip_prefix(before)?.strip_suffix(after)?;
+        (!slug.is_empty() && !slug.contains('/')).then_some(slug)
+    }
+}
+
 const fn call(path: &'static str, name: &'static str, methods: Methods, group: Group) -> Route {
     Route { path, name, methods, limit: Some(group), cross_origin: true }
 }
@@ -76,6 +90,17 @@ pub const LOGOUT_ALL: Route =
     call("/v1/customer-auth/logout-all", "logout_all", Methods::Post, Group::Session);
 /// Whose an access token is.
 pub const SESSION: Route = call("/v1/customer-auth/session", "session", Methods::Get, Group::Session);
+/// A hosted page's code for a code that the portal's server exchanges. For doorcode's own page only.
+pub const HANDOVER: Route = Route {
+    cross_origin: false,
+    ..call("/v1/customer-auth/handover", "handover", Methods::Post, Group::Code)
+};
+/// What a hosted page handed over, for tokens. Charged like a refresh: a portal's server exchanges for many.
+pub const EXCHANGE: Route = call("/v1/customer-auth/exchange", "exchange", Methods::Post, Group::Session);
+/// A tenant's login page.
+pub const HOSTED_LOGIN: Route = get("/t/{slug}/login", "hosted_login");
+/// The login form, for any page.
+pub const LOGIN_SCRIPT: Route = get("/doorcode-login.js", "login_script");
 /// The published keys.
 pub const JWKS: Route = get("/.well-known/jwks.json", "jwks");
 /// The development mailbox, a page.
@@ -84,8 +109,22 @@ pub const MAILBOX: Route = get("/dev/mailbox", "mailbox");
 pub const MAILBOX_JSON: Route = get("/dev/mailbox.json", "mailbox.json");
 
 /// The public listener.
-pub const PUBLIC: [&Route; 10] =
-    [&LOGIN, &VERIFY, &TOKEN, &REFRESH, &LOGOUT, &LOGOUT_ALL, &SESSION, &JWKS, &MAILBOX, &MAILBOX_JSON];
+pub const PUBLIC: [&Route; 14] = [
+    &LOGIN,
+    &VERIFY,
+    &TOKEN,
+    &REFRESH,
+    &LOGOUT,
+    &LOGOUT_ALL,
+    &SESSION,
+    &HANDOVER,
+    &EXCHANGE,
+    &HOSTED_LOGIN,
+    &LOGIN_SCRIPT,
+    &JWKS,
+    &MAILBOX,
+    &MAILBOX_JSON,
+];
 
 /// The live page.
 pub const OPS_PAGE: Route = get("/", "ops");
@@ -113,6 +152,14 @@ pub const OPS: [&Route; 6] = [&OPS_PAGE, &LIVEZ, &READYZ, &ACTORS, &METRICS, &FA
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn a_slug_is_one_segment() {
+        assert_eq!(HOSTED_LOGIN.slug("/t/acme/login"), Some("acme"));
+        for other in ["/t/login", "/t//login", "/t/a/b/login", "/t/acme/login/", "/T/acme/login", "/t/acme"] {
+            assert!(!HOSTED_LOGIN.matches(other), "{other}");
+        }
+    }
 
     #[test]
     fn paths_and_names_are_unique() {

@@ -13,7 +13,6 @@ export const { DOORCODE, CHROMIUM, MODULES, CERT, KEY, SHOTS } = process.env;
 const require = createRequire(path.join(MODULES, "x"));
 const { chromium } = require("playwright-core");
 const AXE = require.resolve("axe-core/axe.min.js");
-const SCRIPT = new URL("../../clients/element/dist/doorcode-login.js", import.meta.url);
 const API = "/v1/customer-auth/";
 export const [REFRESH, ACCESS, DEVICE] = ["refresh", "access", "device"].map((kind) => `__Host-portal_${kind}_`);
 
@@ -55,11 +54,8 @@ export async function start(hosts) {
   const serve = async (request, response) => {
     const { api, page } = hosts[request.headers.host.replace(/:\d+$/, "")] ?? {};
     const { pathname } = new URL(request.url, "http://x");
-    if (api && pathname.startsWith(API)) return pass(api === true ? DOORCODE : api, request, response);
-    if (pathname === "/doorcode-login.js") {
-      response.writeHead(200, { "Content-Type": "text/javascript", "Access-Control-Allow-Origin": "*" });
-      return response.end(await fs.readFile(SCRIPT));
-    }
+    const onward = pathname.startsWith(API) || pathname.startsWith("/t/") || pathname === "/doorcode-login.js";
+    if (api && onward) return pass(api === true ? DOORCODE : api, request, response);
     if (!page) return response.writeHead(404).end();
     response.writeHead(200, {
       "Content-Type": "text/html; charset=utf-8",
@@ -88,7 +84,7 @@ export async function start(hosts) {
 /** The small reverse proxy of the first topology; elsewhere it only ends TLS. */
 async function pass(to, request, response) {
   const { method, url, headers } = request;
-  const seen = { method, verb: url.slice(API.length), site: headers["sec-fetch-site"], origin: headers.origin, language: headers["accept-language"], cookie: headers.cookie ?? "" };
+  const seen = { method, verb: url.startsWith(API) ? url.slice(API.length) : url.split("?")[0], site: headers["sec-fetch-site"], origin: headers.origin, language: headers["accept-language"], cookie: headers.cookie ?? "" };
   calls.push(seen);
   if (method !== "OPTIONS") await held[seen.verb];
   const onward = http.request(to + url, { method, headers }, (answer) => {

@@ -52,6 +52,24 @@ async fn the_login_forms_looks_in_chromium() {
     app.finish().await;
 }
 
+/// The hosted page, and how its logins come back: see the script.
+#[tokio::test]
+async fn the_hosted_page_in_chromium() {
+    let Some(browser) = Browser::find() else { return };
+    let app = TestApp::builder().without_mail_limits().spawn().await;
+    let back = ["https://portal.acme.test/callback", "https://portal.globex.test/callback?from=login"];
+    let change = TenantChange {
+        name: Some("Acme & Söhne".to_owned()),
+        return_urls: Some(back.iter().map(|url| url.parse().unwrap()).collect()),
+        colour: Some(Some("#7a1fa2".parse().unwrap())),
+        ..TenantChange::default()
+    };
+    app.directory.change_tenant(ACME, &change).await.unwrap();
+    portals(&app, ACME, &["https://portal.acme.test"]).await;
+    browser.run("hosted.mjs", &[("DOORCODE", &app)]).await;
+    app.finish().await;
+}
+
 /// What is committed below `clients/*/dist`, and so what the binary embeds, is what the sources give; and the client's
 /// own tests pass.
 #[tokio::test]

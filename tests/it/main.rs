@@ -11,6 +11,7 @@ mod cookies;
 mod corpus;
 mod crash;
 mod docs;
+mod hosted;
 mod janitor;
 mod journey;
 mod lanes;

@@ -38,6 +38,9 @@ pub enum DirectoryError {
         /// Its tenant's slug.
         owner: String,
     },
+    /// Each is compared with at every hosted login.
+    #[error("a tenant has at most 20 return URLs")]
+    TooManyReturnUrls,
     /// Not an address.
     #[error("`{email}` is not an address: {reason}")]
     BadEmail {

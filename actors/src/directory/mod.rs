@@ -5,6 +5,7 @@
 
 mod customers;
 mod error;
+mod hosted;
 mod import;
 mod origin;
 mod sessions;
@@ -13,6 +14,7 @@ mod tenants;
 
 pub use customers::{Added, Customer, CustomerPage};
 pub use error::DirectoryError;
+pub use hosted::{Colour, HostedError, RETURN_URLS_MAX, ReturnUrl};
 pub use import::{ImportReport, ImportRow, RefusedLine};
 pub use origin::{Origin, OriginError, PortalHost};
 pub use sessions::{Ended, Session};

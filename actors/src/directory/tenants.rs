@@ -1,6 +1,6 @@
 //! Portals.
 
-use super::{Directory, DirectoryError, Origin, PortalHost, sql};
+use super::{Colour, Directory, DirectoryError, Origin, PortalHost, RETURN_URLS_MAX, ReturnUrl, sql};
 use deadpool_postgres::{GenericClient, Transaction};
 use doorcode_domain::{Micros, TenantId, TenantSlug};
 use tokio_postgres::Row;
@@ -25,6 +25,10 @@ pub struct Tenant {
     pub created_us: Micros,
     /// Whose cookies and CORS requests are its own.
     pub origins: Vec<String>,
+    /// Where the hosted login page may send people back to; none: it has no such page.
+    pub return_urls: Vec<String>,
+    /// The hosted page's accent, `#rrggbb`.
+    pub colour: Option<String>,
 }
 
 /// What follows when a lane's digit budget is spent.
@@ -85,6 +89,10 @@ pub struct TenantChange {
     pub step_up: Option<StepUp>,
     /// All of them anew.
     pub origins: Option<Vec<Origin>>,
+    /// All of them anew.
+    pub return_urls: Option<Vec<ReturnUrl>>,
+    /// `Some(None)` takes it away.
+    pub colour: Option<Option<Colour>>,
 }
 
 /// How large a tenant is.
@@ -154,10 +162,28 @@ impl Directory {
         let transaction = client.transaction().await?;
         let id = find(&transaction, slug).await?.tenant_id;
         let host = change.portal_host.as_ref().map(|host| host.as_ref().map(PortalHost::as_str));
+        let return_urls =
+            change.return_urls.as_ref().map(|urls| urls.iter().map(ReturnUrl::as_str).collect::<Vec<_>>());
+        if return_urls.as_ref().is_some_and(|urls| urls.len() > RETURN_URLS_MAX) {
+            return Err(DirectoryError::TooManyReturnUrls);
+        }
+        let colour = change.colour.as_ref().map(|colour| colour.as_ref().map(Colour::as_str));
         let statement = transaction.prepare_cached(sql::TENANTS_CHANGE).await?;
         let step_up = change.step_up.map(StepUp::to_sql);
         transaction
-            .execute(&statement, &[&id.0, &change.name, &host.is_some(), &host.flatten(), &step_up])
+            .execute(
+                &statement,
+                &[
+                    &id.0,
+                    &change.name,
+                    &host.is_some(),
+                    &host.flatten(),
+                    &step_up,
+                    &return_urls,
+                    &colour.is_some(),
+                    &colour.flatten(),
+                ],
+            )
             .await?;
         if let Some(origins) = &change.origins {
             let statement = transaction.prepare_cached(sql::ORIGINS_CLEAR).await?;
@@ -226,5 +252,7 @@ fn read(row: &Row) -> Result<Tenant, DirectoryError> {
         disabled: row.try_get(5)?,
         created_us: row.try_get(6)?,
         origins: row.try_get(7)?,
+        return_urls: row.try_get(8)?,
+        colour: row.try_get(9)?,
     })
 }

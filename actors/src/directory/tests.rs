@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 
 const SCHEMA: &str = "
     CREATE TABLE tenants (tenant_id uuid PRIMARY KEY, slug text UNIQUE NOT NULL, name text NOT NULL, portal_host text,
-        step_up smallint NOT NULL, disabled boolean NOT NULL, created_us bigint NOT NULL);
+        step_up smallint NOT NULL, disabled boolean NOT NULL, created_us bigint NOT NULL,
+        return_urls text[] NOT NULL DEFAULT '{}', colour text);
     CREATE TABLE origins (origin text PRIMARY KEY, tenant_id uuid NOT NULL);
     CREATE TABLE customers (tenant_id uuid NOT NULL, customer_id uuid NOT NULL, address_key uuid NOT NULL,
         email text NOT NULL, disabled boolean NOT NULL, created_us bigint NOT NULL,
@@ -105,6 +106,7 @@ async fn the_directory_on_a_real_postgres() {
     every_statement_prepares(&world).await;
     tenants_are_made_changed_and_closed(&world).await;
     an_origin_belongs_to_one_tenant(&world).await;
+    a_hosted_page_is_given_and_taken(&world).await;
     customers_come_and_go(&world).await;
     lists_are_paged(&world).await;
     sessions_are_listed_and_ended(&world).await;
@@ -162,6 +164,23 @@ async fn tenants_are_made_changed_and_closed(world: &World) {
         let disabled = directory.disable_tenant(unknown, true).await;
         assert!(matches!(disabled, Err(DirectoryError::NoSuchTenant { .. })), "{unknown:?}");
     }
+}
+
+async fn a_hosted_page_is_given_and_taken(world: &World) {
+    let directory = &world.directory;
+    let slug = world.tenant("hosted").await.slug;
+    let change = |urls: usize, colour: Option<&str>| TenantChange {
+        return_urls: Some((0..urls).map(|n| format!("https://a.b/{n}").parse().unwrap()).collect()),
+        colour: Some(colour.map(|colour| colour.parse().unwrap())),
+        ..TenantChange::default()
+    };
+    let changed = directory.change_tenant(&slug, &change(20, Some("#7A1FA2"))).await.unwrap();
+    assert_eq!((changed.return_urls.len(), changed.colour.as_deref()), (20, Some("#7a1fa2")));
+    let refused = directory.change_tenant(&slug, &change(21, None)).await;
+    assert!(matches!(refused, Err(DirectoryError::TooManyReturnUrls)));
+    assert_eq!(directory.change_tenant(&slug, &TenantChange::default()).await.unwrap(), changed);
+    let taken = directory.change_tenant(&slug, &change(0, None)).await.unwrap();
+    assert!(taken.return_urls.is_empty() && taken.colour.is_none());
 }
 
 async fn an_origin_belongs_to_one_tenant(world: &World) {

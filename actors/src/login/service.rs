@@ -1,9 +1,10 @@
-//! All that HTTP ever sees of the actors: four verbs, the published keys, and health.
+//! All that HTTP ever sees of the actors: the verbs, the published keys, and health.
 
 use crate::error::{RefreshError, Refusal, VerifyError};
 use crate::keys::minter::MinterMessage;
-use crate::keys::{AccessTokenError, Keys, SigningKeyError};
+use crate::keys::{AccessTokenError, Keys};
 use crate::ledger::{Ledger, LedgerMessage, LogoutBatch, Outcome, RefreshBatch};
+use crate::login::grant::{Grant, new_secret};
 use crate::login::issuer::{Guess, IssuerMessage, LoginRequest, address_of, device};
 use crate::login::issuers::{IssuerSlot, Issuers, TenantDirectory};
 use crate::login::quota::Quotas;
@@ -12,19 +13,18 @@ use crate::store::sessions::{Moved, RefreshVerdict, SessionId};
 use crate::upkeep::guess_stats::GuessCounts;
 use crate::upkeep::observer::{Observability, TreeSnapshot, count};
 use crate::upkeep::portals::PortalMap;
-use actor_runtime::{Actor, Admission, CallError, Handle, Pool, Reply, until};
+use actor_runtime::{Actor, Admission, Handle, Pool, Reply, until};
 use arc_swap::ArcSwap;
 use doorcode_domain::Email;
 use doorcode_domain::{
-    ACCESS_LIFE_S, AccessClaims, Clock, CustomerId, Micros, RefreshToken, SessionKey, SessionSecret,
-    TenantId, TenantSlug, TokenPosition, TypedCode,
+    AccessClaims, Clock, CustomerId, Micros, RefreshToken, SessionKey, SessionSecret, TenantId, TenantSlug,
+    TokenPosition, TypedCode,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// What travels with a request.
@@ -85,18 +85,6 @@ struct Admitted {
     admission: Admission,
 }
 
-/// A session as its next tokens need it.
-struct Grant {
-    tenant: TenantId,
-    customer: CustomerId,
-    secret: SessionSecret,
-    session: SessionKey,
-    position: TokenPosition,
-    auth_us: Micros,
-    issued_us: Micros,
-    left: Duration,
-}
-
 impl LoginService {
     /// `/login`. `Ok` means committed: the mail, if one is due, survives a crash. Says nothing of the account.
     pub async fn request_code(
@@ -129,16 +117,30 @@ impl LoginService {
         typed: &TypedCode,
         presented: Option<&str>,
     ) -> Result<Login, VerifyError> {
+        let (grant, device_cookie) =
+            self.spend_code(caller, slug, email, typed, presented, |_| new_secret()).await?;
+        let mut login = self.mint(caller, grant).await.map_err(|refusal| self.verify_refused(refusal))?;
+        login.device_cookie = Some(device_cookie);
+        count(&self.0.observability.outcomes.verify_logged_in);
+        Ok(login)
+    }
+
+    /// A code for a session whose secret is `secret`, with the device cookie's new value.
+    pub(super) async fn spend_code(
+        &self,
+        caller: &Caller,
+        slug: &TenantSlug,
+        email: &Email,
+        typed: &TypedCode,
+        presented: Option<&str>,
+        secret: impl FnOnce(TenantId) -> Result<SessionSecret, Refusal>,
+    ) -> Result<(Grant, String), VerifyError> {
         let outcomes = &self.0.observability.outcomes;
-        let refused = |refusal| {
-            let limited = matches!(refusal, Refusal::TenantLimited { .. });
-            count(if limited { &outcomes.verify_tenant_limited } else { &outcomes.verify_refused });
-            VerifyError::Refused(refusal)
-        };
+        let refused = |refusal| self.verify_refused(refusal);
         let admitted = self.admit(caller, slug, email).await.map_err(refused)?;
         let request = admitted.request.clone();
         let tenant_id = request.address.tenant;
-        let secret = new_secret().map_err(refused)?;
+        let secret = secret(tenant_id).map_err(refused)?;
         let session = secret.key(&self.0.keys.load().session_hash, tenant_id);
         let ended =
             presented.and_then(|text| self.read_token(text)).filter(|(token, _)| token.tenant == tenant_id);
@@ -169,19 +171,33 @@ impl LoginService {
             issued_us: verdict.now_us,
             left: self.0.idle,
         };
-        let mut login = self.mint(caller, grant).await.map_err(refused)?;
-        login.device_cookie = Some(self.device_cookie(&request, verdict.now_us));
-        count(&outcomes.verify_logged_in);
-        Ok(login)
+        Ok((grant, self.device_cookie(&request, verdict.now_us)))
+    }
+
+    fn verify_refused(&self, refusal: Refusal) -> VerifyError {
+        let outcomes = &self.0.observability.outcomes;
+        let limited = matches!(refusal, Refusal::TenantLimited { .. });
+        count(if limited { &outcomes.verify_tenant_limited } else { &outcomes.verify_refused });
+        VerifyError::Refused(refusal)
     }
 
     /// `/refresh`.
     pub async fn refresh(&self, caller: &Caller, token: &str) -> Result<Login, RefreshError> {
-        let outcomes = &self.0.observability.outcomes;
         let Some((token, session)) = self.read_token(token) else {
-            count(&outcomes.refresh_forged);
+            count(&self.0.observability.outcomes.refresh_forged);
             return Err(RefreshError::Rejected);
         };
+        self.advance(caller, token, session).await
+    }
+
+    /// The next tokens of a session, for whoever holds this token of it.
+    pub(super) async fn advance(
+        &self,
+        caller: &Caller,
+        token: RefreshToken,
+        session: SessionKey,
+    ) -> Result<Login, RefreshError> {
+        let outcomes = &self.0.observability.outcomes;
         let refused = |refusal| {
             count(&outcomes.refresh_refused);
             RefreshError::Refused(refusal)
@@ -260,7 +276,7 @@ impl LoginService {
     }
 
     /// For what no statement decides. This machine's clock in production; the skew allowed makes up for it.
-    fn now_s(&self) -> i64 {
+    pub(super) fn now_s(&self) -> i64 {
         match self.0.clock.sql_now() {
             Some(now_us) => now_us / 1_000_000,
             None => SystemTime::now()
@@ -330,53 +346,6 @@ impl LoginService {
         let session = token.secret.key(&keys.session_hash, token.tenant);
         Some((token, session))
     }
-
-    /// Both tokens of a grant. The same grant gives the same refresh token and the same claims.
-    async fn mint(&self, caller: &Caller, grant: Grant) -> Result<Login, Refusal> {
-        let keys = self.0.keys.load_full();
-        let claims = AccessClaims::new(
-            &self.0.issuer_url,
-            grant.tenant,
-            grant.customer,
-            grant.session,
-            token_id(&keys, grant.session, grant.position),
-            grant.auth_us / 1_000_000,
-            grant.issued_us / 1_000_000,
-        );
-        let access_token = self.sign(caller.deadline, claims).await?;
-        let token = RefreshToken { tenant: grant.tenant, secret: grant.secret, position: grant.position };
-        let refresh_key = keys.refresh(keys.refresh_version).ok_or(Refusal::Unavailable)?;
-        Ok(Login {
-            access_token,
-            refresh_token: token.encode(keys.refresh_version, refresh_key),
-            customer_id: grant.customer,
-            tenant_id: grant.tenant,
-            expires_in_s: ACCESS_LIFE_S,
-            refresh_life_s: i64::try_from(grant.left.as_secs()).unwrap_or(i64::MAX),
-            device_cookie: None,
-        })
-    }
-
-    /// Asks the minters in turn; one between two lives is passed over until the deadline.
-    async fn sign(&self, deadline: Instant, claims: AccessClaims) -> Result<String, Refusal> {
-        let claims = Box::new(claims);
-        for _ in 0..=self.0.minters.members.len() {
-            let minter = self.0.minters.next();
-            let asked = minter.call(deadline, |reply| MinterMessage::Sign(claims.clone(), reply)).await;
-            match asked {
-                Ok(Ok(token)) => return Ok(token),
-                Ok(Err(error)) => return Err(cannot_sign(&error)),
-                Err(CallError::Unavailable) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Refusal::Unavailable)
-    }
-}
-
-fn cannot_sign(error: &SigningKeyError) -> Refusal {
-    tracing::error!(%error, "an access token cannot be signed");
-    Refusal::Unavailable
 }
 
 /// One row into a ledger; its outcome.
@@ -389,24 +358,4 @@ where
     Ledger<B>: Actor<Message = LedgerMessage<B>>,
 {
     ledger.call(deadline, |reply| LedgerMessage::Put(row, reply)).await?
-}
-
-/// A token's `jti`: derived, so that a repeated refresh repeats it.
-fn token_id(keys: &Keys, session: SessionKey, position: TokenPosition) -> Uuid {
-    let bytes = keys.session_hash.mac128(&[
-        b"jti",
-        session.0.as_bytes(),
-        &position.generation.to_be_bytes(),
-        &position.branch.to_be_bytes(),
-    ]);
-    uuid::Builder::from_random_bytes(bytes).into_uuid()
-}
-
-fn new_secret() -> Result<SessionSecret, Refusal> {
-    let mut bytes = Zeroizing::new([0; 16]);
-    aws_lc_rs::rand::fill(&mut bytes[..]).map_err(|_| {
-        tracing::error!("no random numbers");
-        Refusal::Unavailable
-    })?;
-    Ok(SessionSecret::from_random(bytes))
 }

@@ -3,8 +3,15 @@
 use super::{Store, StoreError, sql};
 use doorcode_domain::TenantId;
 
-/// An open tenant: its slug and its origins.
-pub(crate) type Portal = (TenantId, String, Vec<String>);
+/// An open tenant, as the edge knows it.
+pub(crate) struct Portal {
+    pub(crate) tenant: TenantId,
+    pub(crate) slug: String,
+    pub(crate) name: String,
+    pub(crate) colour: Option<String>,
+    pub(crate) return_urls: Vec<String>,
+    pub(crate) origins: Vec<String>,
+}
 
 impl Store {
     /// One number for all portals; it changes when they do. Transfers nothing else.
@@ -17,7 +24,14 @@ impl Store {
         let rows = self.query(sql::LIST_PORTALS, &[]).await?;
         Ok(rows
             .iter()
-            .map(|row| (TenantId(row.get("tenant_id")), row.get("slug"), row.get("origins")))
+            .map(|row| Portal {
+                tenant: TenantId(row.get("tenant_id")),
+                slug: row.get("slug"),
+                name: row.get("name"),
+                colour: row.get("colour"),
+                return_urls: row.get("return_urls"),
+                origins: row.get("origins"),
+            })
             .collect())
     }
 }

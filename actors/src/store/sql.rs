@@ -53,4 +53,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (7, "tenant_limits", include_str!("../../../sql/migrations/0007_tenant_limits.sql")),
     (8, "lookups", include_str!("../../../sql/migrations/0008_lookups.sql")),
     (9, "outbox", include_str!("../../../sql/migrations/0009_outbox.sql")),
+    (10, "hosted_page", include_str!("../../../sql/migrations/0010_hosted_page.sql")),
 ];

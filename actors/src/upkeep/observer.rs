@@ -81,6 +81,9 @@ outcomes! {
     verify_wrong = "verify" "wrong";
     verify_not_evaluated = "verify" "not_evaluated";
     verify_refused = "verify" "refused";
+    verify_handed_over = "verify" "handed_over";
+    exchange_done = "exchange" "done";
+    exchange_rejected = "exchange" "rejected";
     refresh_rotated = "refresh" "rotated";
     refresh_repeated = "refresh" "repeated";
     refresh_branched = "refresh" "branched";

@@ -2,7 +2,7 @@
 //!
 //! Every [`LOOK`] Postgres sums all of them up in one number (0.1 s for 100,000 tenants); only when that number is another are they read anew, whole.
 //! A change by the command line or another replica is seen within [`LOOK`] and the time of two statements. While
-//! Postgres is away, the last ones stay. Memory: a slug, an id and the origins of each open tenant.
+//! Postgres is away, the last ones stay. Memory: a slug, an id, the origins and the hosted page of each open tenant.
 
 use crate::store::portals::Portal;
 use crate::store::{Store, StoreError};
@@ -19,10 +19,25 @@ const LOOK: Duration = Duration::from_secs(2);
 /// A look that takes longer is given up, so that looks never pile up.
 const LOOK_MAX: Duration = Duration::from_secs(30);
 
+/// A tenant's hosted login page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostedPage {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Stands above the form.
+    pub name: String,
+    /// `#rrggbb`.
+    pub colour: Option<String>,
+    /// Where it may send people back to; never empty.
+    pub return_urls: Vec<String>,
+}
+
 /// The portals of all open tenants, as of one moment.
 #[derive(Debug, Default)]
 pub struct PortalMap {
     slugs: HashMap<Box<str>, TenantId>,
+    /// Of the tenants that have one.
+    pages: HashMap<TenantId, Arc<HostedPage>>,
     origins: HashMap<Box<str>, TenantId>,
     fingerprint: String,
 }
@@ -38,6 +53,11 @@ impl PortalMap {
         self.origins.get(origin).copied()
     }
 
+    /// The hosted login page of a slug.
+    pub fn page(&self, slug: &TenantSlug) -> Option<Arc<HostedPage>> {
+        self.pages.get(&self.of_slug(slug)?).cloned()
+    }
+
     /// The sum is taken first: a change in between is found by the next look.
     pub(crate) async fn load(store: &Store) -> Result<Self, StoreError> {
         let fingerprint = store.portals_fingerprint().await?;
@@ -46,7 +66,10 @@ impl PortalMap {
 
     fn new(fingerprint: String, portals: Vec<Portal>) -> Self {
         let mut map = Self { fingerprint, ..Self::default() };
-        for (tenant, slug, origins) in portals {
+        for Portal { tenant, slug, name, colour, return_urls, origins } in portals {
+            if !return_urls.is_empty() {
+                map.pages.insert(tenant, Arc::new(HostedPage { tenant, name, colour, return_urls }));
+            }
             map.slugs.insert(slug.into_boxed_str(), tenant);
             map.origins.extend(origins.into_iter().map(|origin| (origin.into_boxed_str(), tenant)));
         }
@@ -123,7 +146,14 @@ mod tests {
     #[test]
     fn f12_a_portal_is_found_by_its_exact_names_only() {
         let acme = TenantId(Uuid::from_u128(1));
-        let portals = vec![(acme, "acme".to_owned(), vec!["https://portal.acme.com".to_owned()])];
+        let portals = vec![Portal {
+            tenant: acme,
+            slug: "acme".to_owned(),
+            name: "Acme".to_owned(),
+            colour: None,
+            return_urls: Vec::new(),
+            origins: vec!["https://portal.acme.com".to_owned()],
+        }];
         let map = PortalMap::new("1".to_owned(), portals);
         assert_eq!(map.of_slug(&TenantSlug::parse("acme").unwrap()), Some(acme));
         assert_eq!(map.of_origin("https://portal.acme.com"), Some(acme));
@@ -133,5 +163,6 @@ mod tests {
             assert_eq!(map.of_origin(other), None, "{other:?}");
         }
         assert_eq!(map.of_slug(&TenantSlug::parse("ACME").unwrap()), None);
+        assert_eq!(map.page(&TenantSlug::parse("acme").unwrap()), None, "no return URL, no page");
     }
 }

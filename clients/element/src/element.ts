@@ -1,4 +1,4 @@
-import { Doorcode, DoorcodeError, type Session, type Storage, tidyCode, webStorage } from "doorcode-js";
+import { Doorcode, DoorcodeError, type Handover, type Session, type Storage, tidyCode, webStorage } from "doorcode-js";
 import { palette } from "./colour.js";
 import { CODE_LIFE, type Draft, load, mailsAgainAt, save, TRIES } from "./draft.js";
 import { countdown, ERRORS, FIELD_ERRORS, say, type Saying } from "./saying.js";
@@ -125,11 +125,18 @@ export class DoorcodeLogin extends HTMLElement {
     if (this.#draft) this.#view.email.input.value = this.#draft.email;
     if (this.hasAttribute("autofocus")) this.#view.focus(this.#step);
     // The form can be used meanwhile. Whether anybody is logged in is known soon; if it is not, nobody is.
-    const known = this.hasAttribute("handover") ? Promise.resolve() : client.session();
+    const known = this.#handover ? Promise.resolve() : client.session();
     known.catch(() => {}).finally(() => {
       this.#state("ready", true);
       this.#emit("ready");
     });
+  }
+
+  /** On doorcode's own page: the portal on another site that the login is for. */
+  get #handover(): Handover | null {
+    const [returnTo, codeChallenge] = [this.getAttribute("return-to"), this.getAttribute("code-challenge")];
+    const state = this.getAttribute("state") ?? undefined;
+    return returnTo && codeChallenge ? { returnTo, codeChallenge, state } : null;
   }
 
   /** For the developer: on the page, because nobody looks into the console of a page that only waits. */
@@ -197,8 +204,8 @@ export class DoorcodeLogin extends HTMLElement {
     if (draft.wrong >= TRIES) return this.#fail({ text: "codeSpent" });
     if (Date.now() - draft.sentAt > CODE_LIFE) return this.#expire();
     this.#work(async () => {
-      const handover = this.getAttribute("handover");
-      if (handover) return this.#go(await this.#client!.handOver(handover, draft.email, code));
+      const handover = this.#handover;
+      if (handover) return this.#go(await this.#client!.handOver(draft.email, code, handover));
       await this.#client!.verify(draft.email, code);
     });
   }

@@ -17,6 +17,13 @@ export interface Options {
   fetch?: typeof fetch;
 }
 
+/** What a portal sends a browser to the hosted page with. */
+export interface Handover {
+  returnTo: string;
+  codeChallenge: string;
+  state?: string | undefined;
+}
+
 /** Tries again after this, in milliseconds, when a renewal in the background had no answer. */
 const RENEW_AGAIN = 30_000;
 /** A page that comes back into view asks the server again if the last time is longer ago, in milliseconds. */
@@ -117,9 +124,10 @@ export class Doorcode extends EventTarget {
     return (await this.#store.get())?.accessToken ?? null;
   }
 
-  /** Sends a hosted page's login; gives the URL to go to. */
-  async handOver(url: string, email: string, code: string): Promise<string> {
-    return (await this.#request(url, this.#json({ code: tidyCode(code), email }))).body.location;
+  /** For doorcode's own page: logs in for the portal at `returnTo`; gives the URL to go to. */
+  async handOver(email: string, code: string, { returnTo, state, codeChallenge }: Handover): Promise<string> {
+    const body = { code: tidyCode(code), email, tenant_slug: this.tenant, return_to: returnTo, code_challenge: codeChallenge };
+    return (await this.#post("handover", state === undefined ? body : { ...body, state })).body.location;
   }
 
   /** Takes over the login of a hosted page: `code` from its redirect, `verifier` from `hostedLogin`. */
@@ -211,24 +219,17 @@ export class Doorcode extends EventTarget {
 
   // ---- calls
 
-  #json(body: object): Partial<Call> {
-    return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  }
-
   #post(verb: string, body: object, { headers, accept }: { headers?: Record<string, string>; accept?: number } = {}) {
-    const call = this.#json(body);
-    return this.#call(verb, { ...call, headers: { ...call.headers, ...headers } }, accept);
+    const call = { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(body) };
+    return this.#call(verb, call, accept);
   }
 
-  #call(verb: string, call: Partial<Call>, accept?: number) {
-    return this.#request(`${this.#api}/v1/customer-auth/${verb}`, call, accept);
-  }
-
-  async #request(url: string, call: Partial<Call>, accept?: number) {
+  async #call(verb: string, call: Partial<Call>, accept?: number) {
     const headers: Record<string, string> = { "X-Tenant-Slug": this.tenant, ...call.headers };
     const token = call.method === "GET" && (await this.#store.get())?.accessToken;
     if (token) headers.Authorization = `Bearer ${token}`;
     const credentials = this.#cookies ? "include" : "omit";
+    const url = `${this.#api}/v1/customer-auth/${verb}`;
     return send(this.#fetch, url, { method: "GET", credentials, ...call, headers }, accept);
   }
 }

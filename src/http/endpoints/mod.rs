@@ -1,5 +1,8 @@
 //! One file per call of the public API.
 
+pub mod exchange;
+pub mod handover;
+pub mod hosted;
 pub mod jwks;
 pub mod login;
 pub mod logout;

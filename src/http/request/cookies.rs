@@ -127,8 +127,13 @@ pub fn set(response: &mut Response, login: &Login) {
     append(response, ACCESS, tag, &login.access_token, login.expires_in_s, "Lax");
     append(response, REFRESH, tag, &login.refresh_token, login.refresh_life_s, "Strict");
     if let Some(device) = &login.device_cookie {
-        append(response, DEVICE, tag, device, DEVICE_LIFE_S, "Strict");
+        set_device(response, login.tenant_id, device);
     }
+}
+
+/// Sets the device cookie alone: of a login whose session is another host's.
+pub fn set_device(response: &mut Response, tenant: TenantId, device: &str) {
+    append(response, DEVICE, Tag::of(tenant), device, DEVICE_LIFE_S, "Strict");
 }
 
 /// Clears a tenant's session cookies. The device cookie stays: it holds no session, and without it the next login from

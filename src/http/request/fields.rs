@@ -5,7 +5,7 @@ use crate::http::request::json::{Field, Fields};
 use crate::http::response::detail::Detail;
 use crate::http::response::reply::Problem;
 use doorcode_domain::Email;
-use doorcode_domain::{TenantSlug, TypedCode};
+use doorcode_domain::{PkceChallenge, TenantSlug, TypedCode};
 use zeroize::Zeroizing;
 
 /// `/login`.
@@ -28,6 +28,35 @@ pub struct CodeBody {
     pub tenant: TenantSlug,
 }
 
+/// `/handover`.
+#[derive(Debug)]
+pub struct HandoverBody {
+    /// What was typed.
+    pub code: CodeBody,
+    /// Where the login goes on. Not yet compared with the tenant's URLs.
+    pub return_to: String,
+    /// For the portal, unread.
+    pub state: Option<String>,
+    /// Who may take it.
+    pub challenge: PkceChallenge,
+}
+
+/// `/exchange`.
+#[derive(Debug)]
+pub struct ExchangeBody {
+    /// From the redirect's `code`.
+    pub code: Zeroizing<String>,
+    /// RFC 7636.
+    pub verifier: Zeroizing<String>,
+}
+
+/// Also a query's parameter of the hosted page.
+pub const RETURN_TO: &str = "return_to";
+/// See [`RETURN_TO`].
+pub const STATE: &str = "state";
+/// See [`RETURN_TO`].
+pub const CODE_CHALLENGE: &str = "code_challenge";
+const CODE_VERIFIER: &str = "code_verifier";
 const CODE: &str = "code";
 const CODE_CHARACTERS: usize = 6;
 const EMAIL: &str = "email";
@@ -59,6 +88,49 @@ impl CodeBody {
         let tenant = tenant(&fields, &mut details)?;
         match (code, email, tenant) {
             (Some(code), Some(email), Some(tenant)) => Ok(Self { code, email, tenant }),
+            _ => Err(Problem::Invalid(details)),
+        }
+    }
+}
+
+impl HandoverBody {
+    /// Reads `/handover`'s body.
+    pub fn read(payload: &Payload) -> Result<Self, Problem> {
+        let code = CodeBody::read(payload)?;
+        let fields = payload.required().map_err(invalid)?;
+        let mut details = Vec::new();
+        let return_to = fields.text(RETURN_TO, &mut details).map_err(invalid)?;
+        let state = match fields.get(STATE).map_err(invalid)? {
+            Field::Text(state) => Some(state.to_string()),
+            Field::Absent => None,
+            Field::NotAString => return Err(invalid(Detail::not_a_string(STATE))),
+        };
+        let challenge = fields.text(CODE_CHALLENGE, &mut details).map_err(invalid)?;
+        let challenge = challenge.and_then(|text| {
+            let parsed = PkceChallenge::parse(&text);
+            if parsed.is_none() {
+                details.push(Detail::not_valid(CODE_CHALLENGE, "a SHA-256 in base64url (RFC 7636, S256)"));
+            }
+            parsed
+        });
+        match (return_to, challenge) {
+            (Some(return_to), Some(challenge)) => {
+                Ok(Self { code, return_to: return_to.to_string(), state, challenge })
+            }
+            _ => Err(Problem::Invalid(details)),
+        }
+    }
+}
+
+impl ExchangeBody {
+    /// Reads `/exchange`'s body.
+    pub fn read(payload: &Payload) -> Result<Self, Problem> {
+        let fields = payload.required().map_err(invalid)?;
+        let mut details = Vec::new();
+        let code = fields.text(CODE, &mut details).map_err(invalid)?;
+        let verifier = fields.text(CODE_VERIFIER, &mut details).map_err(invalid)?;
+        match (code, verifier) {
+            (Some(code), Some(verifier)) => Ok(Self { code, verifier }),
             _ => Err(Problem::Invalid(details)),
         }
     }

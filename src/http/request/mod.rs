@@ -7,3 +7,4 @@ pub mod csrf;
 pub mod fields;
 pub mod hosts;
 pub mod json;
+pub mod language;

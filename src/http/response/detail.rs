@@ -76,6 +76,11 @@ impl Detail {
         Self::new(Loc::Field(field), "string_too_long", msg)
     }
 
+    /// A value that is not among those it may be, or not of the form it must have.
+    pub fn not_valid(field: &'static str, what: &str) -> Self {
+        Self::new(Loc::Field(field), "value_error", format!("value is not {what}"))
+    }
+
     /// No address; `reason` says why without repeating it.
     pub fn not_an_email(field: &'static str, reason: &dyn std::fmt::Display) -> Self {
         Self::new(Loc::Field(field), "value_error", format!("value is not a valid email address: {reason}"))

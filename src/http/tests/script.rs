@@ -1,9 +1,9 @@
 //! A door that does as it is told: what a real service answers to real callers is tried elsewhere, over Postgres.
 
 use crate::http::LoginApi;
-use doorcode_actors::{Caller, Login, RefreshError, Refusal, TreeSnapshot, VerifyError};
+use doorcode_actors::{Caller, HandedOver, Login, RefreshError, Refusal, TreeSnapshot, VerifyError};
 use doorcode_domain::Email;
-use doorcode_domain::{CustomerId, TenantId, TenantSlug, TypedCode};
+use doorcode_domain::{CustomerId, PkceChallenge, TenantId, TenantSlug, TypedCode};
 use futures_util::future::{BoxFuture, pending, ready};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
@@ -101,6 +101,26 @@ impl LoginApi for Script {
     fn refresh<'a>(&'a self, _: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<Login, RefreshError>> {
         let good = token.starts_with("good");
         self.answer(format!("refresh {token}"), if good { Ok(login()) } else { Err(RefreshError::Rejected) })
+    }
+
+    fn hand_over<'a>(
+        &'a self,
+        _: &'a Caller,
+        tenant: &'a TenantSlug,
+        _: &'a Email,
+        _: &'a TypedCode,
+        _: &'a PkceChallenge,
+    ) -> BoxFuture<'a, Result<HandedOver, VerifyError>> {
+        self.answer(format!("handover {}", tenant.as_str()), Err(VerifyError::Rejected))
+    }
+
+    fn exchange<'a>(
+        &'a self,
+        _: &'a Caller,
+        code: &'a str,
+        _: &'a str,
+    ) -> BoxFuture<'a, Result<Login, RefreshError>> {
+        self.answer(format!("exchange {code}"), Err(RefreshError::Rejected))
     }
 
     fn logout<'a>(&'a self, _: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>> {
