@@ -34,7 +34,7 @@ mod system_builder;
 mod test_cluster;
 mod upkeep;
 
-pub use actor_runtime::{HistogramSnapshot, KindSnapshot};
+pub use actor_runtime::{HistogramSnapshot, KindSnapshot, PeriodicSnapshot};
 pub use directory::Directory;
 pub use error::{RefreshError, Refusal, VerifyError};
 pub use keys::{

@@ -17,13 +17,16 @@ use crate::settings::Settings;
 use crate::store::challenges::LoginPolicy;
 use crate::store::{Store, micros};
 use crate::system::{FaultInjector, Injector};
-use crate::upkeep::guess_stats::{GuessCounts, GuessStats};
-use crate::upkeep::janitor::{Janitor, SweepCounts};
-use crate::upkeep::keyring::Keyring;
-use crate::upkeep::observer::{Ask, Observability, Observer, Probe};
-use crate::upkeep::portals::{PortalMap, Portals};
-use actor_runtime::{Actor, ChildSpec, Handle, Meter, Pool, child};
+use crate::upkeep::guess_stats::{self, GuessCounts, GuessStats};
+use crate::upkeep::janitor::{self, Janitor, SweepCounts};
+use crate::upkeep::keyring::{self, Keyring};
+use crate::upkeep::observer::{self, Ask, Observability, Observer, Probe};
+use crate::upkeep::portals::{self, PortalMap, Portals};
+use actor_runtime::{
+    Actor, ChildSpec, Handle, Meter, Periodic, PeriodicMessage, PeriodicTask, Pool, Rhythm, child,
+};
 use arc_swap::ArcSwap;
+use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -75,6 +78,17 @@ impl SystemBuilder {
     fn add<R: Actor>(&mut self, handle: &Handle<R::Message>, make: impl Fn() -> R + Send + Sync + 'static) {
         self.specs.push(child(handle, make));
         self.show(handle);
+    }
+
+    /// Adds a child that works in rounds.
+    fn add_periodic<T: PeriodicTask>(
+        &mut self,
+        handle: &Handle<PeriodicMessage>,
+        rhythm: Rhythm,
+        make: impl Fn() -> T + Send + Sync + 'static,
+    ) {
+        let meter = handle.meter.clone();
+        self.add(handle, move || Periodic::new(make(), rhythm, meter.clone()));
     }
 
     fn show<M: Send + 'static>(&mut self, handle: &Handle<M>) {
@@ -174,13 +188,20 @@ impl SystemBuilder {
         let (vault, keys, policy) =
             (self.vault.clone(), self.keys.clone(), KeyPolicy::from(&self.settings.tokens));
         let keyring = Handle::new(Meter::new("keyring", None));
-        self.add(&keyring, move || Keyring { vault: vault.clone(), policy, keys: keys.clone() });
+        self.add_periodic(&keyring, keyring::RHYTHM, move || Keyring {
+            vault: vault.clone(),
+            policy,
+            keys: keys.clone(),
+        });
     }
 
     fn portals(&mut self) {
         let (store, map) = (self.store.clone(), self.portals.clone());
         let portals = Handle::new(Meter::new("portals", None));
-        self.add(&portals, move || Portals { store: store.clone(), map: map.clone() });
+        self.add_periodic(&portals, portals::RHYTHM, move || Portals {
+            store: store.clone(),
+            map: map.clone(),
+        });
     }
 
     fn mail(&mut self) -> (MailDispatcher, Handle<MailDispatcherMessage>) {
@@ -284,7 +305,7 @@ impl SystemBuilder {
         let guesses = GuessCounts::default();
         let (store, clock, counts) = (self.store.clone(), self.settings.clock.clone(), guesses.clone());
         let guess_stats = Handle::new(Meter::new("guess_stats", None));
-        self.add(&guess_stats, move || GuessStats {
+        self.add_periodic(&guess_stats, guess_stats::RHYTHM, move || GuessStats {
             store: store.clone(),
             clock: clock.clone(),
             counts: counts.clone(),
@@ -297,12 +318,13 @@ impl SystemBuilder {
         let (store, clock, counts) = (self.store.clone(), self.settings.clock.clone(), swept.clone());
         let settings = self.settings.janitor;
         let janitor = Handle::new(Meter::new("janitor", None));
-        self.add(&janitor, move || Janitor {
+        let rhythm = Rhythm { interval: settings.interval, limit: janitor::LIMIT };
+        self.add_periodic(&janitor, rhythm, move || Janitor {
             store: store.clone(),
             clock: clock.clone(),
-            interval: settings.interval,
             page: settings.page,
             counts: counts.clone(),
+            cursors: [janitor::BEGINNING; 3],
         });
         swept
     }
@@ -328,8 +350,11 @@ impl SystemBuilder {
             probes: std::mem::take(&mut self.probes),
             silent: Default::default(),
         });
-        let seen = observability.clone();
-        self.specs.push(child(&observer, move || Observer { observability: seen.clone() }));
+        let (seen, meter) = (observability.clone(), observer.meter.clone());
+        self.specs.push(child(&observer, move || {
+            let task = Observer { observability: seen.clone(), silences: HashMap::new() };
+            Periodic::new(task, observer::RHYTHM, meter.clone())
+        }));
         observability
     }
 }

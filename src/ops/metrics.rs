@@ -137,6 +137,23 @@ fn actors(encoder: &mut DescriptorEncoder<'_>, kinds: &[KindSnapshot]) -> fmt::R
             )?;
         }
     }
+    rounds(encoder, kinds)
+}
+
+/// Of kinds that work in rounds.
+fn rounds(encoder: &mut DescriptorEncoder<'_>, kinds: &[KindSnapshot]) -> fmt::Result {
+    let periodic = || kinds.iter().filter_map(|kind| Some((kind.kind, kind.periodic.as_ref()?)));
+    let ended = periodic().flat_map(|(kind, rounds)| {
+        [("success", rounds.succeeded), ("failure", rounds.failed)]
+            .map(|(outcome, n)| ([("kind", kind), ("outcome", outcome)], n))
+    });
+    counters(encoder, "doorcode_periodic_rounds", "Rounds of periodic work, by how they ended", ended)?;
+    let help = "When a round last ended well, in seconds since 1970; 0 is never in this process";
+    let name = "doorcode_periodic_last_success_timestamp_seconds";
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (kind, rounds) in periodic() {
+        family.encode_family(&[("kind", kind)])?.encode_gauge(&signed(rounds.last_success_s))?;
+    }
     Ok(())
 }
 
@@ -192,7 +209,7 @@ fn signed(value: u64) -> i64 {
 mod tests {
     use super::*;
     use crate::http::tests_script::Script;
-    use doorcode_actors::TreeSnapshot;
+    use doorcode_actors::{PeriodicSnapshot, TreeSnapshot};
 
     fn tree() -> TreeSnapshot {
         let wait = HistogramSnapshot { buckets: vec![(0.001, 2), (0.5, 3)], count: 4, sum_s: 2.5 };
@@ -209,6 +226,7 @@ mod tests {
                 restarts: vec![("panic_or_error", 17), ("killed", 0)],
                 wait,
                 busy: HistogramSnapshot::default(),
+                periodic: Some(PeriodicSnapshot { succeeded: 41, last_success_s: 43, ..Default::default() }),
             }],
             ledgers: vec![LedgerSnapshot { kind: "ledger.login", flushes: 19, rows: 190, failed: 1 }],
             outcomes: vec![("refresh", "theft", 23)],
@@ -251,6 +269,8 @@ mod tests {
             "doorcode_actor_wait_seconds_bucket{le=\"0.5\",kind=\"issuer\"} 3",
             "doorcode_actor_wait_seconds_bucket{le=\"+Inf\",kind=\"issuer\"} 4",
             "doorcode_actor_busy_seconds_bucket{le=\"+Inf\",kind=\"issuer\"} 0",
+            "doorcode_periodic_rounds_total{kind=\"issuer\",outcome=\"success\"} 41",
+            "doorcode_periodic_last_success_timestamp_seconds{kind=\"issuer\"} 43",
             "doorcode_ledger_flushes_total{kind=\"ledger.login\"} 19",
             "doorcode_ledger_rows_total{kind=\"ledger.login\"} 190",
             "doorcode_ledger_failed_total{kind=\"ledger.login\"} 1",

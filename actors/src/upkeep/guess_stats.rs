@@ -4,14 +4,13 @@
 //! account's budget sees), new codes for strangers of that tenant are base32.
 
 use crate::store::Store;
-use actor_runtime::{Actor, Admission, Context, Failure};
+use actor_runtime::{Failure, PeriodicTask, Rhythm};
 use doorcode_domain::{Clock, TenantId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::task::JoinSet;
 
-const EVERY: Duration = Duration::from_secs(1);
+pub(crate) const RHYTHM: Rhythm = Rhythm { interval: Duration::from_secs(1), limit: Duration::from_secs(30) };
 
 /// Failures and successes since the last guess_stats.
 #[derive(Clone, Default)]
@@ -40,11 +39,6 @@ impl GuessCounts {
     }
 }
 
-pub(crate) enum GuessStatsMessage {
-    Add,
-    Added,
-}
-
 /// Adds up.
 pub(crate) struct GuessStats {
     pub(crate) store: Store,
@@ -52,56 +46,24 @@ pub(crate) struct GuessStats {
     pub(crate) counts: GuessCounts,
 }
 
-impl GuessStats {
-    async fn add_up(store: &Store, clock: &Clock, counts: &GuessCounts) {
-        let counted = counts.take();
-        if counted.is_empty() {
-            return;
-        }
-        if let Err(error) = store.add_guesses(clock.sql_now(), &counted).await {
-            tracing::warn!(%error, "guesses cannot be added up; they are kept for the next time");
+impl PeriodicTask for GuessStats {
+    /// What could not be written for certain is kept for the next round.
+    async fn run(&mut self) -> Result<Option<Duration>, Failure> {
+        let counted = self.counts.take();
+        if !counted.is_empty()
+            && let Err(error) = self.store.add_guesses(self.clock.sql_now(), &counted).await
+        {
             if error.wrote_nothing() {
-                counts.give_back(counted);
+                self.counts.give_back(counted);
             }
+            return Err(error.into());
         }
-    }
-}
-
-impl Actor for GuessStats {
-    type Message = GuessStatsMessage;
-    type State = JoinSet<()>;
-
-    async fn start(&self, context: &Context<Self::Message>) -> Result<Self::State, Failure> {
-        context.send_after(EVERY, GuessStatsMessage::Add);
-        Ok(JoinSet::new())
+        Ok(None)
     }
 
-    async fn handle(
-        &self,
-        context: &Context<Self::Message>,
-        message: Self::Message,
-        _: Option<Admission>,
-        tasks: &mut Self::State,
-    ) -> Result<(), Failure> {
-        match message {
-            GuessStatsMessage::Add => {
-                let (store, clock, counts, context) =
-                    (self.store.clone(), self.clock.clone(), self.counts.clone(), context.clone());
-                tasks.spawn(async move {
-                    GuessStats::add_up(&store, &clock, &counts).await;
-                    context.send(GuessStatsMessage::Added);
-                });
-            }
-            GuessStatsMessage::Added => {
-                while tasks.try_join_next().is_some() {}
-                context.send_after(EVERY, GuessStatsMessage::Add);
-            }
+    async fn finish(&mut self) {
+        if let Err(error) = self.run().await {
+            tracing::warn!(%error, "the last guesses cannot be added up");
         }
-        Ok(())
-    }
-
-    async fn finish(&self, tasks: &mut Self::State) {
-        while tasks.join_next().await.is_some() {}
-        GuessStats::add_up(&self.store, &self.clock, &self.counts).await;
     }
 }

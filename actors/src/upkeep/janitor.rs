@@ -2,20 +2,17 @@
 
 use crate::store::Store;
 use crate::store::sweep::{Cursor, Sweep};
-use actor_runtime::{Actor, Admission, Context, Failure};
+use actor_runtime::{Failure, PeriodicTask};
 use doorcode_domain::Clock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-const BEGINNING: Cursor = (Uuid::nil(), Uuid::nil());
-
-pub(crate) enum JanitorMessage {
-    Page,
-    Swept([Cursor; 3]),
-}
+/// One page of three tables: three statements' longest time.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const BEGINNING: Cursor = (Uuid::nil(), Uuid::nil());
 
 /// Rows deleted.
 #[derive(Default)]
@@ -28,72 +25,36 @@ pub(crate) struct SweepCounts {
 pub(crate) struct Janitor {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
-    pub(crate) interval: Duration,
     pub(crate) page: i64,
     pub(crate) counts: Arc<SweepCounts>,
+    /// How far each table's sweep has come.
+    pub(crate) cursors: [Cursor; 3],
 }
 
-pub(crate) struct JanitorState {
-    cursors: [Cursor; 3],
-    tasks: JoinSet<()>,
-}
-
-impl Janitor {
-    fn sweep(&self, context: &Context<JanitorMessage>, state: &mut JanitorState) {
-        let (store, now, page, context) =
-            (self.store.clone(), self.clock.sql_now(), self.page, context.clone());
-        let (mut cursors, counts) = (state.cursors, self.counts.clone());
-        state.tasks.spawn(async move {
-            let tables = [
-                (Sweep::Challenges, &counts.challenges),
-                (Sweep::Sessions, &counts.sessions),
-                (Sweep::TenantLimits, &counts.tenant_limits),
-            ];
-            for (cursor, (table, count)) in cursors.iter_mut().zip(tables) {
-                match store.sweep(table, *cursor, page, now).await {
-                    Ok(swept) => {
-                        count.fetch_add(swept.gone.unsigned_abs(), Relaxed);
-                        *cursor = swept.next.unwrap_or(BEGINNING);
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, ?table, "a page cannot be swept; the next round will")
-                    }
+impl PeriodicTask for Janitor {
+    /// One page of each table. While a table has not come to its end, the next page follows after as long as this one
+    /// took: at most half of one connection's time.
+    async fn run(&mut self) -> Result<Option<Duration>, Failure> {
+        let (begun, now) = (Instant::now(), self.clock.sql_now());
+        let tables = [
+            (Sweep::Challenges, &self.counts.challenges),
+            (Sweep::Sessions, &self.counts.sessions),
+            (Sweep::TenantLimits, &self.counts.tenant_limits),
+        ];
+        let mut failed = None;
+        for (cursor, (table, count)) in self.cursors.iter_mut().zip(tables) {
+            match self.store.sweep(table, *cursor, self.page, now).await {
+                Ok(swept) => {
+                    count.fetch_add(swept.gone.unsigned_abs(), Relaxed);
+                    *cursor = swept.next.unwrap_or(BEGINNING);
                 }
-            }
-            context.send(JanitorMessage::Swept(cursors));
-        });
-    }
-}
-
-impl Actor for Janitor {
-    type Message = JanitorMessage;
-    type State = JanitorState;
-
-    async fn start(&self, context: &Context<Self::Message>) -> Result<Self::State, Failure> {
-        context.send_after(self.interval, JanitorMessage::Page);
-        Ok(JanitorState { cursors: [BEGINNING; 3], tasks: JoinSet::new() })
-    }
-
-    async fn handle(
-        &self,
-        context: &Context<Self::Message>,
-        message: Self::Message,
-        _: Option<Admission>,
-        state: &mut Self::State,
-    ) -> Result<(), Failure> {
-        match message {
-            JanitorMessage::Page => self.sweep(context, state),
-            JanitorMessage::Swept(cursors) => {
-                while state.tasks.try_join_next().is_some() {}
-                state.cursors = cursors;
-                // a full page behind us: more is likely to come, so do not dawdle
-                let behind = cursors != [BEGINNING; 3];
-                context.send_after(
-                    if behind { self.interval / 10 } else { self.interval },
-                    JanitorMessage::Page,
-                );
+                Err(error) => failed = Some(format!("a page of {table:?} cannot be swept: {error}")),
             }
         }
-        Ok(())
+        match failed {
+            Some(why) => Err(why.into()),
+            None if self.cursors == [BEGINNING; 3] => Ok(None),
+            None => Ok(Some(begun.elapsed())),
+        }
     }
 }

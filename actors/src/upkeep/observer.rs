@@ -6,14 +6,13 @@ use crate::login::issuers::TenantDirectory;
 use crate::mail::dispatcher::MailCounts;
 use crate::store::Store;
 use crate::upkeep::janitor::SweepCounts;
-use actor_runtime::{Actor, Admission, Context, Failure, KindSnapshot, Meter};
+use actor_runtime::{Failure, KindSnapshot, Meter, PeriodicTask, Rhythm};
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// The whole tree.
@@ -186,72 +185,35 @@ impl Observability {
 }
 
 /// How often to ask, and how long to wait for an answer: a handler takes microseconds.
-const ASK: Duration = Duration::from_secs(2);
+pub(crate) const RHYTHM: Rhythm = Rhythm { interval: Duration::from_secs(2), limit: Duration::from_secs(10) };
 const PATIENCE: Duration = Duration::from_secs(2);
 /// An actor that is silent so often in a row hangs, and is ended so that its supervisor starts it anew.
 const WEDGED: u32 = 3;
 
-pub(crate) enum ObserverMessage {
-    Ask,
-    /// Who was silent, as places in the list of probes.
-    Asked(Vec<usize>),
-}
-
-/// How often in a row each probe was silent.
-#[derive(Default)]
-pub(crate) struct ObserverState {
-    silences: HashMap<usize, u32>,
-    tasks: JoinSet<()>,
-}
-
 /// Finds actors that are alive and do nothing: no supervisor hears of those.
 pub(crate) struct Observer {
     pub(crate) observability: Arc<Observability>,
+    /// How often in a row each probe was silent, by its place.
+    pub(crate) silences: HashMap<usize, u32>,
 }
 
-impl Actor for Observer {
-    type Message = ObserverMessage;
-    type State = ObserverState;
-
-    async fn start(&self, context: &Context<Self::Message>) -> Result<Self::State, Failure> {
-        context.send_after(ASK, ObserverMessage::Ask);
-        Ok(ObserverState::default())
-    }
-
-    async fn handle(
-        &self,
-        context: &Context<Self::Message>,
-        message: Self::Message,
-        _: Option<Admission>,
-        state: &mut Self::State,
-    ) -> Result<(), Failure> {
-        match message {
-            ObserverMessage::Ask => {
-                let (observability, context) = (self.observability.clone(), context.clone());
-                state.tasks.spawn(async move {
-                    let silent = observability.silent(PATIENCE).await;
-                    context.send(ObserverMessage::Asked(silent));
-                });
-            }
-            ObserverMessage::Asked(silent) => {
-                while state.tasks.try_join_next().is_some() {}
-                self.judge(&silent, &mut state.silences);
-                context.send_after(ASK, ObserverMessage::Ask);
-            }
-        }
-        Ok(())
+impl PeriodicTask for Observer {
+    async fn run(&mut self) -> Result<Option<Duration>, Failure> {
+        let silent = self.observability.silent(PATIENCE).await;
+        self.judge(&silent);
+        Ok(None)
     }
 }
 
 impl Observer {
     /// Shows who is silent, and ends who was so too often in a row.
-    fn judge(&self, silent: &[usize], silences: &mut HashMap<usize, u32>) {
-        silences.retain(|at, _| silent.contains(at));
+    fn judge(&mut self, silent: &[usize]) {
+        self.silences.retain(|at, _| silent.contains(at));
         let mut names = Vec::new();
         for at in silent {
             let Some(probe) = self.observability.probes.get(*at) else { continue };
             names.push(probe.kind.to_owned());
-            let times = silences.entry(*at).or_insert(0);
+            let times = self.silences.entry(*at).or_insert(0);
             *times += 1;
             if let Some(kill) = probe.kill.as_ref().filter(|_| *times >= WEDGED) {
                 tracing::error!(actor = probe.kind, "hangs; ending it so that it is started anew");

@@ -6,18 +6,16 @@
 
 use crate::store::portals::Portal;
 use crate::store::{Store, StoreError};
-use actor_runtime::{Actor, Admission, Context, Failure};
+use actor_runtime::{Failure, PeriodicTask, Rhythm};
 use arc_swap::ArcSwap;
 use doorcode_domain::{TenantId, TenantSlug};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
 
-/// How often to look whether something changed.
+/// How often to look whether something changed. A look that takes longer than its limit is given up.
 const LOOK: Duration = Duration::from_secs(2);
-/// A look that takes longer is given up, so that looks never pile up.
-const LOOK_MAX: Duration = Duration::from_secs(30);
+pub(crate) const RHYTHM: Rhythm = Rhythm { interval: LOOK, limit: Duration::from_secs(30) };
 
 /// A tenant's hosted login page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,63 +75,19 @@ impl PortalMap {
     }
 }
 
-pub(crate) enum PortalsMessage {
-    Look,
-}
-
-/// The role that keeps the map fresh.
+/// Keeps the map fresh.
 pub(crate) struct Portals {
     pub(crate) store: Store,
     pub(crate) map: Arc<ArcSwap<PortalMap>>,
 }
 
-impl Portals {
-    async fn look(store: &Store, map: &ArcSwap<PortalMap>) -> Result<(), StoreError> {
-        if store.portals_fingerprint().await? != map.load().fingerprint {
-            map.store(Arc::new(PortalMap::load(store).await?));
+impl PeriodicTask for Portals {
+    /// While Postgres is away, the last ones stay in use.
+    async fn run(&mut self) -> Result<Option<Duration>, Failure> {
+        if self.store.portals_fingerprint().await? != self.map.load().fingerprint {
+            self.map.store(Arc::new(PortalMap::load(&self.store).await?));
         }
-        Ok(())
-    }
-}
-
-impl Actor for Portals {
-    type Message = PortalsMessage;
-    type State = JoinSet<()>;
-
-    async fn start(&self, context: &Context<Self::Message>) -> Result<Self::State, Failure> {
-        context.send_after(LOOK, PortalsMessage::Look);
-        Ok(JoinSet::new())
-    }
-
-    /// One look at a time; the next is due [`LOOK`] after the last has ended.
-    async fn handle(
-        &self,
-        context: &Context<Self::Message>,
-        PortalsMessage::Look: Self::Message,
-        _: Option<Admission>,
-        tasks: &mut Self::State,
-    ) -> Result<(), Failure> {
-        while tasks.try_join_next().is_some() {}
-        let (context, store, map) = (context.clone(), self.store.clone(), self.map.clone());
-        tasks.spawn(async move {
-            let again = Again(context);
-            match tokio::time::timeout(LOOK_MAX, Self::look(&store, &map)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "portals cannot be read; the last ones stay in use"),
-                Err(_) => tracing::warn!("portals cannot be read in time; the last ones stay in use"),
-            }
-            drop(again);
-        });
-        Ok(())
-    }
-}
-
-/// Asks for the next look, also when this one panicked.
-struct Again(Context<PortalsMessage>);
-
-impl Drop for Again {
-    fn drop(&mut self) {
-        self.0.send_after(LOOK, PortalsMessage::Look);
+        Ok(None)
     }
 }
 

@@ -10,12 +10,14 @@ mod actor;
 mod error;
 mod handle;
 mod meter;
+mod periodic;
 mod supervisor;
 
 pub use actor::{Actor, Alive, ChildEnd, Context, Envelope, Failure, Fault, start_linked};
 pub use error::CallError;
 pub use handle::{Admission, Handle, Pool, Reply, until};
 pub use meter::{Histogram, HistogramSnapshot, KindSnapshot, Meter, RestartReason};
+pub use periodic::{Periodic, PeriodicMessage, PeriodicSnapshot, PeriodicStats, PeriodicTask, Rhythm};
 pub use supervisor::{
     ChildSpec, Drain, Spawn, Supervisor, SupervisorExit, SupervisorMessage, Tolerance, child,
 };

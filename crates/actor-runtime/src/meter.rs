@@ -1,8 +1,9 @@
 //! What is counted of one kind of actor. Meters live outside the actors, so a restart loses no count.
 
+use super::periodic::{PeriodicSnapshot, PeriodicStats};
 use serde::Serialize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -77,6 +78,9 @@ pub struct KindSnapshot {
     pub wait: HistogramSnapshot,
     /// Time in the handler.
     pub busy: HistogramSnapshot,
+    /// How rounds went, of kinds that work in rounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub periodic: Option<PeriodicSnapshot>,
 }
 
 /// Durations in fixed buckets.
@@ -103,6 +107,7 @@ pub struct Meter {
     wait: Histogram,
     busy: Histogram,
     permits: Option<(usize, Arc<Semaphore>)>,
+    periodic: OnceLock<PeriodicStats>,
 }
 
 impl Meter {
@@ -120,6 +125,7 @@ impl Meter {
             wait: Histogram::default(),
             busy: Histogram::default(),
             permits: permits.map(|n| (n, Arc::new(Semaphore::new(n)))),
+            periodic: OnceLock::new(),
         })
     }
 
@@ -160,6 +166,11 @@ impl Meter {
         self.restarts[reason as usize].fetch_add(1, Relaxed);
     }
 
+    /// Where rounds are counted; asked for once, they are shown.
+    pub fn periodic(&self) -> &PeriodicStats {
+        self.periodic.get_or_init(PeriodicStats::default)
+    }
+
     /// Everything, as of now.
     pub fn snapshot(&self) -> KindSnapshot {
         let (permits, free) = match &self.permits {
@@ -178,6 +189,7 @@ impl Meter {
             restarts: REASONS.iter().zip(&self.restarts).map(|(name, n)| (*name, n.load(Relaxed))).collect(),
             wait: self.wait.snapshot(),
             busy: self.busy.snapshot(),
+            periodic: self.periodic.get().map(PeriodicStats::snapshot),
         }
     }
 }
