@@ -53,6 +53,7 @@ class Bench:
         self.cluster.script("floor", self.reference / "pgbench" / "schema.sql")
         self.driver = Driver(self.binary, self.customers)
         checked = subprocess.run([self.binary, "check-config"], capture_output=True, text=True).stdout
+        # An older doorcode may lack a setting; it is then measured as it is.
         self.known_settings = checked.replace(".", "__")
 
     def doorcode(self, name: str, url: str = "", relay_port: int | None = None, **settings: str) -> services.Doorcode:
@@ -85,6 +86,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="rounds of what is compared [3]")
     parser.add_argument("--only", default=",".join(PARTS), metavar="PART,...", help=f"of: {', '.join(PARTS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="and as the tables of docs/PERFORMANCE.md")
     parser.add_argument("--binary", type=Path, metavar="FILE", help="another doorcode than the one just built")
     parser.add_argument("--keep", action="store_true", help="keep the logs")
     parser.add_argument("--target-dir", type=Path, default=ROOT / "target", help=argparse.SUPPRESS)
@@ -128,6 +130,8 @@ def main() -> int:
         bench.table.print()
         if options.json:
             bench.table.write(options.json, facts)
+        if options.markdown:
+            options.markdown.write_text(bench.table.markdown())
         if options.keep:
             print(f"logs: {home}")
         else:

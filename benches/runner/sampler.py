@@ -65,3 +65,9 @@ def drained(doorcode: Doorcode, patience: float) -> float | None:
             return since - began
         time.sleep(0.25)
     return None
+
+
+def plot(rates: list[float]) -> str:
+    """One character a window, from nothing to the fastest: a fall shows at a glance."""
+    steps, most = "▁▂▃▄▅▆▇█", max(rates, default=1) or 1
+    return "".join(steps[min(int(rate / most * len(steps)), len(steps) - 1)] for rate in rates)

@@ -7,7 +7,7 @@ import time
 
 import procs
 import services
-from sampler import Sampler, drained, logins, mails
+from sampler import Sampler, drained, logins, mails, plot
 
 PART = "A burst that lasts, 1,024 connections, the answer grid as shipped"
 CUSTOMERS = 100_000
@@ -45,7 +45,7 @@ def report(bench, doorcode, rates: list[float], before: tuple[float, float], fai
     answered = logins(doorcode)
     settled = drained(doorcode, 90)
     median = statistics.median(rates)
-    table.add(PART, f"logins in windows of {WINDOW} s", "/s", rates)
+    table.add(PART, f"logins in windows of {WINDOW} s", "/s", rates, note=plot(rates))
     table.add(PART, "the slowest window to the median", "×", [min(rates) / median], "≥ 0.8 ×", lambda x: x >= 0.8)
     table.add(PART, "failed calls", "", [failed], "0", lambda count: count == 0)
     for name, pid, start in (("doorcode", doorcode.pid, before[0]), ("Postgres", bench.cluster.pid, before[1])):

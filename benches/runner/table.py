@@ -66,6 +66,19 @@ class Table:
         missed = [row.name for row in self.rows if row.verdict == "MISSED"]
         print(f"\n{sum(row.verdict == 'ok' for row in self.rows)} targets met, {len(missed)} missed")
 
+    def markdown(self) -> str:
+        """As docs/PERFORMANCE.md shows it."""
+        lines, part = [], None
+        for row in self.rows:
+            if row.part != part:
+                part = row.part
+                lines += ["", f"**{part}**", "", "| | median | spread | target | |", "|---|---|---|---|---|"]
+            spread = f"{number(min(row.values))} to {number(max(row.values))}" if len(row.values) > 1 else ""
+            name = row.name.strip() if row.name == row.name.strip() else f"– {row.name.strip()}"
+            figure = f"{number(row.median)} {row.unit}".strip()
+            lines.append(f"| {name} | {figure} | {spread} | {row.target} | {row.verdict} {row.note}".rstrip() + " |")
+        return "\n".join(lines).strip() + "\n"
+
     def write(self, file: Path, about: dict) -> None:
         names = ("part", "name", "unit", "values", "median", "target", "verdict", "note")
         rows = [{name: getattr(row, name) for name in names} for row in self.rows]
