@@ -7,7 +7,7 @@ use crate::ledger::{Batch, FlushCounts, Ledger, LedgerMessage, LedgerSettings};
 use crate::ledger::{LoginBatch, LogoutBatch, Reach, RefreshBatch, VerifyBatch};
 use crate::login::issuer::IssuerDeps;
 use crate::login::issuers::{Issuers, TenantDirectory, Tenants};
-use crate::login::quota::{Quotas, TenantLimit};
+use crate::login::quota::{Leases, TenantLimit};
 use crate::login::service::{Inner, LoginService};
 use crate::mail::Sender;
 use crate::mail::capacity::MailCapacity;
@@ -162,15 +162,13 @@ impl SystemBuilder {
         let tenants = TenantDirectory::new(self.store.clone(), self.settings.clock.clone());
         let observability = self.observer(mails, swept, tenants.clone());
 
-        let SystemBuilder { settings, store, keys, portals, specs, injectors, .. } = self;
+        let SystemBuilder { settings, keys, portals, specs, injectors, .. } = self;
         let faults = FaultInjector { kinds: Arc::new(injectors), issuers: issuers.clone() };
-        let limit = settings.limits.tenant.map(|(per_second, burst)| TenantLimit { per_second, burst });
         let service = LoginService(Arc::new(Inner {
             issuer_url: settings.public_url.trim_end_matches('/').to_owned(),
             idle: settings.tokens.idle,
             clock: settings.clock.clone(),
             tenants,
-            quotas: Quotas::new(limit, store, settings.clock, keys.clone()),
             guesses,
             issuers,
             refresh,
@@ -292,7 +290,9 @@ impl SystemBuilder {
     ) -> Issuers {
         let admission = self.settings.admission;
         let meter = Meter::new("issuer", Some(admission.issuers));
-        let deps = IssuerDeps { keys: self.keys.clone(), login, verify, idle: admission.issuer_idle };
+        let limit = self.settings.limits.tenant.map(|(per_second, burst)| TenantLimit { per_second, burst });
+        let leases = Arc::new(Leases::new(limit, self.store.clone(), self.settings.clock.clone()));
+        let deps = IssuerDeps { keys: self.keys.clone(), login, verify, leases, idle: admission.issuer_idle };
         let issuers = Issuers::new(meter.clone(), deps, admission.max_issuers);
         let (tenants, watched) = (Handle::new(Meter::new("tenants", None)), issuers.clone());
         self.add(&tenants, move || Tenants { issuers: watched.clone() });

@@ -1,10 +1,12 @@
 //! Logins: the one way in, the issuers behind it, and what a tenant may ask of them.
 
 pub(crate) mod device_cookie;
+mod fair_queue;
 mod grant;
 pub(crate) mod handover;
 pub(crate) mod issuer;
 pub(crate) mod issuers;
 pub(crate) mod quota;
+mod request;
 mod rng;
 pub(crate) mod service;

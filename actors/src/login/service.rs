@@ -1,13 +1,14 @@
-//! All that HTTP ever sees of the actors: the verbs, the published keys, and health.
+//! All that HTTP ever sees of the actors: what callers may do, the published keys, and health.
 
 use crate::error::{RefreshError, Refusal, VerifyError};
 use crate::keys::minter::MinterMessage;
 use crate::keys::{AccessTokenError, Keys};
 use crate::ledger::{Ledger, LedgerMessage, LogoutBatch, Outcome, RefreshBatch};
 use crate::login::grant::{Grant, new_secret};
-use crate::login::issuer::{Guess, IssuerMessage, LoginRequest, address_of, device};
+use crate::login::issuer::{Ask, IssuerMessage, Question};
 use crate::login::issuers::{IssuerSlot, Issuers, TenantDirectory};
-use crate::login::quota::Quotas;
+use crate::login::quota::LimitKey;
+use crate::login::request::{Guess, LoginRequest, address_of};
 use crate::store::challenges::{AddressId, GuessOutcome};
 use crate::store::sessions::{Moved, RefreshVerdict, SessionId};
 use crate::upkeep::guess_stats::GuessCounts;
@@ -66,7 +67,6 @@ pub(crate) struct Inner {
     pub(crate) idle: Duration,
     pub(crate) clock: Clock,
     pub(crate) tenants: TenantDirectory,
-    pub(crate) quotas: Quotas,
     pub(crate) guesses: GuessCounts,
     pub(crate) issuers: Issuers,
     pub(crate) refresh: Handle<LedgerMessage<RefreshBatch>>,
@@ -78,7 +78,7 @@ pub(crate) struct Inner {
     pub(crate) observability: Arc<Observability>,
 }
 
-/// A request that passed admission and its tenant's limit, and the issuer it goes to.
+/// A request that passed admission, and the issuer it goes to.
 struct Admitted {
     request: Arc<LoginRequest>,
     slot: IssuerSlot,
@@ -95,7 +95,7 @@ impl LoginService {
     ) -> Result<(), Refusal> {
         let outcome = async {
             let admitted = self.admit(caller, slug, email).await?;
-            self.ask_issuer(admitted, IssuerMessage::RequestCode).await
+            self.ask_issuer(admitted, Question::Code).await
         };
         let outcome = outcome.await;
         let outcomes = &self.0.observability.outcomes;
@@ -145,10 +145,8 @@ impl LoginService {
         let ended =
             presented.and_then(|text| self.read_token(text)).filter(|(token, _)| token.tenant == tenant_id);
         let guess = Guess { typed: typed.clone(), session, ended: ended.map(|(_, key)| key) };
-        let verdict = self
-            .ask_issuer(admitted, |request, reply| IssuerMessage::Verify(request, guess, reply))
-            .await
-            .map_err(refused)?;
+        let verdict =
+            self.ask_issuer(admitted, |reply| Question::Guess(guess, reply)).await.map_err(refused)?;
         self.0.guesses.add(tenant_id, matches!(verdict.guess, GuessOutcome::LoggedIn(_)));
         let customer = match verdict.guess {
             GuessOutcome::LoggedIn(customer) => customer,
@@ -306,14 +304,15 @@ impl LoginService {
         self.0.observability.snapshot()
     }
 
-    /// A permit, the tenant, the tenant's limit, in this order: what every request to an issuer passes.
+    /// A permit, then the tenant: what every request to an issuer needs. The issuer holds the tenant's limit.
     async fn admit(&self, caller: &Caller, slug: &TenantSlug, email: &Email) -> Result<Admitted, Refusal> {
         let admission = Admission::admit(&self.0.issuers.meter, caller.deadline)?;
         let tenant = self.0.tenants.find(slug).await?;
-        self.0.quotas.take(slug, caller.client).await?;
+        let keys = self.0.keys.load();
         let request = LoginRequest {
             tenant,
-            address: address_of(&self.0.keys.load(), tenant, slug, email),
+            address: address_of(&keys, tenant, slug, email),
+            limit: LimitKey::of(&keys, slug, tenant.is_some()),
             client: caller.client,
             device_cookies: caller.device_cookies.clone(),
         };
@@ -324,11 +323,12 @@ impl LoginService {
     async fn ask_issuer<A>(
         &self,
         Admitted { request, slot, admission }: Admitted,
-        message: impl FnOnce(Arc<LoginRequest>, Reply<Outcome<A>>) -> IssuerMessage,
+        question: impl FnOnce(Reply<Outcome<A>>) -> Question,
     ) -> Result<A, Refusal> {
         let deadline = admission.deadline;
         let (reply, answer) = oneshot::channel();
-        self.0.issuers.send(slot, message(request, reply), admission)?;
+        let ask = Ask { request, what: question(reply) };
+        self.0.issuers.send(slot, IssuerMessage::Ask(ask), admission)?;
         until(deadline, answer).await?
     }
 
@@ -336,7 +336,7 @@ impl LoginService {
     fn device_cookie(&self, request: &LoginRequest, now_us: Micros) -> String {
         let keys = self.0.keys.load();
         let AddressId { tenant, key: address } = request.address;
-        device(&keys, request).with(&keys.device, tenant, address, now_us).encode(&keys.device, tenant)
+        request.device(&keys).with(&keys.device, tenant, address, now_us).encode(&keys.device, tenant)
     }
 
     /// Reads a token of ours; anything else never reaches Postgres.

@@ -1,0 +1,152 @@
+//! A queue in which networks take turns: whoever sends most waits most, and is refused first.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+
+/// Requests by network prefix.
+pub(super) struct FairQueue<T> {
+    lanes: HashMap<IpAddr, VecDeque<T>>,
+    /// Networks with a lane, the next one to be served in front.
+    turns: VecDeque<IpAddr>,
+    len: usize,
+    /// Requests at most.
+    room: usize,
+}
+
+impl<T> FairQueue<T> {
+    pub(super) fn new(room: usize) -> Self {
+        Self { lanes: HashMap::new(), turns: VecDeque::new(), len: 0, room }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds a request behind its network's others. Returns whom there is no room for: the newest of the network with most
+    /// requests, which may be this one.
+    pub(super) fn push(&mut self, network: IpAddr, item: T) -> Option<T> {
+        let surplus = if self.len < self.room { None } else { self.heaviest() };
+        let own = self.lanes.get(&network).map_or(0, VecDeque::len);
+        match surplus {
+            Some((_, most)) if most <= own + 1 => return Some(item),
+            None if self.len >= self.room => return Some(item),
+            _ => {}
+        }
+        let refused = surplus.and_then(|(heaviest, _)| self.take_newest(heaviest));
+        let lane = self.lanes.entry(network).or_default();
+        if lane.is_empty() {
+            self.turns.push_back(network);
+        }
+        lane.push_back(item);
+        self.len += 1;
+        refused
+    }
+
+    /// Gives back what [`pop`](Self::pop) took: it is served first, and never refused for want of room.
+    pub(super) fn push_front(&mut self, network: IpAddr, item: T) {
+        let lane = self.lanes.entry(network).or_default();
+        if !lane.is_empty() {
+            self.turns.retain(|other| *other != network);
+        }
+        self.turns.push_front(network);
+        lane.push_front(item);
+        self.len += 1;
+    }
+
+    /// The oldest request of the network whose turn it is.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let network = self.turns.pop_front()?;
+        let lane = self.lanes.get_mut(&network)?;
+        let item = lane.pop_front();
+        if lane.is_empty() {
+            self.lanes.remove(&network);
+        } else {
+            self.turns.push_back(network);
+        }
+        self.len -= usize::from(item.is_some());
+        item
+    }
+
+    /// From now on there is that much room: returns whom there is none for, the newest of the heaviest first.
+    pub(super) fn set_room(&mut self, room: usize) -> Vec<T> {
+        self.room = room;
+        let mut refused = Vec::new();
+        while self.len > room {
+            let newest = self.heaviest().and_then(|(network, _)| self.take_newest(network));
+            match newest {
+                Some(item) => refused.push(item),
+                None => break,
+            }
+        }
+        refused
+    }
+
+    /// The network with most requests. Linear in the networks that wait; asked only when the queue is full.
+    fn heaviest(&self) -> Option<(IpAddr, usize)> {
+        self.lanes.iter().map(|(network, lane)| (*network, lane.len())).max_by_key(|(_, most)| *most)
+    }
+
+    fn take_newest(&mut self, network: IpAddr) -> Option<T> {
+        let lane = self.lanes.get_mut(&network)?;
+        let item = lane.pop_back()?;
+        if lane.is_empty() {
+            self.lanes.remove(&network);
+            self.turns.retain(|other| *other != network);
+        }
+        self.len -= 1;
+        Some(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[test]
+    fn networks_take_turns() {
+        let mut queue = FairQueue::new(100);
+        for n in 0..50 {
+            assert_eq!(queue.push(ip(1), n), None);
+        }
+        assert_eq!(queue.push(ip(2), 100), None);
+        assert_eq!(queue.push(ip(3), 200), None);
+        assert_eq!(
+            (queue.pop(), queue.pop(), queue.pop(), queue.pop()),
+            (Some(0), Some(100), Some(200), Some(1))
+        );
+        assert_eq!(queue.len(), 48);
+    }
+
+    /// I2: who sends most is refused first, and cannot push anybody out.
+    #[test]
+    fn i2_the_heaviest_network_is_refused_first() {
+        let mut queue = FairQueue::new(4);
+        assert!((0..4).all(|n| queue.push(ip(1), n).is_none()));
+        assert_eq!(queue.push(ip(1), 4), Some(4));
+        assert_eq!(queue.push(ip(2), 100), Some(3), "the newest of the heaviest");
+        assert_eq!(queue.push(ip(2), 101), Some(2), "two and two");
+        assert_eq!(queue.push(ip(2), 102), Some(102), "nobody gains by another exchange");
+        assert_eq!(queue.push(ip(1), 5), Some(5));
+        assert!(queue.push(ip(3), 200).is_some_and(|refused| refused == 1 || refused == 101));
+        let served: Vec<_> = std::iter::from_fn(|| queue.pop()).take(3).collect();
+        assert_eq!(served, [0, 100, 200]);
+    }
+
+    #[test]
+    fn less_room_costs_the_heaviest() {
+        let mut queue = FairQueue::new(usize::MAX);
+        assert!((0..10).all(|n| queue.push(ip(1), n).is_none()));
+        assert_eq!(queue.push(ip(2), 100), None);
+        assert_eq!(queue.set_room(3), [9, 8, 7, 6, 5, 4, 3, 2]);
+        assert_eq!(queue.set_room(0).len(), 3);
+        assert_eq!(queue.push(ip(3), 1), Some(1), "no room at all");
+    }
+}
