@@ -224,7 +224,8 @@ impl SystemBuilder {
             holder: Uuid::new_v4(),
             lease: settings.lease,
             deadline: settings.deadline,
-            tick: settings.sweep,
+            // several within the part of a lease in which its mails may be begun
+            tick: settings.sweep.min(settings.lease.saturating_sub(settings.deadline) / 4),
             batch_max: self.settings.database.batch_max.max(1),
             counts,
         };

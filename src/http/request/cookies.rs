@@ -186,6 +186,14 @@ mod tests {
         response.headers().get_all(SET_COOKIE).iter().map(|line| line.to_str().unwrap()).collect()
     }
 
+    /// A token that somebody logs by accident is not in the log.
+    #[test]
+    fn no_token_is_shown() {
+        let cookies = read(&[&format!("__Host-portal_refresh_{TAG_A}=dcr_secret")]);
+        let shown = format!("{:?} {:?}", cookies.refresh, cookies.refresh.only());
+        assert!(shown.contains(TAG_A) && !shown.contains("dcr_secret"), "{shown}");
+    }
+
     /// F2, F3, F5: exact attributes; nothing is for another host or a script.
     #[test]
     fn attributes() {

@@ -144,6 +144,15 @@ mod tests {
         Page::of(&headers, &Acme).is_some()
     }
 
+    /// A portal may use its own tenant's cookies; a page of this host may use everybody's.
+    #[test]
+    fn a_portal_may_use_its_own_tag_only() {
+        let [acme, other] = [1, 2].map(|n| TenantId(uuid::Uuid::from_u128(n)));
+        assert!(Page::Portal(acme).may_use_tag(Tag::of(acme)));
+        assert!(!Page::Portal(acme).may_use_tag(Tag::of(other)));
+        assert!(Page::Own(Some(acme)).may_use_tag(Tag::of(other)));
+    }
+
     /// F7, F8: the matrix of both headers.
     #[test]
     fn the_matrix() {
