@@ -4,16 +4,20 @@ use crate::commands::CommandError;
 use crate::config::MasterKey;
 use doorcode_actors::Directory;
 use doorcode_actors::directory::{DirectoryError, NewTenant, ReturnUrl, StepUp, TenantChange};
+use doorcode_domain::TenantId;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// Names the private PostgreSQL: its database, superuser and directories.
 pub const NAME: &str = "doorcode";
 /// The demo tenant and who may log in there.
 pub const DEMO_TENANT: &str = "demo";
+/// The same for everybody, so that examples can name it.
+const DEMO_TENANT_ID: TenantId = TenantId(Uuid::from_u128(0xd0c0_de00_0000_4000_8000_0000_0000_0001));
 /// See [`DEMO_TENANT`].
 pub const DEMO_CUSTOMERS: [&str; 2] = ["ada@example.com", "grace@example.com"];
 
@@ -92,7 +96,7 @@ pub async fn make_demo(directory: &Directory) -> Result<(), DirectoryError> {
         step_up: StepUp::Base32,
         origins: DEMO_ORIGINS.iter().filter_map(|origin| origin.parse().ok()).collect(),
     };
-    match directory.add_tenant(&new).await {
+    match directory.add_tenant_as(DEMO_TENANT_ID, &new).await {
         Ok(_) => {
             let change = TenantChange { return_urls: Some(demo_urls()), ..TenantChange::default() };
             directory.change_tenant(DEMO_TENANT, &change).await?;

@@ -23,7 +23,7 @@ async fn e6_f2_f10_f11_f12_topologies_in_chromium() {
     let app = TestApp::builder().without_mail_limits().spawn().await;
     portals(&app, ACME, &["https://portal.acme.test"]).await;
     portals(&app, GLOBEX, &["https://globex.acme.test", "https://portal.globex.test"]).await;
-    browser.run("topologies.mjs", &[("DOORCODE", &app)]).await;
+    browser.run("topologies.mjs", &[("DOORCODE", url(&app))]).await;
     app.finish().await;
 }
 
@@ -34,7 +34,7 @@ async fn h15_the_login_form_in_chromium() {
     let app = TestApp::builder().without_mail_limits().spawn().await;
     let limited = TestApp::builder().with_client_limits().spawn().await;
     app.directory.add_customer(ACME, "linus@example.com").await.unwrap();
-    browser.run("login.mjs", &[("DOORCODE", &app), ("LIMITED", &limited)]).await;
+    browser.run("login.mjs", &[("DOORCODE", url(&app)), ("LIMITED", url(&limited))]).await;
     app.finish().await;
     limited.finish().await;
 }
@@ -48,7 +48,7 @@ async fn the_login_forms_looks_in_chromium() {
     for name in "en de fr es pt-br it nl pl ja zh-cn".split(' ') {
         app.directory.add_customer(ACME, &format!("{name}@example.com")).await.unwrap();
     }
-    browser.run("looks.mjs", &[("DOORCODE", &app)]).await;
+    browser.run("looks.mjs", &[("DOORCODE", url(&app))]).await;
     app.finish().await;
 }
 
@@ -66,7 +66,32 @@ async fn the_hosted_page_in_chromium() {
     };
     app.directory.change_tenant(ACME, &change).await.unwrap();
     portals(&app, ACME, &["https://portal.acme.test"]).await;
-    browser.run("hosted.mjs", &[("DOORCODE", &app)]).await;
+    browser.run("hosted.mjs", &[("DOORCODE", url(&app))]).await;
+    app.finish().await;
+}
+
+/// `examples/portal` by its one command, and the lines that docs/PORTALS.md begins with: see the script.
+#[tokio::test]
+async fn the_example_portal_in_chromium() {
+    let Some(browser) = Browser::find() else { return };
+    let app = TestApp::builder().without_mail_limits().spawn().await;
+    let (portal, page) = (free_port(), free_port());
+    let change = TenantChange {
+        return_urls: Some(vec![format!("http://localhost:{portal}/callback").parse().unwrap()]),
+        ..TenantChange::default()
+    };
+    let tenant = app.directory.change_tenant(ACME, &change).await.unwrap();
+    portals(&app, ACME, &[&format!("http://localhost:{page}")]).await;
+    let environment = [
+        // One site with the page.
+        ("DOORCODE", url(&app).replace("127.0.0.1", "localhost")),
+        ("ISSUER", "https://id.acme.io".to_owned()),
+        ("TENANT", ACME.to_owned()),
+        ("TENANT_ID", tenant.tenant_id.0.to_string()),
+        ("PORT", portal.to_string()),
+        ("PAGE_PORT", page.to_string()),
+    ];
+    browser.run("portal.mjs", &environment).await;
     app.finish().await;
 }
 
@@ -80,6 +105,15 @@ async fn the_clients_bundles_are_fresh() {
         npm.args(["run", "--silent", script]).current_dir(modules.parent().unwrap());
         succeeds(npm).await;
     }
+}
+
+fn url(app: &TestApp) -> String {
+    format!("http://{}", app.public())
+}
+
+/// Free a moment ago.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Gives a tenant origins, and waits until they count.
@@ -107,12 +141,12 @@ impl Browser {
         or_skip(chromium.and_then(|chromium| Ok(Self { chromium, modules: modules()? })))
     }
 
-    /// Runs a script of `tests/browser`; the apps' addresses are in its environment.
-    async fn run(&self, script: &str, apps: &[(&str, &TestApp)]) {
+    /// Runs a script of `tests/browser` with this environment.
+    async fn run(&self, script: &str, environment: &[(&str, String)]) {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut node = Command::new("node");
         node.arg(here.join("tests/browser").join(script))
-            .envs(apps.iter().map(|(name, app)| (*name, format!("http://{}", app.public()))))
+            .envs(environment.iter().map(|(name, value)| (*name, value.as_str())))
             .env("CHROMIUM", &self.chromium)
             .env("MODULES", &self.modules)
             .env("CERT", here.join("tests/it/support/tls/leaf.pem"))

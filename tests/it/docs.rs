@@ -5,9 +5,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders and files of the top level that a back-ticked word must begin with to be taken for a path.
-const TOP: [&str; 12] = [
-    "src/", "actors/", "domain/", "sql/", "tests/", "docs/", "bin/", "benches/", "deploy/", "clients/",
-    ".ci/", "./bin/",
+const TOP: [&str; 13] = [
+    "src/",
+    "actors/",
+    "domain/",
+    "sql/",
+    "tests/",
+    "docs/",
+    "bin/",
+    "benches/",
+    "deploy/",
+    "clients/",
+    "examples/",
+    ".ci/",
+    "./bin/",
 ];
 
 fn root() -> &'static Path {

@@ -109,10 +109,14 @@ pub struct Figures {
 impl Directory {
     /// Makes a tenant and gives it its origins, or does nothing at all.
     pub async fn add_tenant(&self, new: &NewTenant) -> Result<Tenant, DirectoryError> {
+        self.add_tenant_as(TenantId(Uuid::new_v4()), new).await
+    }
+
+    /// The same under an id that is known beforehand.
+    pub async fn add_tenant_as(&self, id: TenantId, new: &NewTenant) -> Result<Tenant, DirectoryError> {
         let slug = TenantSlug::parse_new(&new.slug)
             .map_err(|reason| DirectoryError::BadSlug { slug: new.slug.clone(), reason })?;
         check_name(&new.name)?;
-        let id = TenantId(Uuid::new_v4());
         let host = new.portal_host.as_ref().map(PortalHost::as_str);
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
