@@ -14,7 +14,7 @@
 use doorcode::app::{App, Mode};
 use doorcode::config::Config;
 use doorcode_actors::directory::{ImportRow, NewTenant, StepUp};
-use doorcode_actors::{DatabaseSettings, Directory, migrate};
+use doorcode_actors::{Directory, migrate};
 use private_postgres::{Options, PrivatePostgres};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -23,7 +23,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use zeroize::Zeroizing;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -59,9 +58,19 @@ fn main() -> Result<ExitCode> {
 async fn start(customers: usize) -> Result<SocketAddr> {
     let postgres = Box::leak(Box::new(PrivatePostgres::start(Options::throwaway("doorcode")?).await?));
     let url = postgres.url();
-    let database = DatabaseSettings { url: Zeroizing::new(url.clone()), ..DatabaseSettings::default() };
-    migrate(&database).await?;
-    let directory = Directory::open(&database, &KEY).await?;
+    let key: String = KEY.iter().map(|byte| format!("{byte:02x}")).collect();
+    let settings = [
+        ("HTTP__LISTEN", "127.0.0.1:0"),
+        ("OPS__LISTEN", "127.0.0.1:0"),
+        ("DATABASE__URL", &url),
+        ("MASTER_KEY__VALUE", &key),
+        ("LIMITS__CLIENT__ENABLED", "false"),
+        ("LIMITS__TENANT__ENABLED", "false"),
+    ];
+    let settings = settings.map(|(key, value)| (format!("DOORCODE__{key}"), value.to_owned()));
+    let config = Config::load(None, settings)?.config;
+    migrate(&config.database).await?;
+    let directory = Directory::open(&config.database, &KEY).await?;
     let tenant = NewTenant {
         slug: "acme".to_owned(),
         name: "Acme".to_owned(),
@@ -73,16 +82,7 @@ async fn start(customers: usize) -> Result<SocketAddr> {
     let rows = (0..customers)
         .map(|n| Ok(ImportRow { line: n as u64, email: format!("known{n}@example.com"), customer_id: None }));
     directory.import_customers("acme", rows).await?;
-    let settings = [
-        ("HTTP__LISTEN", "127.0.0.1:0"),
-        ("OPS__LISTEN", "127.0.0.1:0"),
-        ("LIMITS__CLIENT__ENABLED", "false"),
-        ("LIMITS__TENANT__ENABLED", "false"),
-    ];
-    let loaded =
-        Config::load(None, settings.map(|(key, value)| (format!("DOORCODE__{key}"), value.to_owned())))?;
-    let app =
-        App::start(&loaded.config, &url, &KEY, Mode { allow_unsafe: true, ..Mode::development() }).await?;
+    let app = App::start(&config, Mode { allow_unsafe: true, ..Mode::development() }).await?;
     let address = app.public_addr()?;
     tokio::spawn(app.run(std::future::pending()));
     Ok(address)

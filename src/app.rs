@@ -1,17 +1,12 @@
 //! The process: actors below, two listeners in front, started in order and drained in reverse.
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::http::{
-    BodyLimits, Cidr, ClientLimitSettings, ClientLimits, HostAllowlist, LimitClock, PreviewMailbox, Public,
-    ServerLimits, TrustedProxies,
+    BodyLimits, ClientLimits, HostAllowlist, LimitClock, PreviewMailbox, Public, ServerLimits, TrustedProxies,
 };
 use crate::ops::{Faults, Ops};
 use crate::{http, ops};
-use doorcode_actors::{
-    AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, JanitorSettings, LimitSettings,
-    MailSettings, Mailbox, Secret, Settings, SetupError, SmtpSettings, StartError, System, TlsMode,
-    TokenSettings, Transport,
-};
+use doorcode_actors::{Mailbox, Settings, SetupError, StartError, System, SystemDeps, Transport};
 use doorcode_domain::Clock;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -21,6 +16,9 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
+
+/// The sender of mails that nobody sends.
+const MAILBOX_SENDER: &str = "doorcode <login@doorcode.example>";
 
 /// What is not configuration: how `dev` and the tests differ from `serve`.
 #[derive(Clone)]
@@ -99,16 +97,14 @@ pub enum Ended {
 
 impl App {
     /// Starts the actors and binds both listeners; nobody is answered before [`run`](Self::run).
-    pub async fn start(
-        config: &Config,
-        database_url: &str,
-        master_key: &[u8],
-        mode: Mode,
-    ) -> Result<Self, AppError> {
+    pub async fn start(config: &Config, mode: Mode) -> Result<Self, AppError> {
         // bound first: an address in use is found before anything is written
         let public = bind(config.http.listen).await?;
         let ops_listener = bind(config.ops.listen).await?;
-        let mut settings = settings(config, database_url, master_key, &mode)?;
+        let mut settings = settings(config);
+        if mode.mailbox.is_some() {
+            settings.mail.from.get_or_insert_with(|| MAILBOX_SENDER.to_owned());
+        }
         if mode.mailbox.is_some()
             && config.public_url.is_example()
             && let Ok(address) = public.local_addr()
@@ -116,19 +112,17 @@ impl App {
             // in `dev`, tokens name the place where their keys are to be had
             settings.public_url = format!("http://{address}");
         }
-        let system = System::start(settings).await?;
-        let client_limits =
-            Arc::new(ClientLimits::new(client_limits(&config.limits.client), &mode.limit_clock));
+        let system = System::start(settings, deps(config, &mode)?).await?;
+        let client_limits = Arc::new(ClientLimits::new(config.limits.client, &mode.limit_clock));
         let hosts = HostAllowlist::new(config.ops.hosts.clone());
         let routes = Public {
-            limits: client_limits.clone(),
-            proxies: TrustedProxies::new(config.http.trusted_proxies.iter().filter_map(cidr).collect()),
+            proxies: TrustedProxies::new(config.http.trusted_proxies.clone()),
             body: BodyLimits { timeout: config.http.body_timeout, ..BodyLimits::default() },
             deadline: config.http.request_deadline,
             hsts: config.public_url.as_str().starts_with("https://") && mode.mailbox.is_none(),
             preview: mode.mailbox.clone().map(|mailbox| preview(mailbox, hosts.clone())),
             portals: Arc::new(system.service()),
-            ..Public::new(system.service())
+            ..Public::new(system.service(), client_limits.clone())
         };
         let ops_routes = Ops {
             hosts,
@@ -200,10 +194,6 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
     TcpListener::bind(address).await.map_err(|error| AppError::Listen { address, error })
 }
 
-fn cidr(range: &config::Cidr) -> Option<Cidr> {
-    format!("{}/{}", range.network, range.prefix).parse().ok()
-}
-
 fn preview(mailbox: Mailbox, hosts: HostAllowlist) -> PreviewMailbox {
     let list = move |to: Option<&str>| {
         let mails = mailbox.list(to, 200);
@@ -212,119 +202,29 @@ fn preview(mailbox: Mailbox, hosts: HostAllowlist) -> PreviewMailbox {
     PreviewMailbox::new(list, hosts)
 }
 
-fn client_limits(limits: &config::ClientLimits) -> ClientLimitSettings {
-    ClientLimitSettings {
-        enabled: limits.enabled,
-        login_per_minute: limits.login_per_minute.get(),
-        login_per_hour: limits.login_per_hour.get(),
-        code_per_minute: limits.verify_per_minute.get(),
-        session_per_minute: limits.refresh_per_minute.get(),
-        ..ClientLimitSettings::default()
-    }
-}
-
-/// The database part of the settings, which administrative commands need alone.
-pub fn database_settings(config: &config::Database, url: &str) -> DatabaseSettings {
-    DatabaseSettings {
-        url: Zeroizing::new(url.to_owned()),
-        pool_size: config.pool_size.get(),
-        statement_timeout: config.statement_timeout,
-        create_timeout: config.create_timeout,
-        wait_timeout: config.wait_timeout,
-        recycle_timeout: config.recycle_timeout,
-        max_in_flight: config.max_in_flight.get(),
-        batch_max: config.batch_max.get(),
-        ..DatabaseSettings::default()
-    }
-}
-
-/// How access tokens are signed.
-pub fn algorithm(algorithm: config::Algorithm) -> Algorithm {
-    match algorithm {
-        config::Algorithm::Es256 => Algorithm::Es256,
-        config::Algorithm::EdDsa => Algorithm::EdDsa,
-        config::Algorithm::Rs256 => Algorithm::Rs256,
-    }
-}
-
-fn settings(
-    config: &Config,
-    database_url: &str,
-    master_key: &[u8],
-    mode: &Mode,
-) -> Result<Settings, AppError> {
-    let limits = &config.limits;
-    let from =
-        config.mail.from.clone().or_else(|| mode.mailbox.as_ref().map(|_| MailSettings::default().from));
-    Ok(Settings {
+fn settings(config: &Config) -> Settings {
+    Settings {
         public_url: config.public_url.as_str().to_owned(),
-        database: DatabaseSettings {
-            allow_unsafe: mode.allow_unsafe,
-            ..database_settings(&config.database, database_url)
-        },
-        master_key: Zeroizing::new(master_key.to_vec()),
-        codes: CodeSettings { life: config.codes.life },
-        limits: LimitSettings {
-            tenant: limits
-                .tenant
-                .enabled
-                .then(|| (limits.tenant.per_second.get(), limits.tenant.burst.get())),
-            mails: limits
-                .address
-                .enabled
-                .then(|| (limits.address.burst.get(), limits.address.refill, limits.address.cooldown)),
-        },
-        tokens: TokenSettings {
-            algorithm: algorithm(config.tokens.algorithm),
-            rotation: config.tokens.key_rotation,
-            idle: config.tokens.refresh_idle,
-            absolute: config.tokens.refresh_absolute,
-            retry_window: config.tokens.retry_window,
-            sessions_per_customer: config.tokens.sessions_per_customer.get(),
-        },
-        admission: AdmissionSettings {
-            issuers: config.admission.issuer_permits.get(),
-            sessions: config.admission.ledger_permits.get(),
-            max_issuers: config.admission.max_issuers.get(),
-            issuer_idle: config.admission.issuer_idle,
-            ..AdmissionSettings::default()
-        },
-        mail: MailSettings {
-            transport: match &mode.mailbox {
-                Some(mailbox) => Transport::Memory(mailbox.clone()),
-                None => Transport::smtp(smtp_settings(config)?)?,
-            },
-            from: from.ok_or(AppError::Missing("mail.from"))?,
-            workers: config.mail.workers.get(),
-            workers_max: config.mail.workers_max.get(),
-            queue: config.mail.queue.get(),
-            lease: config.mail.lease,
-            deadline: config.mail.deadline,
-            ..MailSettings::default()
-        },
-        janitor: JanitorSettings {
-            interval: config.janitor.interval,
-            page: i64::from(config.janitor.batch.get()),
-        },
-        clock: mode.clock.clone(),
-    })
+        database: config.database.clone(),
+        codes: config.codes.clone(),
+        tenant_limits: config.limits.tenant,
+        address_limits: config.limits.address,
+        tokens: config.tokens.clone(),
+        admission: config.admission,
+        mail: config.mail.clone(),
+        janitor: config.janitor,
+    }
 }
 
-fn smtp_settings(config: &Config) -> Result<SmtpSettings, AppError> {
-    let smtp = &config.mail.smtp;
-    let login = smtp.username.clone().zip(smtp.password.as_ref().map(|p| Secret::from(p.reveal())));
-    Ok(SmtpSettings {
-        host: smtp.host.clone().ok_or(AppError::Missing("mail.smtp.host"))?,
-        port: smtp.port,
-        tls: match smtp.tls {
-            config::SmtpTls::StartTls => TlsMode::StartTls,
-            config::SmtpTls::Implicit => TlsMode::Implicit,
-            config::SmtpTls::None => TlsMode::None,
+fn deps(config: &Config, mode: &Mode) -> Result<SystemDeps, AppError> {
+    let key = config.master_key.key.as_ref().ok_or(AppError::Missing("master_key"))?;
+    Ok(SystemDeps {
+        clock: mode.clock.clone(),
+        transport: match &mode.mailbox {
+            Some(mailbox) => Transport::Memory(mailbox.clone()),
+            None => Transport::smtp(&config.mail, config.public_url.host())?,
         },
-        extra_roots: None,
-        login,
-        hello_name: config.public_url.host().to_owned(),
-        timeout: config.mail.deadline,
-        max_idle: Duration::from_secs(30),
+        master_key: Zeroizing::new(key.reveal().to_vec()),
+        allow_unsafe: mode.allow_unsafe,
     })
 }

@@ -2,8 +2,8 @@
 
 use crate::commands::CommandError;
 use crate::config::MasterKey;
-use doorcode_actors::Directory;
 use doorcode_actors::directory::{DirectoryError, NewTenant, ReturnUrl, StepUp, TenantChange};
+use doorcode_actors::{DatabaseUrl, Directory};
 use doorcode_domain::TenantId;
 use std::fs;
 use std::io::Write;
@@ -39,6 +39,11 @@ pub fn data_dir(told: Option<&Path>) -> Result<PathBuf, CommandError> {
             "give --data-dir DIR",
         )
     })
+}
+
+/// The private PostgreSQL's address.
+pub fn database_url(url: &str) -> Result<DatabaseUrl, CommandError> {
+    url.parse().map_err(|error: &str| CommandError::failed(error, ""))
 }
 
 /// The key that wraps the dev database's keys; made once.

@@ -32,6 +32,8 @@ mod system;
 mod system_builder;
 #[cfg(test)]
 mod test_cluster;
+#[cfg(test)]
+mod test_settings;
 mod upkeep;
 
 pub use actor_runtime::{HistogramSnapshot, KindSnapshot, PeriodicSnapshot};
@@ -43,12 +45,12 @@ pub use keys::{
 };
 pub use login::handover::HandedOver;
 pub use login::service::{Caller, Login, LoginService};
-pub use mail::{Mailbox, Secret, SetupError, SmtpSettings, StoredMail, TlsMode, Transport};
+pub use mail::{Mailbox, SetupError, SmtpSettings, StoredMail, TlsMode, Transport};
 pub use settings::{
-    AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, JanitorSettings, LimitSettings,
-    MailSettings, Settings, TokenSettings,
+    AddressLimitSettings, AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, DatabaseUrl,
+    JanitorSettings, MailSettings, Settings, TenantLimitSettings, TokenSettings,
 };
 pub use store::{DatabaseUrlError, MigrateError, check_migrated, migrate};
-pub use system::{FaultInjector, StartError, System};
+pub use system::{FaultInjector, StartError, System, SystemDeps};
 pub use upkeep::observer::{LedgerSnapshot, PoolSnapshot, TreeSnapshot};
 pub use upkeep::portals::{HostedPage, PortalMap};

@@ -1,222 +1,213 @@
-//! What the actors are told at start. Plain values; where they come from (file, environment, tests) is the edge's matter.
+//! What the actors are told at start: the sections of `config.toml` that are theirs, field by field under the same name.
+//! What a setting is for, its unit and its default are there and nowhere else; the fields here say only what the type
+//! does not.
 
-use crate::mail::{Mailbox, Transport};
-use doorcode_domain::Clock;
+use crate::directory::StepUp;
+use crate::mail::SmtpSettings;
+use serde::Deserialize;
+use setting_values::{Secret, duration, optional};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::str::FromStr;
 use std::time::Duration;
-use zeroize::Zeroizing;
 
-/// Everything.
-#[derive(Clone, Default)]
+/// Everything. Clock, keys and the way mail leaves are no settings: see [`SystemDeps`](crate::SystemDeps).
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// `iss` of access tokens.
     pub public_url: String,
-    /// Where the data is.
+    /// `[database]`
     pub database: DatabaseSettings,
-    /// 32 bytes that wrap every other key.
-    pub master_key: Zeroizing<Vec<u8>>,
-    /// Codes.
+    /// `[codes]`
     pub codes: CodeSettings,
-    /// Limits that may be turned off; guess budgets may not.
-    pub limits: LimitSettings,
-    /// Sessions and tokens.
+    /// `[limits.tenant]`
+    pub tenant_limits: TenantLimitSettings,
+    /// `[limits.address]`
+    pub address_limits: AddressLimitSettings,
+    /// `[tokens]`
     pub tokens: TokenSettings,
-    /// How much may be in flight.
+    /// `[admission]`
     pub admission: AdmissionSettings,
-    /// Mail.
+    /// `[mail]`
     pub mail: MailSettings,
-    /// Cleaning.
+    /// `[janitor]`
     pub janitor: JanitorSettings,
-    /// Whose clock counts.
-    pub clock: Clock,
 }
 
-/// Postgres.
-#[derive(Clone)]
+/// `[database]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
-    /// `postgres://…` or `key=value` form; a secret.
-    pub url: Zeroizing<String>,
-    /// Connections of this replica. Default 16.
-    pub pool_size: usize,
-    /// Longest statement on the server. Default 2 s.
+    /// `None`: not set, and nothing can be reached.
+    #[serde(deserialize_with = "optional")]
+    pub url: Option<DatabaseUrl>,
+    /// Connections of this replica.
+    pub pool_size: NonZeroUsize,
+    /// On the server, per statement.
+    #[serde(deserialize_with = "duration")]
     pub statement_timeout: Duration,
-    /// Longest wait for a row another replica holds. Default 1 s.
+    /// On the server, for a row that another replica holds.
+    #[serde(deserialize_with = "duration")]
     pub lock_timeout: Duration,
-    /// Longest connect, handshake included. Default 1 s.
+    /// For a new connection, handshake included.
+    #[serde(deserialize_with = "duration")]
     pub create_timeout: Duration,
-    /// Longest wait for a free connection. Default 1 s.
+    /// For a free connection.
+    #[serde(deserialize_with = "duration")]
     pub wait_timeout: Duration,
-    /// Longest look at a used connection before it is used again. Default 1 s.
+    /// For a used connection to prove itself.
+    #[serde(deserialize_with = "duration")]
     pub recycle_timeout: Duration,
-    /// Flushes of one ledger in flight. Default 4: more makes batches smaller, fewer leaves the disk idle.
-    pub max_in_flight: usize,
-    /// Tests only: accept a server that may forget (`fsync` or `synchronous_commit` off).
-    pub allow_unsafe: bool,
-    /// Rows in a statement at most. Default 512.
-    pub batch_max: usize,
+    /// Flushes of one ledger in flight.
+    pub max_in_flight: NonZeroUsize,
+    /// Entries in one flush.
+    pub batch_max: NonZeroUsize,
 }
 
-impl Default for DatabaseSettings {
-    fn default() -> Self {
-        Self {
-            url: Zeroizing::default(),
-            pool_size: 16,
-            statement_timeout: Duration::from_secs(2),
-            lock_timeout: Duration::from_secs(1),
-            create_timeout: Duration::from_secs(1),
-            wait_timeout: Duration::from_secs(1),
-            recycle_timeout: Duration::from_secs(1),
-            max_in_flight: 4,
-            allow_unsafe: false,
-            batch_max: 512,
-        }
+/// Where Postgres is. Holds a password, so it is a secret as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseUrl(Secret);
+
+impl DatabaseUrl {
+    /// For the one who connects.
+    pub fn reveal(&self) -> &str {
+        self.0.reveal()
     }
 }
 
-/// Codes.
-#[derive(Clone, Copy, Debug)]
+impl FromStr for DatabaseUrl {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+            return Err("expected a URL such as postgres://user:password@host:5432/doorcode");
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+/// `[codes]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CodeSettings {
-    /// Life of a code; at most 600 s (NIST SP 800-63B-4 section 3.1.3.2). Default 600 s.
+    /// From the mail's writing to the code's end; never above 600 s (NIST SP 800-63B-4 section 3.1.3.2).
+    #[serde(deserialize_with = "duration")]
     pub life: Duration,
+    /// For new tenants.
+    pub step_up: StepUp,
 }
 
-impl Default for CodeSettings {
-    fn default() -> Self {
-        Self { life: Duration::from_secs(600) }
-    }
+/// `[limits.tenant]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantLimitSettings {
+    /// Off for load runs only.
+    pub enabled: bool,
+    /// In the long run.
+    pub per_second: NonZeroU32,
+    /// At once.
+    pub burst: NonZeroU32,
 }
 
-/// Limits.
-#[derive(Clone, Copy, Debug)]
-pub struct LimitSettings {
-    /// Requests a second and burst per tenant slug; `None`: off. Default 1,000 and 10,000.
-    pub tenant: Option<(u32, u32)>,
-    /// Mails per address and lane: burst, period and cool-down; `None`: off. Default 5, 4.8 h, 60 s.
-    pub mails: Option<(u32, Duration, Duration)>,
+/// `[limits.address]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddressLimitSettings {
+    /// Off for load runs only.
+    pub enabled: bool,
+    /// Mails at once, per lane.
+    pub burst: NonZeroU32,
+    /// One more mail after each of these.
+    #[serde(deserialize_with = "duration")]
+    pub refill: Duration,
+    /// Between two mails.
+    #[serde(deserialize_with = "duration")]
+    pub cooldown: Duration,
 }
 
-impl Default for LimitSettings {
-    fn default() -> Self {
-        let mails = (5, Duration::from_secs(17_280), Duration::from_secs(60));
-        Self { tenant: Some((1_000, 10_000)), mails: Some(mails) }
-    }
-}
-
-/// Sessions and tokens.
-#[derive(Clone, Debug)]
+/// `[tokens]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TokenSettings {
-    /// `ES256`, `EdDSA` or `RS256`.
+    /// Of new signing keys.
     pub algorithm: Algorithm,
-    /// For how long a signing key signs. Default 30 days.
-    pub rotation: Duration,
-    /// A session not refreshed for that long ends. Default 7 days.
-    pub idle: Duration,
-    /// A session ends after that, refreshed or not. Default 30 days.
-    pub absolute: Duration,
-    /// A repeated refresh within that gets the first answer again. Default 30 s.
+    /// For how long a signing key signs.
+    #[serde(deserialize_with = "duration")]
+    pub key_rotation: Duration,
+    /// A session's life without a refresh.
+    #[serde(deserialize_with = "duration")]
+    pub refresh_idle: Duration,
+    /// A session's life in all.
+    #[serde(deserialize_with = "duration")]
+    pub refresh_absolute: Duration,
+    /// In which a repeated refresh gets the same successor.
+    #[serde(deserialize_with = "duration")]
     pub retry_window: Duration,
-    /// Sessions that one customer may have; one more ends the oldest. Default 20.
-    pub sessions_per_customer: u32,
-}
-
-impl Default for TokenSettings {
-    fn default() -> Self {
-        let day = Duration::from_secs(86_400);
-        Self {
-            algorithm: Algorithm::Es256,
-            rotation: 30 * day,
-            idle: 7 * day,
-            absolute: 30 * day,
-            retry_window: Duration::from_secs(30),
-            sessions_per_customer: 20,
-        }
-    }
+    /// The oldest ends beyond.
+    pub sessions_per_customer: NonZeroU32,
 }
 
 /// How access tokens are signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Algorithm {
-    /// ECDSA on P-256: the default, understood everywhere.
+    /// ECDSA on P-256: understood everywhere.
+    #[serde(rename = "ES256")]
     Es256,
     /// Ed25519: smallest and fastest.
+    #[serde(rename = "EdDSA")]
     EdDsa,
     /// RSA 3072 with PKCS#1 v1.5: for verifiers that know nothing else.
+    #[serde(rename = "RS256")]
     Rs256,
 }
 
-/// How much may be in flight. What does not fit is refused at once with 503.
-#[derive(Clone, Copy, Debug)]
+/// `[admission]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AdmissionSettings {
-    /// Logins and verifies over all tenants. Default 4,096.
-    pub issuers: usize,
-    /// Refreshes and logouts. Default 4,096.
-    pub sessions: usize,
-    /// Tenants with a live issuer at most. Default 10,000.
-    pub max_issuers: usize,
-    /// An issuer without work for that long retires. Default 60 s.
+    /// Logins and verifies in flight, over all tenants.
+    pub issuer_permits: NonZeroUsize,
+    /// Refreshes in flight, and as many logouts.
+    pub ledger_permits: NonZeroUsize,
+    /// Tenants with a live issuer.
+    pub max_issuers: NonZeroUsize,
+    /// Without work, until an issuer is retired.
+    #[serde(deserialize_with = "duration")]
     pub issuer_idle: Duration,
-    /// Minters. Default: one per core.
-    pub minters: usize,
 }
 
-impl Default for AdmissionSettings {
-    fn default() -> Self {
-        Self {
-            issuers: 4_096,
-            sessions: 4_096,
-            max_issuers: 10_000,
-            issuer_idle: Duration::from_secs(60),
-            minters: std::thread::available_parallelism().map_or(2, usize::from),
-        }
-    }
-}
-
-/// Mail.
-#[derive(Clone)]
+/// `[mail]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MailSettings {
-    /// How mail leaves.
-    pub transport: Transport,
-    /// `Name <address>` it comes from.
-    pub from: String,
-    /// Mailers, each with one connection, at the start and in quiet times. Default 4.
-    pub workers: usize,
-    /// Mailers at most: they grow with the backlog. Default 64.
-    pub workers_max: usize,
-    /// Mails in memory at most. Default 20,000; the rest waits in Postgres.
-    pub queue: usize,
-    /// How long a replica may take to send what it claimed. Default 20 s.
+    /// The sender: `address` or `Name <address>`. `None`: not set, and no mail can be written.
+    #[serde(deserialize_with = "optional")]
+    pub from: Option<String>,
+    /// Mailers, one connection each, at the start and in quiet times.
+    pub workers: NonZeroUsize,
+    /// Mailers at most.
+    pub workers_max: NonZeroUsize,
+    /// Mails in memory at most.
+    pub queue: NonZeroUsize,
+    /// After which a dead mailer's mail is due again.
+    #[serde(deserialize_with = "duration")]
     pub lease: Duration,
-    /// Longest try at one mail; shorter than the lease. Default 10 s.
+    /// For handing one mail over; below `lease`.
+    #[serde(deserialize_with = "duration")]
     pub deadline: Duration,
-    /// How often to look for mail whose lease has passed. Default 1 s.
+    /// Between two looks for mail whose lease has passed.
+    #[serde(deserialize_with = "duration")]
     pub sweep: Duration,
+    /// The relay.
+    pub smtp: SmtpSettings,
 }
 
-impl Default for MailSettings {
-    fn default() -> Self {
-        Self {
-            transport: Transport::Memory(Mailbox::default()),
-            from: "doorcode <login@doorcode.example>".to_owned(),
-            workers: 4,
-            workers_max: 64,
-            queue: 20_000,
-            lease: Duration::from_secs(20),
-            deadline: Duration::from_secs(10),
-            sweep: Duration::from_secs(1),
-        }
-    }
-}
-
-/// Cleaning.
-#[derive(Clone, Copy, Debug)]
+/// `[janitor]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct JanitorSettings {
-    /// Pause between two pages. Default 1 s.
+    /// Between two sweeps.
+    #[serde(deserialize_with = "duration")]
     pub interval: Duration,
-    /// Rows looked at per page. Default 1,000.
-    pub page: i64,
-}
-
-impl Default for JanitorSettings {
-    fn default() -> Self {
-        Self { interval: Duration::from_secs(1), page: 1_000 }
-    }
+    /// Rows per statement.
+    pub batch: NonZeroU32,
 }

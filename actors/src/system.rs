@@ -4,14 +4,14 @@ use crate::error::Refusal;
 use crate::keys::{KeyError, KeyPolicy, MasterKey, Vault};
 use crate::login::issuers::Issuers;
 use crate::login::service::LoginService;
-use crate::mail::Sender;
-use crate::settings::Settings;
+use crate::mail::{Sender, Transport};
+use crate::settings::{MailSettings, Settings};
 use crate::store::{DatabaseUrlError, Store, StoreError};
 use crate::system_builder::{BuiltSystem, SystemBuilder};
 use crate::upkeep::portals::PortalMap;
 use actor_runtime::{Fault, Supervisor, SupervisorExit, Tolerance};
 use arc_swap::ArcSwap;
-use doorcode_domain::TenantId;
+use doorcode_domain::{Clock, TenantId};
 use futures_util::future::BoxFuture;
 use ractor::Actor;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 /// Why nothing was started.
 #[derive(Debug, Error)]
@@ -45,6 +46,19 @@ pub enum StartError {
     /// The root.
     #[error("the actors cannot be started: {0}")]
     Actors(String),
+}
+
+/// What the actors work with that is no setting.
+#[derive(Clone)]
+pub struct SystemDeps {
+    /// Whose clock counts.
+    pub clock: Clock,
+    /// How mail leaves.
+    pub transport: Transport,
+    /// 32 bytes that wrap every other key.
+    pub master_key: Zeroizing<Vec<u8>>,
+    /// Tests only: accept a server that may forget (`fsync` or `synchronous_commit` off).
+    pub allow_unsafe: bool,
 }
 
 /// Makes one kind of actor fail; the key is its kind.
@@ -104,18 +118,18 @@ impl FaultInjector {
 
 impl System {
     /// Starts everything. The database must be migrated.
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+    pub async fn start(settings: Settings, deps: SystemDeps) -> Result<Self, StartError> {
         let store = Store::new(&settings.database)?;
-        check_durability(&store, settings.database.allow_unsafe).await?;
-        let master = MasterKey::new(&settings.master_key).map_err(KeyError::from)?;
-        let vault = Arc::new(Vault::new(store.clone(), master, settings.clock.clone()));
+        check_durability(&store, deps.allow_unsafe).await?;
+        let master = MasterKey::new(&deps.master_key).map_err(KeyError::from)?;
+        let vault = Arc::new(Vault::new(store.clone(), master, deps.clock.clone()));
         let keys = vault.start(KeyPolicy::from(&settings.tokens)).await?;
         let portals = PortalMap::load(&store).await;
         let portals = portals.map_err(|error| StartError::Database(error.to_string()))?;
-        let sender = parse_from(&settings.mail.from)?;
+        let sender = sender(&settings.mail)?;
         let snapshots = (Arc::new(ArcSwap::from_pointee(keys)), Arc::new(ArcSwap::from_pointee(portals)));
-        let wiring = SystemBuilder::new(settings, store.clone(), vault, snapshots, sender);
-        let BuiltSystem { service, specs, faults } = wiring.build();
+        let builder = SystemBuilder::new(settings, deps, store.clone(), vault, snapshots, sender);
+        let BuiltSystem { service, specs, faults } = builder.build();
         let exit = SupervisorExit::default();
         let supervisor = Supervisor { tolerance: Tolerance::default(), exit: exit.clone() };
         let (root, ended) = ractor::ActorRuntime::spawn(None, supervisor, specs)
@@ -166,7 +180,8 @@ async fn check_durability(store: &Store, allow_unsafe: bool) -> Result<(), Start
 }
 
 /// `Name <address>` or `address`.
-fn parse_from(text: &str) -> Result<Sender, StartError> {
+fn sender(mail: &MailSettings) -> Result<Sender, StartError> {
+    let text = mail.from.as_deref().unwrap_or_default();
     let (name, address) = match text.rsplit_once('<') {
         Some((name, rest)) => (name.trim(), rest.trim_end_matches('>')),
         None => ("", text),

@@ -16,7 +16,7 @@ use crate::mail::mailers::{MailerDeps, mailers};
 use crate::settings::Settings;
 use crate::store::challenges::LoginPolicy;
 use crate::store::{Store, micros};
-use crate::system::{FaultInjector, Injector};
+use crate::system::{FaultInjector, Injector, SystemDeps};
 use crate::upkeep::guess_stats::{self, GuessCounts, GuessStats};
 use crate::upkeep::janitor::{self, Janitor, SweepCounts};
 use crate::upkeep::keyring::{self, Keyring};
@@ -33,6 +33,7 @@ use uuid::Uuid;
 /// Inner on the way to becoming a system.
 pub(crate) struct SystemBuilder {
     settings: Settings,
+    deps: SystemDeps,
     store: Store,
     vault: Arc<Vault>,
     keys: Arc<ArcSwap<Keys>>,
@@ -54,6 +55,7 @@ pub(crate) struct BuiltSystem {
 impl SystemBuilder {
     pub(crate) fn new(
         settings: Settings,
+        deps: SystemDeps,
         store: Store,
         vault: Arc<Vault>,
         (keys, portals): (Arc<ArcSwap<Keys>>, Arc<ArcSwap<PortalMap>>),
@@ -61,6 +63,7 @@ impl SystemBuilder {
     ) -> Self {
         Self {
             settings,
+            deps,
             store,
             vault,
             keys,
@@ -127,8 +130,8 @@ impl SystemBuilder {
         self.ledgers.push((kind, Arc::clone(&counts)));
         let database = &self.settings.database;
         let settings = LedgerSettings {
-            max_in_flight: database.max_in_flight.max(1),
-            batch_max: database.batch_max.max(1),
+            max_in_flight: database.max_in_flight.get(),
+            batch_max: database.batch_max.get(),
         };
         let meter = handle.meter.clone();
         self.add(&handle, move || Ledger {
@@ -149,9 +152,8 @@ impl SystemBuilder {
         let login = self.login(mail, mail_dispatcher);
         let verify = self.verify();
         let refresh = self.refresh();
-        let permits = Some(self.settings.admission.sessions);
-        let ending =
-            |reach| LogoutBatch { store: self.store.clone(), clock: self.settings.clock.clone(), reach };
+        let permits = Some(self.settings.admission.ledger_permits.get());
+        let ending = |reach| LogoutBatch { store: self.store.clone(), clock: self.deps.clock.clone(), reach };
         let (one, all) = (ending(Reach::One), ending(Reach::All));
         let logout = self.ledger("ledger.logout", permits, one);
         let logout_all = self.ledger("ledger.logout_all", permits, all);
@@ -159,15 +161,15 @@ impl SystemBuilder {
         let issuers = self.issuers(login, verify);
         let guesses = self.guess_stats();
         let swept = self.janitor();
-        let tenants = TenantDirectory::new(self.store.clone(), self.settings.clock.clone());
+        let tenants = TenantDirectory::new(self.store.clone(), self.deps.clock.clone());
         let observability = self.observer(mails, swept, tenants.clone());
 
-        let SystemBuilder { settings, keys, portals, specs, injectors, .. } = self;
+        let SystemBuilder { settings, deps, keys, portals, specs, injectors, .. } = self;
         let faults = FaultInjector { kinds: Arc::new(injectors), issuers: issuers.clone() };
         let service = LoginService(Arc::new(Inner {
             issuer_url: settings.public_url.trim_end_matches('/').to_owned(),
-            idle: settings.tokens.idle,
-            clock: settings.clock.clone(),
+            idle: settings.tokens.refresh_idle,
+            clock: deps.clock.clone(),
             tenants,
             guesses,
             issuers,
@@ -206,7 +208,7 @@ impl SystemBuilder {
         let settings = self.settings.mail.clone();
         let counts: Arc<MailCounts> = Arc::default();
         let deps = MailerDeps {
-            transport: settings.transport.clone(),
+            transport: self.deps.transport.clone(),
             sender: self.sender.clone(),
             keys: self.keys.clone(),
             deadline: settings.deadline,
@@ -214,19 +216,18 @@ impl SystemBuilder {
             meter: Meter::new("mailer", None),
         };
         self.meters.push(deps.meter.clone());
-        let workers = settings.workers.max(1);
-        let (pool, mailers) = mailers(deps, (workers, settings.workers_max.max(workers)));
+        let (pool, mailers) = mailers(deps, (settings.workers.get(), settings.workers_max.get()));
         let dispatcher = MailDispatcher {
             store: self.store.clone(),
-            clock: self.settings.clock.clone(),
+            clock: self.deps.clock.clone(),
             mailers: pool,
-            capacity: MailCapacity::new(settings.queue),
+            capacity: MailCapacity::new(settings.queue.get()),
             holder: Uuid::new_v4(),
             lease: settings.lease,
             deadline: settings.deadline,
             // several within the part of a lease in which its mails may be begun
             tick: settings.sweep.min(settings.lease.saturating_sub(settings.deadline) / 4),
-            batch_max: self.settings.database.batch_max.max(1),
+            batch_max: self.settings.database.batch_max.get(),
             counts,
         };
         let (handle, made) = (Handle::new(Meter::new("mail_dispatcher", None)), dispatcher.clone());
@@ -243,7 +244,7 @@ impl SystemBuilder {
     ) -> Handle<LedgerMessage<LoginBatch>> {
         let batch = LoginBatch {
             store: self.store.clone(),
-            clock: self.settings.clock.clone(),
+            clock: self.deps.clock.clone(),
             policy: login_policy(&self.settings),
             mail_dispatcher,
             capacity: mail.capacity,
@@ -257,10 +258,10 @@ impl SystemBuilder {
     fn verify(&mut self) -> Handle<LedgerMessage<VerifyBatch>> {
         let batch = VerifyBatch {
             store: self.store.clone(),
-            clock: self.settings.clock.clone(),
-            idle: self.settings.tokens.idle,
-            absolute: self.settings.tokens.absolute,
-            sessions: self.settings.tokens.sessions_per_customer.into(),
+            clock: self.deps.clock.clone(),
+            idle: self.settings.tokens.refresh_idle,
+            absolute: self.settings.tokens.refresh_absolute,
+            sessions: self.settings.tokens.sessions_per_customer.get().into(),
         };
         self.ledger("ledger.verify", None, batch)
     }
@@ -268,15 +269,16 @@ impl SystemBuilder {
     fn refresh(&mut self) -> Handle<LedgerMessage<RefreshBatch>> {
         let batch = RefreshBatch {
             store: self.store.clone(),
-            clock: self.settings.clock.clone(),
-            idle: self.settings.tokens.idle,
+            clock: self.deps.clock.clone(),
+            idle: self.settings.tokens.refresh_idle,
             retry_window: self.settings.tokens.retry_window,
         };
-        self.ledger("ledger.refresh", Some(self.settings.admission.sessions), batch)
+        self.ledger("ledger.refresh", Some(self.settings.admission.ledger_permits.get()), batch)
     }
 
     fn minters(&mut self) -> Pool<MinterMessage> {
-        let minters = Pool::new(&Meter::new("minter", None), self.settings.admission.minters);
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let minters = Pool::new(&Meter::new("minter", None), cores);
         for minter in minters.members.iter() {
             let keys = self.keys.clone();
             self.add(minter, move || Minter { keys: keys.clone() });
@@ -290,11 +292,14 @@ impl SystemBuilder {
         verify: Handle<LedgerMessage<VerifyBatch>>,
     ) -> Issuers {
         let admission = self.settings.admission;
-        let meter = Meter::new("issuer", Some(admission.issuers));
-        let limit = self.settings.limits.tenant.map(|(per_second, burst)| TenantLimit { per_second, burst });
-        let leases = Arc::new(Leases::new(limit, self.store.clone(), self.settings.clock.clone()));
+        let meter = Meter::new("issuer", Some(admission.issuer_permits.get()));
+        let limit = self.settings.tenant_limits;
+        let limit = limit
+            .enabled
+            .then(|| TenantLimit { per_second: limit.per_second.get(), burst: limit.burst.get() });
+        let leases = Arc::new(Leases::new(limit, self.store.clone(), self.deps.clock.clone()));
         let deps = IssuerDeps { keys: self.keys.clone(), login, verify, leases, idle: admission.issuer_idle };
-        let issuers = Issuers::new(meter.clone(), deps, admission.max_issuers);
+        let issuers = Issuers::new(meter.clone(), deps, admission.max_issuers.get());
         let (tenants, watched) = (Handle::new(Meter::new("tenants", None)), issuers.clone());
         self.add(&tenants, move || Tenants { issuers: watched.clone() });
         self.meters.push(meter);
@@ -304,7 +309,7 @@ impl SystemBuilder {
 
     fn guess_stats(&mut self) -> GuessCounts {
         let guesses = GuessCounts::default();
-        let (store, clock, counts) = (self.store.clone(), self.settings.clock.clone(), guesses.clone());
+        let (store, clock, counts) = (self.store.clone(), self.deps.clock.clone(), guesses.clone());
         let guess_stats = Handle::new(Meter::new("guess_stats", None));
         self.add_periodic(&guess_stats, guess_stats::RHYTHM, move || GuessStats {
             store: store.clone(),
@@ -316,14 +321,14 @@ impl SystemBuilder {
 
     fn janitor(&mut self) -> Arc<SweepCounts> {
         let swept: Arc<SweepCounts> = Arc::default();
-        let (store, clock, counts) = (self.store.clone(), self.settings.clock.clone(), swept.clone());
+        let (store, clock, counts) = (self.store.clone(), self.deps.clock.clone(), swept.clone());
         let settings = self.settings.janitor;
         let janitor = Handle::new(Meter::new("janitor", None));
         let rhythm = Rhythm { interval: settings.interval, limit: janitor::LIMIT };
         self.add_periodic(&janitor, rhythm, move || Janitor {
             store: store.clone(),
             clock: clock.clone(),
-            page: settings.page,
+            page: settings.batch.get().into(),
             counts: counts.clone(),
             cursors: [janitor::BEGINNING; 3],
         });
@@ -361,11 +366,14 @@ impl SystemBuilder {
 }
 
 fn login_policy(settings: &Settings) -> LoginPolicy {
-    let (burst, period_us, cooldown_us) = match settings.limits.mails {
-        Some((burst, period, cooldown)) => {
-            (i32::try_from(burst).unwrap_or(i32::MAX), micros(period), micros(cooldown))
-        }
-        None => (1, 0, 0),
+    let mails = &settings.address_limits;
+    let (burst, period_us, cooldown_us) = match mails.enabled {
+        true => (
+            i32::try_from(mails.burst.get()).unwrap_or(i32::MAX),
+            micros(mails.refill),
+            micros(mails.cooldown),
+        ),
+        false => (1, 0, 0),
     };
     LoginPolicy {
         life_us: micros(settings.codes.life),

@@ -1,7 +1,6 @@
 //! The way from the settings to the database, for commands that administer it.
 
 use super::CommandError;
-use crate::app::database_settings;
 use crate::config::{Config, MasterKey};
 use crate::dev;
 use doorcode_actors::{DatabaseSettings, Directory, KeyAdmin, check_migrated};
@@ -36,20 +35,18 @@ pub(super) fn database(
     data_dir: Option<&Path>,
 ) -> Result<(DatabaseSettings, Option<std::path::PathBuf>), CommandError> {
     let home = dev::data_dir(data_dir)?;
-    let (url, in_dev) = match &config.database.url {
-        Some(url) => (url.reveal().to_owned(), None),
-        None => match PrivatePostgres::running_url(dev::NAME, &home)? {
-            Some(url) => (url, Some(home)),
-            None => {
-                return Err(CommandError::failed(
-                    "there is no database: database.url is not set, and no `doorcode dev` runs here",
-                    "set DATABASE_URL, start `doorcode dev`, or point at its directory with --data-dir",
-                ));
-            }
-        },
+    let mut database = config.database.clone();
+    if database.url.is_some() {
+        return Ok((database, None));
+    }
+    let Some(url) = PrivatePostgres::running_url(dev::NAME, &home)? else {
+        return Err(CommandError::failed(
+            "there is no database: database.url is not set, and no `doorcode dev` runs here",
+            "set DATABASE_URL, start `doorcode dev`, or point at its directory with --data-dir",
+        ));
     };
-    // a dev database whose key is in its directory, also when its address was given by hand
-    Ok((database_settings(&config.database, &url), in_dev))
+    database.url = Some(dev::database_url(&url)?);
+    Ok((database, Some(home)))
 }
 
 /// Opens the directory of the database.

@@ -3,7 +3,6 @@
 use super::CommandError;
 use super::connect;
 use super::table::{Table, count, iso, write_json};
-use crate::app::algorithm;
 use crate::cli::{KeysCommand, RotatedPurpose};
 use crate::config::{Config, MasterKey};
 use doorcode_actors::{KeyAdmin, KeyError, KeyInfo, Rotation};
@@ -30,7 +29,7 @@ pub(super) async fn run(
         KeysCommand::Rotate { purpose } => {
             let admin = connect::keys(config, data_dir).await?;
             let rotation = match purpose {
-                RotatedPurpose::Signing => admin.rotate_signing(algorithm(config.tokens.algorithm)).await,
+                RotatedPurpose::Signing => admin.rotate_signing(config.tokens.algorithm).await,
                 RotatedPurpose::RefreshMac => admin.rotate_refresh(config.tokens.refresh_absolute).await,
             };
             write_rotation(&rotation.map_err(failed)?, out)?;

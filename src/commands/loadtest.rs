@@ -77,8 +77,6 @@ const PROFILE: Profile = Profile {
 
 /// The life of a tenant's lease (actors, `quota`): the imprecision that the contract allows.
 const LEASE: Duration = Duration::from_secs(1);
-/// A network (/24) may do so many times what one client may.
-const NETWORK_FACTOR: u32 = 5;
 /// Guesses per code, and per strangers' lane in digits: fixed by the contract, no settings.
 const GUESSES: GuessLimit = GuessLimit { per_code: 5, per_lane: Some(20), per_network: None };
 
@@ -159,13 +157,14 @@ fn expected(limits: &Limits) -> Expectations {
     let minute = |count: u32| Policy::per(count, Duration::from_secs(60));
     let hour = |count: u32| Policy::per(count, Duration::from_secs(3_600));
     let client = &limits.client;
+    let factor = client.site_factor.get();
     let client_limits = PerGroup {
         login: vec![minute(client.login_per_minute.get()), hour(client.login_per_hour.get())],
         code: vec![minute(client.verify_per_minute.get())],
         session: vec![minute(client.refresh_per_minute.get())],
     };
     let wider = |policies: &[Policy]| {
-        policies.iter().map(|policy| Policy::per(policy.count * NETWORK_FACTOR, policy.window)).collect()
+        policies.iter().map(|policy| Policy::per(policy.count * factor, policy.window)).collect()
     };
     let network = PerGroup {
         login: wider(&client_limits.login),

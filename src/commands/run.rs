@@ -1,7 +1,7 @@
 //! `doorcode serve` and `doorcode dev`: until a signal says stop.
 
 use super::CommandError;
-use crate::app::{App, AppError, Ended, Mode, database_settings};
+use crate::app::{App, AppError, Ended, Mode};
 use crate::cli::DevArgs;
 use crate::config::{Config, Loaded};
 use crate::dev;
@@ -35,11 +35,8 @@ pub(super) async fn serve(loaded: Loaded, out: &mut dyn Write) -> Result<(), Com
     loaded.check_for_serve()?;
     let mut stop = Stop::listen()?;
     let config = &loaded.config;
-    // both are there: check_for_serve has seen to it
-    let url = config.database.url.as_ref().ok_or_else(|| missing("database.url"))?;
-    let key = config.master_key.key.as_ref().ok_or_else(|| missing("master_key"))?;
-    check_migrated(&database_settings(&config.database, url.reveal())).await?;
-    let app = App::start(config, url.reveal(), key.reveal(), Mode::production()).await?;
+    check_migrated(&config.database).await?;
+    let app = App::start(config, Mode::production()).await?;
     announce(&app, out, "serve")?;
     how(app.run(stop.asked()).await)
 }
@@ -63,14 +60,14 @@ pub(super) async fn dev(
             () = stop.asked() => return Ok(()),
         }),
     };
-    // after PostgreSQL's, which as root must let another user pass through this directory
-    let key = match &config.master_key.key {
-        Some(key) => key.clone(),
-        None => dev::master_key(&home)?,
-    };
-    let given = config.database.url.as_ref().map(|url| url.reveal().to_owned());
-    let url = postgres.as_ref().map(PrivatePostgres::url).or(given).ok_or_else(|| missing("database.url"))?;
-    let served = serve_dev(&mut config, &url, key.reveal(), postgres.as_mut(), &mut stop, out).await;
+    if let Some(postgres) = &postgres {
+        config.database.url = Some(dev::database_url(&postgres.url())?);
+    }
+    if config.master_key.key.is_none() {
+        // after PostgreSQL's, which as root must let another user pass through this directory
+        config.master_key.key = Some(dev::master_key(&home)?);
+    }
+    let served = serve_dev(&config, postgres.as_mut(), &mut stop, out).await;
     if let Some(postgres) = postgres {
         postgres.stop().await?;
     }
@@ -78,17 +75,15 @@ pub(super) async fn dev(
 }
 
 async fn serve_dev(
-    config: &mut Config,
-    url: &str,
-    key: &[u8],
+    config: &Config,
     postgres: Option<&mut PrivatePostgres>,
     stop: &mut Stop,
     out: &mut dyn Write,
 ) -> Result<(), CommandError> {
-    let database = database_settings(&config.database, url);
-    migrate(&database).await?;
-    dev::make_demo(&Directory::open(&database, key).await?).await?;
-    let app = App::start(config, url, key, Mode::development()).await?;
+    let key = config.master_key.key.as_ref().ok_or(AppError::Missing("master_key"))?;
+    migrate(&config.database).await?;
+    dev::make_demo(&Directory::open(&config.database, key.reveal()).await?).await?;
+    let app = App::start(config, Mode::development()).await?;
     announce(&app, out, "dev")?;
     let Some(postgres) = postgres else { return how(app.run(stop.asked()).await) };
     let mut dead: Option<PrivatePgError> = None;
@@ -146,13 +141,6 @@ fn how(ended: Ended) -> Result<(), CommandError> {
         Ended::Drained => Ok(()),
         Ended::GaveUp => Err(CommandError::GaveUp("its actors crashed too often; see the log".to_owned())),
     }
-}
-
-fn missing(what: &str) -> CommandError {
-    CommandError::failed(
-        format!("{what} is not set"),
-        "`doorcode check-config --serve` shows what is missing",
-    )
 }
 
 impl From<AppError> for CommandError {

@@ -3,7 +3,6 @@
 use super::CommandError;
 use super::table::{Table, iso, write_json};
 use crate::cli::{TenantCommand, TenantSetting};
-use crate::config;
 use doorcode_actors::Directory;
 use doorcode_actors::directory::{Figures, NewTenant, StepUp, Tenant, TenantChange};
 use serde_json::{Value, json};
@@ -13,15 +12,12 @@ use std::io::{self, Write};
 pub(super) async fn run(
     directory: &Directory,
     command: TenantCommand,
-    step_up: config::StepUp,
+    step_up: StepUp,
     out: &mut dyn Write,
 ) -> Result<(), CommandError> {
     match command {
         TenantCommand::Add { slug, name, origins, portal_host, step_up: given } => {
-            let step_up = given.unwrap_or(match step_up {
-                config::StepUp::Base32 => StepUp::Base32,
-                config::StepUp::Digits => StepUp::Digits,
-            });
+            let step_up = given.unwrap_or(step_up);
             let new = NewTenant { slug, name, portal_host, step_up, origins };
             let tenant = directory.add_tenant(&new).await?;
             writeln!(out, "added tenant {} with id {}", tenant.slug, tenant.tenant_id.0)?;

@@ -1,9 +1,9 @@
 //! Rules that hold between settings, and the ones that only production has.
 
+use super::Config;
 use super::error::Problem;
-use super::{Config, SmtpTls};
+use doorcode_actors::TlsMode;
 use doorcode_domain::Email;
-use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -88,15 +88,10 @@ impl Config {
             "expected username and password, or neither",
         );
         problems.unless(
-            smtp.tls != SmtpTls::None || smtp.password.is_none() || self.relay_is_local(),
+            smtp.tls != TlsMode::None || smtp.password.is_none() || self.mail.smtp.is_local(),
             "mail.smtp.tls",
             "expected \"starttls\" or \"implicit\": a password would travel in the clear",
         );
-    }
-
-    fn relay_is_local(&self) -> bool {
-        let host = self.mail.smtp.host.as_deref().unwrap_or("localhost");
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }
 
     /// What `dev` makes itself and `serve` must be given.
@@ -147,13 +142,13 @@ impl Config {
                     .to_owned(),
             );
         }
-        if self.mail.smtp.tls == SmtpTls::None && !self.relay_is_local() {
+        if self.mail.smtp.tls == TlsMode::None && !self.mail.smtp.is_local() {
             warnings.push("mail.smtp.tls is \"none\": codes travel to the relay in the clear".to_owned());
         }
         if let Some(path) = self.master_key.file.as_deref().filter(|path| everybody_reads(path)) {
             warnings.push(format!("{} can be read by everybody: chmod 400 it", path.display()));
         }
-        if self.http.trusted_proxies.iter().any(|network| network.prefix == 0) {
+        if self.http.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
             warnings
                 .push("http.trusted_proxies trusts everybody: clients choose their own address".to_owned());
         }

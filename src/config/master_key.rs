@@ -1,10 +1,10 @@
 //! The master key: given as a file or as a value, kept in memory only.
 
 use super::error::Problem;
-use super::values::{Secret, optional};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde::Deserialize;
+use setting_values::{Secret, optional};
 use std::fmt;
 use std::path::PathBuf;
 use zeroize::Zeroizing;

@@ -1,4 +1,5 @@
 use super::*;
+use doorcode_actors::Algorithm;
 
 fn load(file: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let path = Scratch::new(file);
@@ -94,7 +95,7 @@ fn mistakes_in_the_file_name_line_column_key_and_what_was_expected() {
         ),
         ("[http]\ntrusted_proxies = \"10.0.0.0/8\"", 2, 19, "http.trusted_proxies", "expected a list in [ ]"),
         ("[codes]\nlife = \"601s\"", 2, 8, "codes.life", "expected 180s to 600s"),
-        ("[codes]\nstep_up = \"hex\"", 2, 11, "codes.step_up", "`base32` or `digits`"),
+        ("[codes]\nstep_up = \"hex\"", 2, 11, "codes.step_up", "`digits` or `base32`"),
         ("[limits]\nclient = true", 2, 10, "limits.client", "expected a section"),
         ("[mail]\ndeadline = \"20s\"", 2, 12, "mail.deadline", "less than mail.lease"),
         ("[tokens]\nkey_rotation = \"59m\"", 2, 16, "tokens.key_rotation", "at least 1h"),
@@ -248,15 +249,4 @@ fn serve_wants_what_dev_makes_itself() {
         &[("DATABASE_URL", "postgres://h/d"), ("DOORCODE__MASTER_KEY__VALUE", &"0a".repeat(32))],
     );
     full.unwrap().check_for_serve().unwrap();
-}
-
-#[test]
-fn networks_contain_what_their_prefix_says() {
-    let net = |text: &str| text.parse::<Cidr>().unwrap();
-    let ip = |text: &str| text.parse().unwrap();
-    assert!(net("10.0.0.0/8").contains(ip("10.255.0.1")) && !net("10.0.0.0/8").contains(ip("11.0.0.1")));
-    assert!(net("0.0.0.0/0").contains(ip("1.2.3.4")) && !net("0.0.0.0/0").contains(ip("::1")));
-    assert!(net("192.0.2.1").contains(ip("192.0.2.1")) && !net("192.0.2.1").contains(ip("192.0.2.2")));
-    assert!(net("fd00::/8").contains(ip("fdff::1")) && !net("fd00::/8").contains(ip("fe80::1")));
-    assert!("10.0.0.0/33".parse::<Cidr>().is_err() && "fd00::/129".parse::<Cidr>().is_err());
 }

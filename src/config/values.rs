@@ -1,84 +1,11 @@
-//! Values that TOML has no type for. Each says what it expects; none of the secret ones says what it got.
+//! Values of the edge that TOML has no type for. Each says what it expects.
 
-use jiff::{Span, SpanRelativeTo};
+use ipnet::IpNet;
 use serde::de::{Deserialize, Deserializer, Error};
-use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
-use zeroize::Zeroizing;
-
-/// "500ms", "4h 48m", "7d": jiff's friendly format, with days of 24 hours. Never zero.
-pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let span: Option<Span> = text.parse().ok();
-    let duration = span
-        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok())
-        .and_then(|duration| Duration::try_from(duration).ok())
-        .filter(|duration| !duration.is_zero());
-    duration.ok_or_else(|| {
-        D::Error::custom("expected a duration above zero such as \"500ms\", \"30s\", \"4h 48m\" or \"7d\"")
-    })
-}
-
-/// `""` means: not set.
-pub(super) fn optional<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    T::Err: fmt::Display,
-{
-    let text = Zeroizing::new(String::deserialize(deserializer)?);
-    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(D::Error::custom) }
-}
-
-/// Text that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// For the one who needs it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Secret {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(Zeroizing::new(text.to_owned())))
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-/// Where Postgres is. Holds a password, so it is a secret as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DatabaseUrl(Secret);
-
-impl DatabaseUrl {
-    /// For the pool.
-    pub fn reveal(&self) -> &str {
-        self.0.reveal()
-    }
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
-            return Err("expected a URL such as postgres://user:password@host:5432/doorcode");
-        }
-        let Ok(secret) = text.parse();
-        Ok(Self(secret))
-    }
-}
 
 /// `https://host[:port]`, and nothing after it; plain http on loopback only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,59 +59,20 @@ fn host_of(authority: &str) -> &str {
     }
 }
 
-/// A network: `10.0.0.0/8`, `fd00::/8`, or one address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cidr {
-    /// Its first address.
-    pub network: IpAddr,
-    /// Leading bits that count.
-    pub prefix: u8,
+/// Networks: `10.0.0.0/8`, `fd00::/8`, or one address.
+pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| network(text).map_err(D::Error::custom)).collect()
 }
 
-impl Cidr {
-    /// Whether `address` lies in it. IPv4-mapped addresses are to be unwrapped before.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.network, address) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => ((a.to_bits() ^ b.to_bits()) & mask32(self.prefix)) == 0,
-            (IpAddr::V6(a), IpAddr::V6(b)) => ((a.to_bits() ^ b.to_bits()) & mask128(self.prefix)) == 0,
-            _ => false,
-        }
-    }
-}
-
-fn mask32(prefix: u8) -> u32 {
-    u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
-}
-
-fn mask128(prefix: u8) -> u128 {
-    u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0)
-}
-
-impl FromStr for Cidr {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "expected an address or a network such as \"10.0.0.0/8\" or \"fd00::/8\"";
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix.parse::<u8>().map_err(|_| EXPECTED)?)),
-            None => (text, None),
-        };
-        let network: IpAddr = address.parse().map_err(|_| EXPECTED)?;
-        let longest = if network.is_ipv4() { 32 } else { 128 };
-        let prefix = prefix.unwrap_or(longest);
-        let host_bits_clear = match network {
-            IpAddr::V4(ip) => prefix <= 32 && ip.to_bits() & !mask32(prefix) == 0,
-            IpAddr::V6(ip) => prefix <= 128 && ip.to_bits() & !mask128(prefix) == 0,
-        };
-        if prefix > longest {
-            Err(EXPECTED)
-        } else if !host_bits_clear {
-            Err(
-                "expected a network whose bits after the prefix are zero, such as \"10.0.0.0/8\", not \"10.1.2.3/8\"",
-            )
-        } else {
-            Ok(Self { network, prefix })
-        }
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    match network {
+        Ok(network) if network == network.trunc() => Ok(network),
+        Ok(_) => Err(
+            "expected a network whose bits after the prefix are zero, such as \"10.0.0.0/8\", not \"10.1.2.3/8\"",
+        ),
+        Err(_) => Err("expected an address or a network such as \"10.0.0.0/8\" or \"fd00::/8\""),
     }
 }
 
@@ -218,4 +106,4 @@ macro_rules! from_text {
         }
     )*};
 }
-from_text!(PublicUrl, Cidr, LogFilter);
+from_text!(PublicUrl, LogFilter);

@@ -34,7 +34,7 @@ pub use portals::{Portals, SameHostOnly};
 pub use preview_mailbox::PreviewMailbox;
 pub use public::Public;
 pub use request::body::BodyLimits;
-pub use request::client::{Cidr, CidrError, TrustedProxies};
+pub use request::client::TrustedProxies;
 pub use request::hosts::HostAllowlist;
 
 use std::convert::Infallible;

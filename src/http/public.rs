@@ -1,7 +1,6 @@
 //! What the public listener works with.
 
-use crate::http::limits::client_limiter::LimitClock;
-use crate::http::limits::{ClientLimitSettings, ClientLimits};
+use crate::http::limits::ClientLimits;
 use crate::http::login_api::LoginApi;
 use crate::http::metrics::HttpMetrics;
 use crate::http::portals::{Portals, SameHostOnly};
@@ -35,10 +34,10 @@ pub struct Public {
 
 impl Public {
     /// With the defaults.
-    pub fn new(service: impl LoginApi) -> Self {
+    pub fn new(service: impl LoginApi, limits: Arc<ClientLimits>) -> Self {
         Self {
             service: Arc::new(service),
-            limits: Arc::new(ClientLimits::new(ClientLimitSettings::default(), &LimitClock::real())),
+            limits,
             proxies: TrustedProxies::default(),
             portals: Arc::new(SameHostOnly),
             body: BodyLimits::default(),

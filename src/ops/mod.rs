@@ -174,13 +174,13 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
     use crate::http::tests_script::{Mood, Script};
-    use crate::http::tests_support::{Answer, raw};
-    use crate::http::{ClientLimitSettings, LimitClock, ServerLimits, serve};
+    use crate::http::tests_support::{Answer, client_limits, raw};
+    use crate::http::{LimitClock, ServerLimits, serve};
     use doorcode_actors::Refusal;
     use tokio::net::TcpListener;
 
     async fn ops(mood: Mood, admin: Option<BoxedFilter<(Response,)>>) -> std::net::SocketAddr {
-        let limits = Arc::new(ClientLimits::new(ClientLimitSettings::default(), &LimitClock::real()));
+        let limits = Arc::new(ClientLimits::new(client_limits(), &LimitClock::real()));
         let ops = Ops { admin, ..Ops::new(Script::new(mood), Arc::default(), limits) };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();

@@ -1,7 +1,7 @@
 //! The database or the mail relay is away: closed, at once, and back by itself (G13, C5, H19).
 
 use crate::support::PATIENCE;
-use crate::support::postgres::{ACME, ADA, Database, MASTER_KEY};
+use crate::support::postgres::{ACME, ADA, Database, master_key};
 use crate::support::process::{Program, Scratch, Setup, Site};
 use crate::support::smtp_sink::{Act, Point, SmtpSink};
 use crate::support::wire::{Answer, Wire};
@@ -174,6 +174,8 @@ async fn expired_mail_is_not_sent() {
     let settings = [
         ("DOORCODE__HTTP__LISTEN", "127.0.0.1:0"),
         ("DOORCODE__OPS__LISTEN", "127.0.0.1:0"),
+        ("DOORCODE__DATABASE__URL", &database.url),
+        ("DOORCODE__MASTER_KEY__VALUE", &master_key()),
         ("DOORCODE__MAIL__FROM", "login@doorcode.internal"),
         ("DOORCODE__MAIL__SMTP__HOST", "127.0.0.1"),
         ("DOORCODE__MAIL__SMTP__PORT", &sink.port().to_string()),
@@ -182,7 +184,7 @@ async fn expired_mail_is_not_sent() {
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = Config::load(None, settings.into_iter()).unwrap().config;
     let mode = Mode { clock: Clock::Manual(clock.clone()), allow_unsafe: true, ..Mode::production() };
-    let app = App::start(&config, &database.url, &MASTER_KEY, mode).await.unwrap();
+    let app = App::start(&config, mode).await.unwrap();
     let mut wire = Wire::to(app.public_addr().unwrap());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(app.run(async { drop(stopped.await) }));

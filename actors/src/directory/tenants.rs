@@ -3,6 +3,7 @@
 use super::{Colour, Directory, DirectoryError, Origin, PortalHost, RETURN_URLS_MAX, ReturnUrl, sql};
 use deadpool_postgres::{GenericClient, Transaction};
 use doorcode_domain::{Micros, TenantId, TenantSlug};
+use serde::Deserialize;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -32,7 +33,8 @@ pub struct Tenant {
 }
 
 /// What follows when a lane's digit budget is spent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum StepUp {
     /// Wait for the refill.
     Digits,

@@ -7,6 +7,7 @@ use super::*;
 use crate::settings::{Algorithm, DatabaseSettings};
 use crate::store::{Store, migrate};
 use crate::test_cluster::Cluster;
+use crate::test_settings::database;
 use doorcode_domain::{AccessClaims, Clock, CustomerId, ManualClock, SessionKey, TenantId};
 use std::sync::{Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -39,17 +40,7 @@ impl World {
             })
         };
         let name = format!("keys_{}", Uuid::new_v4().simple());
-        // a busy machine is slow, not wrong
-        let patience = Duration::from_secs(30);
-        let mut settings = DatabaseSettings {
-            pool_size: 2,
-            create_timeout: patience,
-            wait_timeout: patience,
-            statement_timeout: patience,
-            lock_timeout: patience,
-            ..DatabaseSettings::default()
-        };
-        settings.url = Zeroizing::new(cluster.url.clone());
+        let settings = database(&cluster.url);
         crate::store::connect(&settings)
             .await
             .unwrap()
@@ -58,7 +49,7 @@ impl World {
             .unwrap();
         let (base, query) = cluster.url.split_once('?').unwrap_or((&cluster.url, ""));
         let (server, _) = base.rsplit_once('/').unwrap();
-        settings.url = Zeroizing::new(format!("{server}/{name}?{query}"));
+        let settings = database(&format!("{server}/{name}?{query}"));
         migrate(&settings).await.unwrap();
         Self { settings, clock: ManualClock::at(START_S * 1_000_000), _cluster: cluster }
     }

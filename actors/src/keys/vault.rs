@@ -26,7 +26,7 @@ pub(crate) struct KeyPolicy {
 
 impl From<&TokenSettings> for KeyPolicy {
     fn from(tokens: &TokenSettings) -> Self {
-        Self { algorithm: tokens.algorithm, rotation: tokens.rotation }
+        Self { algorithm: tokens.algorithm, rotation: tokens.key_rotation }
     }
 }
 

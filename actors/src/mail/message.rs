@@ -11,8 +11,8 @@ use lettre::{Address, Message};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 use uuid::Uuid;
 
+use super::Secret;
 use super::display_name;
-use super::secret::Secret;
 
 const SUBJECT: &str = "login_code/subject.txt";
 const TEXT: &str = "login_code/body.txt";
@@ -122,7 +122,7 @@ pub fn render(mail: &LoginMail) -> Result<Rendered, Unsendable> {
         .map_err(|_| Unsendable::Template("the time of the request is out of range"))?
         .to_zoned(TimeZone::UTC);
     let values = context! {
-        code => mail.code.expose(),
+        code => mail.code.reveal(),
         tenant => tenant_name(mail),
         letters => mail.alphabet == Alphabet::Base32,
         life => if mail.minutes == 1 { "minute".to_owned() } else { format!("{} minutes", mail.minutes) },

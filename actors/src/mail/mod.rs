@@ -9,18 +9,18 @@ pub mod memory;
 mod message;
 mod outbox;
 pub(crate) mod record;
-mod secret;
 mod smtp;
 mod wire;
 
+use crate::settings::MailSettings;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+pub(crate) use setting_values::Secret;
 
 pub use error::SendError;
 pub use memory::{Mailbox, StoredMail};
 pub use message::{Alphabet, LoginMail, Rendered, Sender, Unsendable, render};
-pub use secret::Secret;
 pub use smtp::{Relay, SetupError, SmtpSettings, TlsMode};
 
 /// Where mail goes. One for the whole process; cheap to clone.
@@ -33,9 +33,9 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Mail over SMTP. Checks the settings without connecting.
-    pub fn smtp(settings: SmtpSettings) -> Result<Self, SetupError> {
-        Ok(Self::Smtp(Arc::new(Relay::new(settings)?)))
+    /// Mail over SMTP, from the host of this public URL. Checks the settings without connecting.
+    pub fn smtp(mail: &MailSettings, hello_name: &str) -> Result<Self, SetupError> {
+        Ok(Self::Smtp(Arc::new(Relay::new(mail.smtp.clone(), hello_name, mail.deadline)?)))
     }
 
     /// A transport of its own for one mailer.

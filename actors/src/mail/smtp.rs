@@ -11,19 +11,22 @@ use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
 use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
+use serde::Deserialize;
+use setting_values::{Secret, duration, optional};
 use tokio::time::{Instant, timeout};
 
 use super::error::{SendError, Stage};
 use super::message::Unsendable;
-use super::secret::Secret;
 use super::wire::{self, Tls};
 
 /// "Service not available, closing": the connection's end, whatever was asked.
 const CLOSING: &str = "421";
 
-/// How the connection is protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// When TLS begins on the way to the relay. Never optional: what is set happens, or no mail goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TlsMode {
     /// Not at all: for a relay on the same machine or in a private network.
     None,
@@ -33,25 +36,34 @@ pub enum TlsMode {
     Implicit,
 }
 
-/// How to reach a mail server.
-#[derive(Clone, Debug)]
+/// `[mail.smtp]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SmtpSettings {
-    /// Host name or address; under TLS also the name that its certificate must show.
-    pub host: String,
-    /// Port.
+    /// Host name or address; under TLS also the name that its certificate must show. `None`: there is no relay.
+    #[serde(deserialize_with = "optional")]
+    pub host: Option<String>,
+    /// TCP port.
     pub port: u16,
     /// Protection of the connection.
     pub tls: TlsMode,
-    /// Certificates to trust besides the machine's own, in PEM.
-    pub extra_roots: Option<String>,
-    /// User and password.
-    pub login: Option<(String, Secret)>,
-    /// The name doorcode gives in EHLO: its own fully qualified host name.
-    pub hello_name: String,
-    /// The longest that one send may take, connecting included. Shorter than the lease on the mail.
-    pub timeout: Duration,
+    /// `None`: no login at the relay.
+    #[serde(deserialize_with = "optional")]
+    pub username: Option<String>,
+    /// Goes with `username`.
+    #[serde(deserialize_with = "optional")]
+    pub password: Option<Secret>,
     /// After this long unused, a connection is opened anew rather than tried: servers close idle ones.
+    #[serde(deserialize_with = "duration")]
     pub max_idle: Duration,
+}
+
+impl SmtpSettings {
+    /// Whether what is said to the relay stays on this machine.
+    pub fn is_local(&self) -> bool {
+        let host = self.host.as_deref().unwrap_or("localhost");
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
 }
 
 /// What is wrong with the settings.
@@ -68,55 +80,77 @@ pub enum SetupError {
     /// No certificate can show this name.
     #[error("the mail host must be a host name or an address for TLS to verify it")]
     Host,
-    /// The extra root certificates cannot be used.
-    #[error("the mail server's extra root certificates: {0}")]
-    Roots(String),
+    /// There is none.
+    #[error("no mail relay is set")]
+    NoHost,
+    /// The cryptographic library.
+    #[error("TLS cannot be used: {0}")]
+    Tls(String),
 }
 
 /// A mail server that can be connected to: checked settings, and the TLS configuration they lead to. Shared by
 /// all connections.
 pub struct Relay {
     settings: SmtpSettings,
+    host: String,
+    /// The name doorcode gives in EHLO: its own fully qualified host name.
+    hello_name: String,
+    /// The longest that one send may take, connecting included. Shorter than the lease on the mail.
+    timeout: Duration,
     tls: Option<Tls>,
 }
 
 impl Relay {
-    /// Checks the settings and reads the root certificates. Connects to nothing.
-    pub fn new(settings: SmtpSettings) -> Result<Self, SetupError> {
+    /// Checks the settings and reads the machine's root certificates. Connects to nothing.
+    pub fn new(settings: SmtpSettings, hello_name: &str, timeout: Duration) -> Result<Self, SetupError> {
+        let mut roots = RootCertStore::empty();
+        // Unreadable system certificates are left out: a server they vouch for is refused, and the error says so.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Self::trusting(roots, settings, hello_name, timeout)
+    }
+
+    /// As [`new`](Self::new), with these root certificates.
+    fn trusting(
+        roots: RootCertStore,
+        settings: SmtpSettings,
+        hello_name: &str,
+        timeout: Duration,
+    ) -> Result<Self, SetupError> {
         let hello_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '[' | ']' | ':');
-        if settings.hello_name.is_empty() || !settings.hello_name.chars().all(hello_char) {
+        if hello_name.is_empty() || !hello_name.chars().all(hello_char) {
             return Err(SetupError::HelloName);
         }
+        let host = settings.host.clone().ok_or(SetupError::NoHost)?;
         let tls = match settings.tls {
-            TlsMode::None if settings.login.is_some() && !is_loopback(&settings.host) => {
+            TlsMode::None if settings.password.is_some() && !settings.is_local() => {
                 return Err(SetupError::LoginInTheClear);
             }
             TlsMode::None => None,
             TlsMode::StartTls | TlsMode::Implicit => Some(Tls {
-                config: Arc::new(client_config(settings.extra_roots.as_deref())?),
-                server: ServerName::try_from(settings.host.clone()).map_err(|_| SetupError::Host)?,
+                config: Arc::new(client_config(roots)?),
+                server: ServerName::try_from(host.clone()).map_err(|_| SetupError::Host)?,
             }),
         };
-        Ok(Self { settings, tls })
+        Ok(Self { settings, host, hello_name: hello_name.to_owned(), timeout, tls })
     }
 
     /// Connects, protects and introduces itself.
     async fn open(&self) -> Result<OpenConnection, SendError> {
-        let tcp = wire::connect(&self.settings.host, self.settings.port).await?;
+        let tcp = wire::connect(&self.host, self.settings.port).await?;
         let stream: Box<dyn AsyncTokioStream> = match (&self.tls, self.settings.tls) {
             (None, _) => Box::new(tcp),
             (Some(tls), TlsMode::Implicit) => Box::new(wire::implicit_tls(tcp, tls).await?),
-            (Some(tls), _) => Box::new(wire::start_tls(tcp, &self.settings.hello_name, tls).await?),
+            (Some(tls), _) => Box::new(wire::start_tls(tcp, &self.hello_name, tls).await?),
         };
-        let hello = ClientId::Domain(self.settings.hello_name.clone());
+        let hello = ClientId::Domain(self.hello_name.clone());
         let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &hello)
             .await
             .map_err(|e| SendError::Unreachable { stage: Stage::Hello, what: numbers_or_kind(&e) })?;
         // lettre keeps to itself what it does not use
         let offers = connection.command(Ehlo::new(hello)).await.map_err(|e| failure(Stage::Hello, &e))?;
         let pipelining = offers.message().any(|line| line.trim().eq_ignore_ascii_case("PIPELINING"));
-        if let Some((user, password)) = &self.settings.login {
-            let credentials = Credentials::new(user.clone(), password.expose().to_owned());
+        if let (Some(user), Some(password)) = (&self.settings.username, &self.settings.password) {
+            let credentials = Credentials::new(user.clone(), password.reveal().to_owned());
             let answer = connection.auth(DEFAULT_MECHANISMS, &credentials).await;
             answer.map_err(|e| failure(Stage::Login, &e))?;
         }
@@ -132,24 +166,11 @@ struct OpenConnection {
     is_stuck: bool,
 }
 
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-fn client_config(extra_roots: Option<&str>) -> Result<rustls::ClientConfig, SetupError> {
-    let mut roots = rustls::RootCertStore::empty();
-    // Unreadable system certificates are left out: a server they vouch for is refused, and the error says so.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(pem) = extra_roots {
-        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            let certificate = certificate.map_err(|e| SetupError::Roots(e.to_string()))?;
-            roots.add(certificate).map_err(|e| SetupError::Roots(e.to_string()))?;
-        }
-    }
+fn client_config(roots: RootCertStore) -> Result<rustls::ClientConfig, SetupError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|e| SetupError::Roots(e.to_string()))?;
+        .map_err(|e| SetupError::Tls(e.to_string()))?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
@@ -172,7 +193,7 @@ impl SmtpConnection {
 
     /// Sends within the relay's timeout, connecting first if need be.
     pub(super) async fn send(&mut self, message: &Message) -> Result<(), SendError> {
-        let limit = self.relay.settings.timeout;
+        let limit = self.relay.timeout;
         let mut stage = Stage::Connect;
         match timeout(limit, self.try_send(message, &mut stage)).await {
             Ok(outcome) => outcome,

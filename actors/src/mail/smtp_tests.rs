@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use uuid::Uuid;
 
 use super::*;
@@ -26,20 +27,38 @@ fn login_mail(to: &str) -> LoginMail {
 }
 
 fn settings(sink: &SmtpSink) -> SmtpSettings {
-    SmtpSettings {
-        host: "localhost".to_owned(),
-        port: sink.port(),
-        tls: TlsMode::None,
-        extra_roots: Some(CA_PEM.to_owned()),
-        login: None,
-        hello_name: "doorcode.example".to_owned(),
-        timeout: Duration::from_secs(10),
-        max_idle: Duration::from_secs(30),
+    let defaults: SmtpSettings = crate::test_settings::section("mail.smtp");
+    SmtpSettings { host: Some("localhost".to_owned()), port: sink.port(), tls: TlsMode::None, ..defaults }
+}
+
+/// The authority that signed the sink's certificate.
+fn authority() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(CA_PEM.as_bytes()) {
+        roots.add(certificate.unwrap()).unwrap();
     }
+    roots
+}
+
+fn relay(settings: SmtpSettings, hello_name: &str, timeout: Duration) -> Result<Relay, SetupError> {
+    Relay::trusting(authority(), settings, hello_name, timeout)
 }
 
 fn transport(settings: SmtpSettings) -> MailTransport {
-    Transport::smtp(settings).unwrap().transport(Sender::new("login@doorcode.example", None).unwrap())
+    transport_within(Duration::from_secs(10), settings)
+}
+
+fn transport_within(timeout: Duration, settings: SmtpSettings) -> MailTransport {
+    over(relay(settings, "doorcode.example", timeout).unwrap())
+}
+
+fn over(relay: Relay) -> MailTransport {
+    Transport::Smtp(Arc::new(relay)).transport(Sender::new("login@doorcode.example", None).unwrap())
+}
+
+fn with_login(settings: SmtpSettings, password: &str) -> SmtpSettings {
+    let (username, password) = (Some("doorcode".to_owned()), Some(Secret::from(password)));
+    SmtpSettings { username, password, ..settings }
 }
 
 async fn sink_with_tls(tls: SinkTls) -> SmtpSink {
@@ -213,7 +232,7 @@ async fn silence_at_any_point_ends_at_the_deadline() {
     let limit = Duration::from_millis(200);
     for point in [Point::Greeting, Point::Ehlo, Point::Mail, Point::Rcpt, Point::Data, Point::Body] {
         let sink = SmtpSink::start().await;
-        let mut transport = transport(SmtpSettings { timeout: limit, ..settings(&sink) });
+        let mut transport = transport_within(limit, settings(&sink));
         sink.at(point, Act::Silence);
         let started = Instant::now();
         let error = transport.send(&login_mail("ada@example.com")).await.unwrap_err();
@@ -284,12 +303,13 @@ async fn h18_tls_is_used_and_verified() {
         }
         assert!(sink.wait_for(2).await.iter().all(|mail| mail.tls && mail.connection == 1));
 
-        let strange_name = SmtpSettings { host: "127.0.0.1".to_owned(), ..settings(&sink) };
-        let unknown_issuer = SmtpSettings { extra_roots: None, ..settings(&sink) };
-        for settings in [strange_name, unknown_issuer] {
-            let error = self::transport(SmtpSettings { tls: mode, ..settings })
-                .send(&login_mail("eve@example.com"))
-                .await;
+        let strange_name = SmtpSettings { host: Some("127.0.0.1".to_owned()), ..settings(&sink) };
+        let strange_name = self::transport(SmtpSettings { tls: mode, ..strange_name });
+        let unknown_issuer = SmtpSettings { tls: mode, ..settings(&sink) };
+        let unknown_issuer =
+            over(Relay::new(unknown_issuer, "doorcode.example", Duration::from_secs(10)).unwrap());
+        for mut transport in [strange_name, unknown_issuer] {
+            let error = transport.send(&login_mail("eve@example.com")).await;
             let error = error.unwrap_err();
             assert!(matches!(error, SendError::TlsRefused { .. }), "{mode:?}: {error}");
         }
@@ -304,8 +324,8 @@ async fn h18_without_starttls_no_mail_goes_out() {
     refused.at(Point::StartTls, Act::Reply("454 4.7.0 TLS not available"));
     let injected = sink_with_tls(SinkTls::StartTlsInjected).await;
     for sink in [stripped, refused, injected] {
-        let login = Some(("doorcode".to_owned(), Secret::from("hunter22")));
-        let mut transport = transport(SmtpSettings { tls: TlsMode::StartTls, login, ..settings(&sink) });
+        let settings = SmtpSettings { tls: TlsMode::StartTls, ..with_login(settings(&sink), "hunter22") };
+        let mut transport = transport(settings);
         let error = transport.send(&login_mail("ada@example.com")).await.unwrap_err();
         assert!(matches!(error, SendError::TlsRefused { .. }), "{error}");
         assert!(error.needs_operator() && error.blames_provider() && !error.is_permanent());
@@ -319,27 +339,26 @@ async fn h18_without_starttls_no_mail_goes_out() {
 
 #[tokio::test]
 async fn logins_work_under_tls_only_and_stay_secret() {
-    let login = |password: &str| Some(("doorcode".to_owned(), Secret::from(password)));
     let traits = Traits {
         tls: SinkTls::StartTls,
         login: Some(("doorcode".to_owned(), "hunter22".to_owned())),
         ..Traits::default()
     };
     let sink = SmtpSink::with(traits).await;
-    let with = |password| SmtpSettings { tls: TlsMode::StartTls, login: login(password), ..settings(&sink) };
+    let with = |password| SmtpSettings { tls: TlsMode::StartTls, ..with_login(settings(&sink), password) };
     transport(with("hunter22")).send(&login_mail("ada@example.com")).await.unwrap();
     let error = transport(with("hunter23")).send(&login_mail("ada@example.com")).await.unwrap_err();
     assert_eq!(error, SendError::SenderRefused { stage: Stage::Login, reply: "535 5.7.8".to_owned() });
     assert!(error.needs_operator() && !error.is_permanent());
     assert!(!format!("{:?}", with("hunter22")).contains("hunter22"));
 
-    let clear = SmtpSettings { host: "mail.example.com".to_owned(), login: login("x"), ..settings(&sink) };
-    assert_eq!(Relay::new(clear).err(), Some(SetupError::LoginInTheClear));
-    let spoken = SmtpSettings { hello_name: "a\r\nMAIL".to_owned(), ..settings(&sink) };
-    assert_eq!(Relay::new(spoken).err(), Some(SetupError::HelloName));
-    let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned();
-    let roots = SmtpSettings { tls: TlsMode::Implicit, extra_roots: Some(pem), ..settings(&sink) };
-    assert!(matches!(Relay::new(roots).err(), Some(SetupError::Roots(_))));
+    let refused = |settings, hello_name| relay(settings, hello_name, Duration::from_secs(1)).err();
+    let clear =
+        SmtpSettings { host: Some("mail.example.com".to_owned()), ..with_login(settings(&sink), "x") };
+    assert_eq!(refused(clear, "doorcode.example"), Some(SetupError::LoginInTheClear));
+    assert_eq!(refused(settings(&sink), "a\r\nMAIL"), Some(SetupError::HelloName));
+    let nowhere = SmtpSettings { host: None, ..settings(&sink) };
+    assert_eq!(refused(nowhere, "doorcode.example"), Some(SetupError::NoHost));
 }
 
 #[tokio::test]

@@ -4,9 +4,9 @@ use super::*;
 use crate::settings::DatabaseSettings;
 use crate::store::{connect, migrate};
 use crate::test_cluster::Cluster;
+use crate::test_settings::database;
 use doorcode_domain::{AddressKey, TenantId};
 use tokio_postgres::Client;
-use zeroize::Zeroizing;
 
 const LEASE: Duration = Duration::from_secs(20);
 const NOW: Option<Micros> = Some(1_000_000_000_000);
@@ -20,9 +20,8 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let cluster = Cluster::start();
-        let mut settings =
-            DatabaseSettings { lock_timeout: Duration::from_millis(500), ..Default::default() };
-        settings.url = Zeroizing::new(cluster.url.clone());
+        let settings =
+            DatabaseSettings { lock_timeout: Duration::from_millis(500), ..database(&cluster.url) };
         migrate(&settings).await.unwrap();
         let (store, client) = (Store::new(&settings).unwrap(), connect(&settings).await.unwrap());
         Self { store, client, _cluster: cluster }

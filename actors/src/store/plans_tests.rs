@@ -4,12 +4,12 @@
 use super::{connect, migrate, pool::connection_config};
 use crate::settings::DatabaseSettings;
 use crate::test_cluster::Cluster;
+use crate::test_settings::database;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
-use zeroize::Zeroizing;
 
 /// Statements that read a table from end to end, or a tenant's part of it, because that is what they are for.
 const WHOLE: &[&str] = &[
@@ -94,13 +94,13 @@ impl Bench {
     async fn new() -> Self {
         let cluster = Cluster::start();
         let patience = Duration::from_secs(60);
-        let mut settings = DatabaseSettings { statement_timeout: patience, ..DatabaseSettings::default() };
-        settings.url = Zeroizing::new(cluster.url.clone());
+        let settings_of = |url: &str| DatabaseSettings { statement_timeout: patience, ..database(url) };
+        let settings = settings_of(&cluster.url);
         let admin = connect(&settings).await.unwrap();
         let mut clients = Vec::new();
         for (number, (state, steps)) in STATES.iter().enumerate() {
             admin.batch_execute(&format!("CREATE DATABASE plans_{number}")).await.unwrap();
-            settings.url = Zeroizing::new(cluster.url.replace("/postgres?", &format!("/plans_{number}?")));
+            let settings = settings_of(&cluster.url.replace("/postgres?", &format!("/plans_{number}?")));
             migrate(&settings).await.unwrap();
             let client = connect(&settings).await.unwrap();
             for step in *steps {

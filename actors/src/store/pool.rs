@@ -23,6 +23,9 @@ const PLANNER: &str = "-c plan_cache_mode=force_generic_plan -c join_collapse_li
 /// Why the database settings are unusable.
 #[derive(Debug, Error)]
 pub enum DatabaseUrlError {
+    /// No URL.
+    #[error("database.url is not set: expected where Postgres is, there or in DATABASE_URL")]
+    Missing,
     /// The URL.
     #[error("the database URL cannot be read: {0}; expected postgres://user:password@host/database")]
     Url(String),
@@ -33,8 +36,9 @@ pub enum DatabaseUrlError {
 
 /// Parses a database URL and adds what every connection of ours has.
 pub(crate) fn connection_config(settings: &DatabaseSettings) -> Result<Config, DatabaseUrlError> {
+    let url = settings.url.as_ref().ok_or(DatabaseUrlError::Missing)?;
     let mut config: Config =
-        settings.url.parse().map_err(|e| DatabaseUrlError::Url(super::error::describe(&e)))?;
+        url.reveal().parse().map_err(|e| DatabaseUrlError::Url(super::error::describe(&e)))?;
     // Set in the startup packet: no further round trip, and a recycled connection keeps them.
     let options = format!(
         "{} -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout=5000 {PLANNER}",
@@ -62,7 +66,7 @@ impl Store {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(connection_config(settings)?, tls::connector(), recycling);
         let pool = Pool::builder(manager)
-            .max_size(settings.pool_size)
+            .max_size(settings.pool_size.get())
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts {
                 wait: Some(settings.wait_timeout),

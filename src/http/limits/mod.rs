@@ -8,7 +8,9 @@ use crate::http::exchange::RateFields;
 use crate::http::limits::client_limiter::{Left, LimitClock, Limiter, Rate};
 use crate::http::request::client::Prefix;
 use http::HeaderValue;
+use serde::Deserialize;
 use std::net::IpAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 /// Routes that share their limits.
@@ -22,37 +24,24 @@ pub enum Group {
     Session,
 }
 
-/// The client limits' settings. The defaults are the contract's.
-#[derive(Clone, Copy, Debug)]
+/// `[limits.client]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ClientLimitSettings {
-    /// For load runs only. Default: true.
+    /// Off for load runs only.
     pub enabled: bool,
-    /// `/login`, per minute. Default: 30.
-    pub login_per_minute: u32,
-    /// `/login`, per hour. Default: 200.
-    pub login_per_hour: u32,
-    /// `/verify` and `/token` together, per minute. Default: 30.
-    pub code_per_minute: u32,
-    /// `/refresh` and `/logout` together, per minute. Default: 120.
-    pub session_per_minute: u32,
-    /// What a whole /24 or /48 may do, as a multiple. Default: 5.
-    pub site_factor: u32,
-    /// Callers kept in each of the eight tables, about 50 bytes each. Default: 65,536.
-    pub max_keys: usize,
-}
-
-impl Default for ClientLimitSettings {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            login_per_minute: 30,
-            login_per_hour: 200,
-            code_per_minute: 30,
-            session_per_minute: 120,
-            site_factor: 5,
-            max_keys: 65_536,
-        }
-    }
+    /// `/login`.
+    pub login_per_minute: NonZeroU32,
+    /// `/login`.
+    pub login_per_hour: NonZeroU32,
+    /// `/verify` and `/token` together.
+    pub verify_per_minute: NonZeroU32,
+    /// `/refresh` and `/logout` together.
+    pub refresh_per_minute: NonZeroU32,
+    /// What a whole /24 or /48 may do, as a multiple.
+    pub site_factor: NonZeroU32,
+    /// Callers kept in each of the eight tables.
+    pub max_keys: NonZeroUsize,
 }
 
 /// How often idle callers are forgotten.
@@ -84,7 +73,7 @@ pub(super) struct Verdict {
 impl ClientLimits {
     /// From settings, by a clock.
     pub fn new(settings: ClientLimitSettings, clock: &LimitClock) -> Self {
-        let rate = |burst, window_s| Rate { burst, window_s };
+        let rate = |burst: NonZeroU32, window_s| Rate { burst: burst.get(), window_s };
         let policies = |rates: &[(&'static str, Rate)]| Policies::new(rates, settings, clock);
         Self {
             enabled: settings.enabled,
@@ -92,8 +81,8 @@ impl ClientLimits {
                 ("login-minute", rate(settings.login_per_minute, 60)),
                 ("login-hour", rate(settings.login_per_hour, 3_600)),
             ]),
-            code: policies(&[("code-minute", rate(settings.code_per_minute, 60))]),
-            session: policies(&[("session-minute", rate(settings.session_per_minute, 60))]),
+            code: policies(&[("code-minute", rate(settings.verify_per_minute, 60))]),
+            session: policies(&[("session-minute", rate(settings.refresh_per_minute, 60))]),
         }
     }
 
@@ -141,9 +130,9 @@ impl ClientLimits {
 
 impl Policies {
     fn new(rates: &[(&'static str, Rate)], settings: ClientLimitSettings, clock: &LimitClock) -> Self {
-        let limiter = |rate| Limiter::new(rate, settings.max_keys, clock);
+        let limiter = |rate| Limiter::new(rate, settings.max_keys.get(), clock);
         let site =
-            |rate: &Rate| Rate { burst: rate.burst.saturating_mul(settings.site_factor.max(1)), ..*rate };
+            |rate: &Rate| Rate { burst: rate.burst.saturating_mul(settings.site_factor.get()), ..*rate };
         let items: Vec<String> = rates
             .iter()
             .map(|(name, rate)| format!("\"{name}\";q={};w={}", rate.burst, rate.window_s))
@@ -191,11 +180,12 @@ fn header(text: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::tests_support::client_limits as defaults;
     use governor::clock::FakeRelativeClock;
 
     fn limits() -> (ClientLimits, FakeRelativeClock) {
         let clock = FakeRelativeClock::default();
-        (ClientLimits::new(ClientLimitSettings::default(), &LimitClock::Manual(clock.clone())), clock)
+        (ClientLimits::new(defaults(), &LimitClock::Manual(clock.clone())), clock)
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -286,7 +276,7 @@ mod tests {
 
     #[test]
     fn switched_off_says_nothing() {
-        let settings = ClientLimitSettings { enabled: false, ..Default::default() };
+        let settings = ClientLimitSettings { enabled: false, ..defaults() };
         let limits = ClientLimits::new(settings, &LimitClock::real());
         assert_eq!(drive(&limits, Group::Login, ip("192.0.2.1"), 1_000), 1_000);
         assert!(limits.check(Group::Login, ip("192.0.2.1")).fields.is_none());

@@ -1,6 +1,7 @@
 //! An edge on a port of its own, and a client that can say anything.
 
 use super::script::Script;
+use crate::config::Config;
 use crate::http::{ClientLimitSettings, ClientLimits, LimitClock, Public, ServerLimits, serve, service};
 use governor::clock::FakeRelativeClock;
 use std::net::SocketAddr;
@@ -29,9 +30,9 @@ impl Edge {
 
     /// An edge whose settings differ from the default, client limits off unless switched on again.
     pub async fn with(change: impl FnOnce(&mut Public), server: ServerLimits) -> Self {
-        let mut public = Public::new(Script::default());
-        let off = ClientLimitSettings { enabled: false, ..Default::default() };
-        public.limits = Arc::new(ClientLimits::new(off, &LimitClock::real()));
+        let off = ClientLimitSettings { enabled: false, ..client_limits() };
+        let off = Arc::new(ClientLimits::new(off, &LimitClock::real()));
+        let mut public = Public::new(Script::default(), off);
         change(&mut public);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -46,7 +47,7 @@ impl Edge {
         let clock = FakeRelativeClock::default();
         let manual = LimitClock::Manual(clock.clone());
         let change = |public: &mut Public| {
-            public.limits = Arc::new(ClientLimits::new(ClientLimitSettings::default(), &manual));
+            public.limits = Arc::new(ClientLimits::new(client_limits(), &manual));
         };
         (Self::with(change, ServerLimits::default()).await, clock)
     }
@@ -63,6 +64,11 @@ impl Edge {
     pub async fn post(&self, path: &str, headers: &str, body: &str) -> Answer {
         self.send(post(path, headers, body).as_bytes()).await
     }
+}
+
+/// As `config.toml` has them.
+pub fn client_limits() -> ClientLimitSettings {
+    Config::load(None, []).unwrap().config.limits.client
 }
 
 /// One request on a connection of its own.

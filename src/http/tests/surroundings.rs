@@ -1,9 +1,8 @@
 //! What surrounds a request: proxies, the access log, the mailbox page.
 
-use super::support::{Answer, Edge, LOGIN};
+use super::support::{Answer, Edge, LOGIN, client_limits};
 use crate::http::{
-    ClientLimitSettings, ClientLimits, HostAllowlist, LimitClock, PreviewMailbox, Public, ServerLimits,
-    TrustedProxies,
+    ClientLimits, HostAllowlist, LimitClock, PreviewMailbox, Public, ServerLimits, TrustedProxies,
 };
 use governor::clock::FakeRelativeClock;
 use serde_json::json;
@@ -18,7 +17,7 @@ async fn limits_go_by_the_real_caller() {
         let change = |public: &mut Public| {
             public.proxies = TrustedProxies::new(proxies);
             let clock = LimitClock::Manual(FakeRelativeClock::default());
-            public.limits = Arc::new(ClientLimits::new(ClientLimitSettings::default(), &clock));
+            public.limits = Arc::new(ClientLimits::new(client_limits(), &clock));
         };
         let edge = Edge::with(change, ServerLimits::default()).await;
         for fake in 0..31 {

@@ -2,7 +2,7 @@
 
 use super::PATIENCE;
 use super::client::{Answer, Client, Request};
-use super::postgres::{ACME, Database, MASTER_KEY};
+use super::postgres::{ACME, Database, MASTER_KEY, master_key};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorcode::app::{App, Ended, Mode};
@@ -115,8 +115,11 @@ impl Running {
         let variable = |(key, value): (&String, &String)| {
             (format!("DOORCODE__{}", key.to_ascii_uppercase().replace('.', "__")), value.clone())
         };
+        let mut settings = settings.clone();
+        settings.insert("database.url".to_owned(), url.to_owned());
+        settings.insert("master_key.value".to_owned(), master_key());
         let loaded = Config::load(None, settings.iter().map(variable)).unwrap();
-        let app = App::start(&loaded.config, url, &MASTER_KEY, mode).await.unwrap();
+        let app = App::start(&loaded.config, mode).await.unwrap();
         let (public, ops) = (app.public_addr().unwrap(), app.ops_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let done = tokio::spawn(app.run(async {

@@ -2,9 +2,11 @@
 //! migrated already and has the people in it that the tests are about.
 
 use super::PATIENCE;
+use doorcode::config::Config;
 use doorcode_actors::directory::{ImportRow, NewTenant, StepUp};
 use doorcode_actors::{DatabaseSettings, Directory, migrate};
 use private_postgres::{Options, PrivatePostgres};
+use std::num::NonZeroUsize;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
@@ -13,10 +15,14 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio_postgres::{Client, NoTls};
-use zeroize::Zeroizing;
 
 /// Wraps the keys of every test's database.
 pub const MASTER_KEY: [u8; 32] = [7; 32];
+
+/// [`MASTER_KEY`] as the settings have it.
+pub fn master_key() -> String {
+    MASTER_KEY.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// Where everybody of the template is a customer.
 pub const ACME: &str = "acme";
@@ -230,5 +236,6 @@ fn url_of(url: &str, database: &str) -> String {
 }
 
 fn settings(url: &str) -> DatabaseSettings {
-    DatabaseSettings { url: Zeroizing::new(url.to_owned()), pool_size: 2, ..DatabaseSettings::default() }
+    let config = Config::load(None, [("DATABASE_URL".to_owned(), url.to_owned())]).unwrap().config;
+    DatabaseSettings { pool_size: NonZeroUsize::new(2).unwrap(), ..config.database }
 }

@@ -1,7 +1,7 @@
 //! The real program, started, asked, killed and ended as its users do it.
 
 use super::PATIENCE;
-use super::postgres::{Database, MASTER_KEY};
+use super::postgres::{Database, master_key};
 use super::smtp_sink::SmtpSink;
 use super::wire::{Answer, Wire};
 use nix::sys::signal::{Signal, kill};
@@ -73,8 +73,7 @@ impl Setup {
     }
 
     fn master_key(self) -> Self {
-        let hex: String = MASTER_KEY.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.set("DOORCODE__MASTER_KEY__VALUE", &hex)
+        self.set("DOORCODE__MASTER_KEY__VALUE", &master_key())
     }
 
     fn without_caller_limits(self) -> Self {
