@@ -7,7 +7,8 @@
 //! service was slow ("coordinated omission").
 
 use crate::LoadError;
-use crate::meter::{Failure, Phase};
+use crate::call::Failure;
+use crate::meter::Phase;
 use crate::process::{Watched, Watches};
 use crate::profile::Hints;
 use crate::scenarios::{Scenario, StepOutcome};

@@ -13,6 +13,7 @@
 //! most one core and says in every report how much of it.
 
 mod args;
+mod call;
 mod callers;
 mod customers;
 mod driver;
@@ -34,6 +35,7 @@ mod threshold;
 mod units;
 
 pub use args::LoadArgs;
+pub use call::Failure;
 pub use callers::CallerMode;
 pub use customers::{Customer, Customers};
 pub use driver::{Load, Pace};
@@ -43,7 +45,7 @@ pub use limits::{
     TenantLimit,
 };
 pub use mail::{MailTotals, Sink, SmtpFaults};
-pub use meter::{CallPoint, Failure, Point};
+pub use meter::{CallPoint, Point};
 pub use options::{CodesFrom, Options, OptionsError, ScenarioName};
 pub use profile::{Hints, Metrics, Panel, Paths, Profile, Reading};
 pub use progress::Progress;

@@ -6,7 +6,8 @@ mod sink;
 pub use files::CodeFiles;
 pub use sink::{Sink, SmtpFaults};
 
-use crate::meter::{Call, Failure, Meter, Ticket};
+use crate::call::{Call, Failure};
+use crate::meter::{Meter, Ticket};
 use crate::service::Link;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet, VecDeque};

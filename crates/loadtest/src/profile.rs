@@ -1,6 +1,6 @@
 //! What the driver is told about a service: the crate itself knows none.
 
-use crate::meter::Failure;
+use crate::call::Failure;
 
 /// A kind of service.
 #[derive(Debug, Clone)]

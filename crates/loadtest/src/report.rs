@@ -4,9 +4,10 @@ mod html;
 mod svg;
 mod text;
 
+use crate::call::{Call, Failure};
 use crate::limits::{LimitReport, Status};
 use crate::mail::MailTotals;
-use crate::meter::{Account, Call, Failure, Point};
+use crate::meter::{Account, Point};
 use crate::process::Watched;
 use crate::scrape::PanelReport;
 use crate::threshold::ThresholdReport;
@@ -14,6 +15,9 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
+
+/// A soak may become slower by this factor.
+const MOST_DRIFT: f64 = 1.5;
 
 /// A run's findings.
 #[derive(Debug, Clone, Serialize)]
@@ -46,6 +50,8 @@ pub struct Report {
     pub limits: Vec<LimitReport>,
     /// The conditions that were given.
     pub thresholds: Vec<ThresholdReport>,
+    /// Whether the run was to show that nothing changes over its time.
+    pub soak: bool,
     /// The run by intervals.
     pub points: Vec<Point>,
     /// The service's own figures.
@@ -186,8 +192,13 @@ impl Report {
         if self.calls.iter().chain(&self.before).any(|call| call.open > 0) {
             say(false, "calls never ended: a defect of the driver".to_owned());
         }
+        // Of a fleet, some limits are each replica's own.
+        let name = |limit: &LimitReport| match self.targets.len() > 1 && !limit.target.contains(',') {
+            true => format!("{} of {}", limit.limit, limit.target),
+            false => limit.limit.clone(),
+        };
         for limit in self.limits.iter().filter(|limit| limit.status == Status::Broken) {
-            say(false, format!("{} is broken: {}", limit.limit, limit.complaints.join("; ")));
+            say(false, format!("{} is broken: {}", name(limit), limit.complaints.join("; ")));
         }
         for (status, what) in [
             (Status::Exact, "exact to one"),
@@ -199,7 +210,7 @@ impl Report {
             (Status::Unmeasured, "unmeasured (the table says why)"),
         ] {
             let of = self.limits.iter().filter(|limit| limit.status == status);
-            let names: Vec<&str> = of.map(|limit| limit.limit.as_str()).collect();
+            let names: Vec<String> = of.map(name).collect();
             if !names.is_empty() {
                 say(true, format!("{what}: {}", names.join(", ")));
             }
@@ -229,6 +240,9 @@ impl Report {
                 say(false, format!("{} mails came twice", mail.doubled));
             }
         }
+        if self.soak {
+            verdicts.extend(self.drift());
+        }
         let clean = verdicts.iter().all(|verdict| verdict.ok);
         if clean && self.limits.is_empty() {
             let answered: u64 = self.calls.iter().map(|call| call.answered).sum();
@@ -239,6 +253,25 @@ impl Report {
         }
         self.ok = clean;
         self.verdicts = verdicts;
+    }
+
+    /// A soak: whether each call takes as long in the last tenth of the run as in the first.
+    fn drift(&self) -> Vec<Verdict> {
+        let tenth = self.points.len().div_ceil(10);
+        let (first, last) = (&self.points[..tenth], &self.points[self.points.len() - tenth..]);
+        let median = |points: &[Point], call: &str| {
+            let of = |point: &Point| point.calls.get(call).and_then(|call| call.p50_ms);
+            let mut times: Vec<f64> = points.iter().filter_map(of).collect();
+            times.sort_by(f64::total_cmp);
+            times.get(times.len() / 2).copied()
+        };
+        let drift = |call: &CallReport| {
+            let (before, after) = (median(first, call.call)?, median(last, call.call)?);
+            let text =
+                format!("{}: p50 {before:.2} ms in the first tenth, {after:.2} ms in the last", call.call);
+            Some(Verdict { ok: after <= before * MOST_DRIFT, text })
+        };
+        self.calls.iter().filter_map(drift).collect()
     }
 
     /// One JSON object.

@@ -1,15 +1,17 @@
 //! A run from its options to its report.
 
+use crate::call::{Call, Failure};
 use crate::callers::Callers;
 use crate::driver::{Load, Measured, drive};
 use crate::limits::{Bench, LimitReport};
 use crate::mail::{CodeFiles, Inbox, Source};
-use crate::meter::{Account, Call, Failure, Meter, Phase};
+use crate::meter::{Account, Meter, Phase};
 use crate::options::{CodesFrom, Options, ScenarioName};
 use crate::process::{Watched, Watches};
 use crate::progress::Progress;
 use crate::report::{CallReport, ProcessReport, Report};
 use crate::scenarios::{Journey, Login, Part, Refresh, Scenario, Verify};
+use crate::schedule::Shape;
 use crate::scrape::Scraper;
 use crate::service::Service;
 use std::collections::BTreeSet;
@@ -247,6 +249,7 @@ impl Run<'_> {
             mail: Some(self.inbox.totals()).filter(|totals| mails && totals.expected > 0),
             limits: found.limits,
             thresholds: Vec::new(),
+            soak: matches!(options.pace.load, Load::Open(_, Shape::Soak)),
             points: self.meter.points(),
             server: scraper.report(),
             processes: found.processes.iter().map(|process| ProcessReport::new(process, requests)).collect(),

@@ -11,10 +11,10 @@ pub use login::Login;
 pub use refresh::Refresh;
 pub use verify::Verify;
 
+use crate::call::Failure;
 use crate::callers::{Caller, CallerMode, Network};
 use crate::customers::{Customer, Share};
 use crate::mail::Inbox;
-use crate::meter::Failure;
 use crate::service::Link;
 use std::future::Future;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The service's own figures, read during the run from where it shows them for Prometheus.
 
+use crate::call::Failure;
 use crate::http::{Connection, Endpoint, Target};
-use crate::meter::Failure;
 use crate::profile::{Metrics, Panel, Reading};
 use serde::Serialize;
 use std::collections::BTreeMap;

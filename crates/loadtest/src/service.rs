@@ -1,10 +1,11 @@
 //! The service's calls as a customer's client makes them: each checks its answer and is booked.
 
+use crate::call::{Call, Failure};
 use crate::callers::Caller;
 use crate::customers::Customer;
 use crate::http::{Connection, Endpoint, Reply, Target};
 use crate::mail::{SeenMail, find_code};
-use crate::meter::{Call, Failure, Meter};
+use crate::meter::Meter;
 use crate::profile::Paths;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

@@ -165,6 +165,19 @@ async fn a_run_is_shown_over_time_with_the_services_own_figures() {
     );
 }
 
+/// Each request takes longer than the one before, as in a service that leaks.
+#[tokio::test]
+async fn a_soak_sees_what_becomes_slower() {
+    for (fault, ok) in [(Fault::None, true), (Fault::Slower(Duration::from_micros(200)), false)] {
+        let mut options = options(ScenarioName::Login, Stub::start(with(fault)).await);
+        options.pace.load = Load::Open(50.0, Shape::Soak);
+        options.pace.duration = Duration::from_secs(3);
+        let report = report(&options).await;
+        assert!(report.verdicts.iter().any(|verdict| verdict.text.contains("first tenth")), "{report:?}");
+        assert!(report.ok == ok || ok, "{:?}", report.verdicts);
+    }
+}
+
 #[tokio::test]
 async fn a_fleet_is_visited_in_turn_and_may_share_its_state() {
     let state = std::sync::Arc::default();

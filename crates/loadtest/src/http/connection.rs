@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::wire::{self, Head};
+use crate::call::Failure;
 use crate::callers::Caller;
-use crate::meter::Failure;
 
 /// Where requests go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,15 +101,8 @@ impl Connection {
     /// Sends one request and reads its whole answer, connecting first where necessary, all within the time limit.
     /// After any failure the connection is dropped: what might still arrive on it belongs to nobody.
     pub async fn exchange(&mut self, endpoint: &Endpoint, body: &[u8]) -> Result<Reply<'_>, Failure> {
-        let outcome = match tokio::time::timeout(self.time_limit, self.exchange_in_time(endpoint, body)).await
-        {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Failure::Timeout),
-        };
-        if outcome.as_ref().map_or(true, |head| head.close) {
-            self.stream = None;
-        }
-        let head = outcome?;
+        let exchange = tokio::time::timeout(self.time_limit, self.exchange_in_time(endpoint, body));
+        let head = exchange.await.map_err(|_| Failure::Timeout)??;
         let (head_bytes, rest) = self.input.split_at(head.head_len);
         Ok(Reply {
             status: head.status,
@@ -121,12 +114,15 @@ impl Connection {
 
     async fn exchange_in_time(&mut self, endpoint: &Endpoint, body: &[u8]) -> Result<Head, Failure> {
         self.compose(endpoint, body).map_err(|_| Failure::Protocol)?;
-        if self.stream.is_none() {
-            self.stream = Some(self.connect().await.map_err(|_| Failure::Connect)?);
-        }
-        let Some(stream) = self.stream.as_mut() else { return Err(Failure::Connect) };
+        // Taken out: an exchange that is given up in the middle leaves no connection behind on which its answer comes.
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => self.connect().await.map_err(|_| Failure::Connect)?,
+        };
         stream.write_all(&self.output).await.map_err(|_| Failure::Closed)?;
-        read_answer(stream, &mut self.input).await
+        let head = read_answer(&mut stream, &mut self.input).await?;
+        self.stream = Some(stream).filter(|_| !head.close);
+        Ok(head)
     }
 
     fn compose(&mut self, endpoint: &Endpoint, body: &[u8]) -> io::Result<()> {
@@ -196,6 +192,11 @@ mod tests {
                 let (mut socket, _) = listener.accept().await.unwrap();
                 let mut request = [0; 4096];
                 for answer in script {
+                    if answer == "never" {
+                        // Until the client goes away.
+                        let _ = socket.read(&mut request).await;
+                        break;
+                    }
                     assert!(socket.read(&mut request).await.unwrap() > 0, "a request");
                     socket.write_all(answer.as_bytes()).await.unwrap();
                 }
@@ -237,6 +238,15 @@ mod tests {
         let mut connection =
             connection_to(vec![vec!["HTTP/1.1 200 OK\r\ncontent-le", "never"], vec![OK]]).await;
         assert_eq!(outcome(&mut connection).await, Err(Failure::Timeout));
+    }
+
+    #[tokio::test]
+    async fn an_exchange_that_is_given_up_leaves_no_answer_behind() {
+        let mut connection =
+            connection_to(vec![vec!["HTTP/1.1 200 OK\r\ncontent-le", "never"], vec![OK]]).await;
+        let given_up = tokio::time::timeout(Duration::from_millis(50), outcome(&mut connection)).await;
+        assert!(given_up.is_err());
+        assert_eq!(outcome(&mut connection).await, Ok(200), "a new connection");
     }
 
     #[tokio::test]

@@ -6,9 +6,9 @@
 //! alternate between `verify` and `token`, which share every budget.
 
 use super::{Bench, GuessLimit, LimitReport};
+use crate::call::Call;
 use crate::callers::Network;
 use crate::customers::Customer;
-use crate::meter::Call;
 use crate::service::{Link, Probe};
 use std::sync::Arc;
 use std::time::Instant;

@@ -2,9 +2,9 @@
 //! that the number of mails is limited by the budget alone; until asking stays without a mail.
 
 use super::{Bench, Decision, Exchange, LimitReport, MailLimit};
+use crate::call::Failure;
 use crate::callers::Network;
 use crate::customers::Customer;
-use crate::meter::Failure;
 use crate::service::Probe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

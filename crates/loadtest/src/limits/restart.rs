@@ -1,8 +1,8 @@
 //! What a restart of the service must not give back: mails and guesses that were spent before.
 
 use super::{Bench, LimitReport};
+use crate::call::Call;
 use crate::customers::Customer;
-use crate::meter::Call;
 use crate::service::{Answer, Link, Probe};
 use std::process::Stdio;
 use std::sync::Arc;

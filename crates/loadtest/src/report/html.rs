@@ -22,7 +22,7 @@ pub fn page(report: &Report) -> String {
     );
     head(&mut page, report, &title);
     verdicts(&mut page, report);
-    limits(&mut page, &report.limits);
+    limits(&mut page, &report.limits, report.targets.len() > 1);
     calls(&mut page, report);
     plots(&mut page, report);
     processes(&mut page, report);
@@ -57,7 +57,7 @@ fn verdicts(page: &mut String, report: &Report) {
     page.push_str("</section>");
 }
 
-fn limits(page: &mut String, limits: &[LimitReport]) {
+fn limits(page: &mut String, limits: &[LimitReport], several: bool) {
     if limits.is_empty() {
         return;
     }
@@ -80,7 +80,11 @@ fn limits(page: &mut String, limits: &[LimitReport]) {
             page,
             "<tr><td>{}<td>{}<td class=\"{class}\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{:.1}\
              <td><ul class=\"plain\">{}</ul></tr>",
-            escape(&limit.limit),
+            escape(&if several {
+                format!("{} on {}", limit.limit, limit.target)
+            } else {
+                limit.limit.clone()
+            }),
             escape(&limit.expected),
             limit.status.text(),
             limit.admitted,

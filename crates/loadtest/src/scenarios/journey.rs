@@ -1,8 +1,8 @@
 //! The whole life of a login: code, tokens, new tokens, end, and nothing after the end.
 
 use super::{Part, Scenario, StepOutcome};
+use crate::call::Failure;
 use crate::callers::Caller;
-use crate::meter::Failure;
 use crate::service::Link;
 
 /// One journey per step, over the connection's customers in turn.

@@ -1,8 +1,8 @@
 //! One session per connection, refreshed over and over: each token is the answer to the one before.
 
 use super::{Part, Scenario, StepOutcome};
+use crate::call::Failure;
 use crate::callers::Caller;
-use crate::meter::Failure;
 use crate::service::Link;
 
 /// One refresh per step.

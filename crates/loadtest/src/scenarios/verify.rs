@@ -1,9 +1,9 @@
 //! Codes exchanged for tokens, alone: the codes are asked for and read before the measurement begins.
 
 use super::{Part, Scenario, StepOutcome};
+use crate::call::Failure;
 use crate::callers::Caller;
 use crate::customers::Customer;
-use crate::meter::Failure;
 use crate::service::Link;
 
 /// Mails outstanding per connection while preparing: enough to hide their way, few enough for a small mailbox.

@@ -23,6 +23,8 @@ pub enum Fault {
     Hangup(u64),
     /// Each request takes so long, one after the other.
     Slow(Duration),
+    /// Each takes so much longer than the one before.
+    Slower(Duration),
     MailTwice,
 }
 
@@ -133,8 +135,11 @@ impl Stub {
         let mut input = Vec::new();
         loop {
             let (head, body) = read_request(&mut socket, &mut input).await?;
-            if let Fault::Slow(time) = self.rules.fault {
-                tokio::time::sleep(time).await;
+            let requests = u32::try_from(self.state.lock().unwrap().requests).unwrap();
+            match self.rules.fault {
+                Fault::Slow(time) => tokio::time::sleep(time).await,
+                Fault::Slower(time) => tokio::time::sleep(time * requests).await,
+                _ => {}
             }
             let forwarded = head.lines().find_map(|line| line.strip_prefix("x-forwarded-for: "));
             let peer = forwarded.map_or(peer, |ip| ip.parse().unwrap());
