@@ -117,7 +117,7 @@ fn calls(page: &mut String, report: &Report) {
     if let Some(mail) = report.mail.filter(|mail| mail.expected > 0) {
         let _ = write!(
             page,
-            "<p>Mails: {} came, {} expected, {} lost, {} doubled.</p>",
+            "<p>Mails, with warm-up: {} came, {} expected, {} lost, {} doubled.</p>",
             mail.arrived, mail.expected, mail.lost, mail.doubled
         );
     }

@@ -26,7 +26,7 @@ pub fn lines(title: &str, unit: &str, lines: &[Line]) -> String {
     grid(&mut svg, top, unit);
     for tenth in [0.0, 0.25, 0.5, 0.75, 1.0] {
         let x = LEFT + tenth * (WIDTH - LEFT - RIGHT);
-        label(&mut svg, x, HEIGHT - 6.0, "middle", &format!("{} s", short(end * tenth)));
+        label(&mut svg, x, HEIGHT - 6.0, "middle", &format!("{} s", time(end, tenth)));
     }
     for (number, line) in lines.iter().enumerate() {
         let at = |(x, y): &(f64, f64)| {
@@ -108,6 +108,11 @@ fn legend<'a>(svg: &mut String, names: impl Iterator<Item = &'a str>) {
 fn height_of(value: f64, top: f64) -> f64 {
     let room = HEIGHT - TOP - BOTTOM;
     TOP + room - (value / top).clamp(0.0, 1.0) * room
+}
+
+/// Whole seconds, unless there are few of them.
+fn time(end: f64, part: f64) -> String {
+    if end < 8.0 { short(end * part) } else { format!("{:.0}", end * part) }
 }
 
 /// The next of 1, 2, 2.5, 5, 10 times a power of ten.

@@ -13,7 +13,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let (expected, arrived) = (mail.expected, mail.arrived);
         writeln!(
             out,
-            "\nmails: {arrived} came, {expected} expected, {} lost, {} doubled",
+            "\nmails (with warm-up): {arrived} came, {expected} expected, {} lost, {} doubled",
             mail.lost, mail.doubled
         )?;
     }
