@@ -85,7 +85,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Customers")]
     pub email_start: u64,
 
-    /// How many addresses. `verify` prepares one code for each, `limits` mails to the first ten.
+    /// How many addresses. `verify` prepares one code for each, `limits` mails to the first twelve.
     #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = "Customers")]
     pub email_count: u64,
 

@@ -150,7 +150,7 @@ impl Options {
             ),
             (
                 !mails || self.customers.count() >= limits::CUSTOMERS,
-                "limits needs --email-count 10 or more: customers who were not mailed today",
+                "limits needs --email-count 12 or more: customers who were not mailed today",
             ),
             (
                 !limits || *expected != Expectations::default(),

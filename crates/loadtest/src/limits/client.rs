@@ -128,7 +128,8 @@ impl Run {
         let run = std::mem::take(&mut *lock(&shared.exchanges));
         report.judge(policies, &run);
         if report.refused == 0 && report.complaints.is_empty() {
-            report.complaints.push("nothing was refused: is the limit switched on?".to_owned());
+            let why = format!("never reached with {} requests in {:.0} s", report.admitted, report.span_s);
+            report.unmeasured = vec![why];
         }
         let bare = shared.bare_refusals.load(Ordering::Relaxed);
         if bare > 0 {

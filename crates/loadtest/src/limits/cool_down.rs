@@ -1,5 +1,6 @@
-//! The time between two mails to one address while a code is unused: asked for all the time, densely around the moment
-//! when the second must come.
+//! The time between two mails to one address while a code is unused. Two customers are asked for twice each: one a
+//! little before the time is over, who must not be mailed again, and one a little after, who must be. One question each,
+//! so that it is known which of them a mail answers, however slow mails are.
 
 use super::{Bench, LimitReport};
 use crate::customers::Customer;
@@ -8,142 +9,104 @@ use crate::units;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Asks from one network, well below what it may.
-const PER_NETWORK: usize = 10;
 /// What one more or one less of is looked for.
 const ONE: Duration = Duration::from_secs(1);
+/// So much before the end the first is asked for again, and so much after it the second.
+const BEFORE: Duration = Duration::from_millis(500);
+const AFTER: Duration = Duration::from_millis(200);
 
-/// A run that has had its first mail, or why not.
-pub struct CoolDown {
-    expected: Duration,
-    report: LimitReport,
-    watch: Result<Watch, String>,
-}
-
-struct Watch {
-    customer: Customer,
-    link: Link,
-    began: Instant,
-    first: Instant,
-    asks: Vec<(Instant, String)>,
-}
-
-/// Asks for the first mail and waits for it; `None` if there is nothing to measure.
-pub async fn begin(bench: &Bench) -> Option<CoolDown> {
+pub async fn run(bench: Arc<Bench>) -> Option<LimitReport> {
     let expected = bench.expected.mail.and_then(|mail| mail.cool_down)?;
     let what = format!("{} between two mails", units::show(expected));
-    let report = LimitReport::new("mail.cooldown", &bench.service, what);
-    Some(CoolDown { expected, report, watch: Watch::begin(bench).await })
+    let mut report = LimitReport::new("mail.cooldown", &bench.service, what);
+    let too_short = expected <= BEFORE;
+    if too_short {
+        return Some(report.unmeasured("the time is too short to ask within it"));
+    }
+    let (early, late) =
+        tokio::join!(Pair::ask(&bench, expected.saturating_sub(BEFORE)), Pair::ask(&bench, expected + AFTER));
+    match (early, late) {
+        (Ok(early), Ok(late)) => judge(expected, &early, &late, &mut report),
+        (Err(why), _) | (_, Err(why)) => report.complaints.push(why),
+    }
+    Some(report.finish())
 }
 
-impl CoolDown {
-    /// Asks until the second mail comes.
-    pub async fn run(self, bench: Arc<Bench>) -> LimitReport {
-        let CoolDown { expected, mut report, watch } = self;
-        if !bench.callers.can_vary() {
-            return report.unmeasured("needs several client addresses: --clients-by header or socket");
-        }
-        let gap = match watch {
-            Ok(watch) => watch.second(&bench, expected).await,
-            Err(why) => Err(why),
-        };
-        match gap {
-            Err(why) => report.complaints.push(why),
-            Ok(gap) => gap.judge(expected, &mut report),
-        }
-        report.finish()
+fn judge(expected: Duration, early: &Pair, late: &Pair, report: &mut LimitReport) {
+    report.admitted = 2 + u64::from(early.mailed) + u64::from(late.mailed);
+    report.refused = u64::from(!early.mailed) + u64::from(!late.mailed);
+    report.span_s = late.longest.as_secs_f64();
+    if early.mailed && early.longest < expected {
+        let after = early.longest.as_secs_f64();
+        report
+            .complaints
+            .push(format!("too early: mailed again after {after:.3} s or less, for {}", early.name));
     }
-}
-
-impl Watch {
-    async fn begin(bench: &Bench) -> Result<Watch, String> {
-        let customer = bench.customer();
-        let mut link = bench.service.link(None, 0);
-        bench.inbox.learn_old(&mut link, &customer.email).await.map_err(|failure| failure.to_string())?;
-        let began = Instant::now();
-        let mut watch = Watch { customer, link, began, first: began, asks: Vec::new() };
-        let first = watch.ask(bench, bench.inbox.wait()).await?;
-        watch.first = first.ok_or("no first mail came")?;
-        Ok(watch)
+    if !late.mailed && late.shortest >= expected {
+        let after = late.shortest.as_secs_f64();
+        report.complaints.push(format!("too late: not mailed after {after:.3} s or more, for {}", late.name));
     }
-
-    /// When a mail came within the pause that follows.
-    async fn ask(&mut self, bench: &Bench, pause: Duration) -> Result<Option<Instant>, String> {
-        if self.asks.len().is_multiple_of(PER_NETWORK) {
-            self.link.call_as(bench.callers.network().host(0));
-        }
-        bench.inbox.asked(&self.customer.email, Instant::now(), false);
-        let sent = Instant::now();
-        let answer =
-            self.link.probe(Probe::Login(&self.customer)).await.map_err(|failure| failure.to_string())?;
-        if answer.status != 200 {
-            return Err(format!("asking was refused with {} (X-Request-Id {})", answer.status, answer.id));
-        }
-        let number = self.asks.len() + 1;
-        self.asks.push((sent, format!("login {number} (X-Request-Id {})", answer.id)));
-        let email = &self.customer.email;
-        let mails = bench.inbox.arrivals(&mut self.link, email, Instant::now() + pause).await;
-        Ok(mails.first().map(|(came, _)| *came))
-    }
-
-    async fn second(mut self, bench: &Bench, expected: Duration) -> Result<Gap, String> {
-        // Dense where it counts: a twentieth of the time before and after.
-        let (dense, end) = (expected * 19 / 20, expected * 21 / 20 + ONE * 2);
-        loop {
-            let now = self.began.elapsed();
-            let pause = if now < dense { expected / 50 } else { Duration::from_millis(100) };
-            if let Some(second) = self.ask(bench, pause).await? {
-                return Ok(self.gap(second));
-            }
-            if now > end {
-                return Err(format!("no second mail within {:.1} s", now.as_secs_f64()));
-            }
-        }
-    }
-
-    fn gap(&self, second: Instant) -> Gap {
-        // The second mail was on its way no longer than thrice the first's time, or some hundred milliseconds.
-        let on_its_way = ((self.first - self.began) * 3).max(Duration::from_millis(300));
-        let decided = second.checked_sub(on_its_way).unwrap_or(self.began);
-        let earliest = self.asks.iter().find(|(sent, _)| *sent >= decided).or(self.asks.last());
-        let (earliest, name) = earliest.map_or((second, String::new()), |(sent, name)| (*sent, name.clone()));
-        Gap {
-            shortest: earliest.saturating_duration_since(self.first),
-            longest: second - self.began,
-            asked: self.asks.len() as u64,
-            name,
-        }
+    // What a time that is a second shorter or longer would have done, whenever it was decided.
+    let shorter_refuted = !early.mailed && early.shortest + ONE > expected;
+    let longer_refuted = late.mailed && late.longest < expected + ONE;
+    match shorter_refuted && longer_refuted {
+        true => report.measured.push(format!("{}, to a second", units::show(expected))),
+        false => report.unmeasured.push("answers were too slow to tell a second".to_owned()),
     }
 }
 
-/// Bounds of the time between the service's decisions to mail.
-struct Gap {
+/// Two questions for one customer.
+struct Pair {
+    /// Bounds of the time between the service's decisions.
     shortest: Duration,
     longest: Duration,
-    asked: u64,
+    /// Whether the second brought a mail.
+    mailed: bool,
     name: String,
 }
 
-impl Gap {
-    fn judge(&self, expected: Duration, report: &mut LimitReport) {
-        (report.admitted, report.refused) = (2, self.asked.saturating_sub(2));
-        report.span_s = self.longest.as_secs_f64();
-        let (shortest, longest) = (self.shortest.as_secs_f64(), self.longest.as_secs_f64());
-        if self.longest < expected {
-            report
-                .complaints
-                .push(format!("too early: the second mail came after {longest:.3} s, for {}", self.name));
-        } else if self.shortest > expected {
-            report
-                .complaints
-                .push(format!("too late: the second mail came after {shortest:.3} s, for {}", self.name));
-        } else if self.longest < expected + ONE && self.shortest + ONE > expected {
-            // A second more or less would have been seen.
-            report.measured.push(format!("{}, within a second", units::show(expected)));
-        } else {
-            report
-                .unmeasured
-                .push(format!("between {shortest:.1} s and {longest:.1} s: mails were too slow to tell"));
+impl Pair {
+    async fn ask(bench: &Bench, gap: Duration) -> Result<Pair, String> {
+        let (customer, network) = (bench.customer(), bench.callers.network());
+        let mut link = bench.service.link(network.host(0), 0);
+        bench.inbox.learn_old(&mut link, &customer.email).await.map_err(|failure| failure.to_string())?;
+        let first = Question::ask(bench, &mut link, &customer).await?;
+        let mails =
+            bench.inbox.arrivals(&mut link, &customer.email, Instant::now() + bench.inbox.wait()).await;
+        if mails.is_empty() {
+            return Err(format!("no first mail came, for {}", first.name));
+        }
+        tokio::time::sleep_until((first.answered + gap).into()).await;
+        let second = Question::ask(bench, &mut link, &customer).await?;
+        let mails =
+            bench.inbox.arrivals(&mut link, &customer.email, Instant::now() + bench.inbox.wait()).await;
+        Ok(Pair {
+            shortest: second.sent - first.answered,
+            longest: second.answered - first.sent,
+            mailed: !mails.is_empty(),
+            name: second.name,
+        })
+    }
+}
+
+struct Question {
+    sent: Instant,
+    answered: Instant,
+    name: String,
+}
+
+impl Question {
+    async fn ask(bench: &Bench, link: &mut Link, customer: &Customer) -> Result<Question, String> {
+        bench.inbox.asked(&customer.email, Instant::now(), false);
+        let sent = Instant::now();
+        let answer = link.probe(Probe::Login(customer)).await.map_err(|failure| failure.to_string())?;
+        match answer.status {
+            200 => Ok(Question {
+                sent,
+                answered: Instant::now(),
+                name: format!("a login (X-Request-Id {})", answer.id),
+            }),
+            status => Err(format!("a login was answered {status} (X-Request-Id {})", answer.id)),
         }
     }
 }

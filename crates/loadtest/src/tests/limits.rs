@@ -182,7 +182,7 @@ async fn a_limit_answers_as_it_must() {
     let cases: Vec<(&'static str, Rules, &'static [&'static str])> = vec![
         ("client.login", Rules { fault: Fault::RetryAfterZero, ..right() }, &CLIENT_KEYS),
         ("client.login", Rules { announced: Some("\"minute\";q=11;w=4"), ..right() }, &CLIENT_KEYS),
-        ("client.login", Rules { client: None, network: None, ..right() }, &CLIENT_KEYS),
+        ("client.login", Rules { client: None, ..right() }, &CLIENT_KEYS),
         (
             "mail.stranger",
             Rules { fault: Fault::LimitVisible, client: None, network: None, ..right() },
