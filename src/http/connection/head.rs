@@ -1,11 +1,13 @@
 //! Watches a connection's bytes on their way to hyper.
 //!
 //! hyper forgives what another reader in front of us may read differently: bare line feeds, a `Content-Length` beside a
-//! `Transfer-Encoding`, the same length twice. Such a request can hide a second one (request smuggling), so it gets a 400
-//! and its connection ends (G8). The watch also knows where heads begin and end, which tells a slow head from an idle
-//! connection: hyper has one timer for both.
+//! `Transfer-Encoding`, the same length twice, a length with leading zeros. Such a request can hide a second one (request
+//! smuggling), so it gets a 400 and its connection ends (G8). Where watch and hyper do not mean the same body, it ends as
+//! well: whatever fools one of the two fools nobody. The watch also knows where heads begin and end, which tells a slow
+//! head from an idle connection: hyper has one timer for both.
 
 use crate::http::exchange::Fault;
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -32,7 +34,12 @@ pub struct HeadWatch {
     owed: bool,
     fault: Option<Fault>,
     head: Head,
+    /// Heads that were read and not yet handed over by hyper; as many as fit into its buffer.
+    framed: VecDeque<BodyLength>,
 }
+
+/// Bytes of a request's body; `None` if it is chunked.
+pub type BodyLength = Option<u64>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
@@ -78,6 +85,7 @@ impl HeadWatch {
             owed: false,
             fault: None,
             head: Head::default(),
+            framed: VecDeque::new(),
         }
     }
 
@@ -141,19 +149,24 @@ impl HeadWatch {
         if self.head.bytes > self.patience.max_head_bytes {
             self.fault = self.fault.or(Some(Fault::HeadTooLarge));
         }
-        self.part = match (self.head.chunked, self.head.length) {
-            (true, _) => Part::Opaque,
-            (false, None | Some(0)) => Part::Idle,
-            (false, Some(length)) => Part::Body(length),
+        let length = if self.head.chunked { None } else { Some(self.head.length.unwrap_or(0)) };
+        self.framed.push_back(length);
+        self.part = match length {
+            None => Part::Opaque,
+            Some(0) => Part::Idle,
+            Some(length) => Part::Body(length),
         };
         self.since = Instant::now();
         true
     }
 
-    /// hyper handed a request over.
-    pub fn begin_answer(&mut self) -> Option<Fault> {
+    /// hyper handed a request over that has, as it understands it, a body of this length.
+    pub fn begin_answer(&mut self, length: BodyLength) -> Option<Fault> {
         self.answering += 1;
         self.since = Instant::now();
+        if self.framed.pop_front() != Some(length) {
+            self.fault = self.fault.or(Some(Fault::Malformed));
+        }
         self.fault
     }
 
@@ -212,19 +225,25 @@ impl Head {
         let colon = self.line.iter().position(|&byte| byte == b':').unwrap_or(self.line.len());
         let (name, value) = self.line.split_at(colon);
         let name = name.trim_ascii();
+        let is_whole = self.line_bytes <= LINE_KEPT;
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
             let again = std::mem::replace(&mut self.chunked, true);
             return if again || self.length.is_some() { Err(Fault::Malformed) } else { Ok(()) };
         }
         if name.eq_ignore_ascii_case(b"content-length") {
             let value = value.get(1..).unwrap_or_default().trim_ascii();
-            let length =
-                std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or(Fault::Malformed)?;
+            let length = canonical(value).filter(|_| is_whole).ok_or(Fault::Malformed)?;
             let again = self.length.replace(length).is_some();
             return if again || self.chunked { Err(Fault::Malformed) } else { Ok(()) };
         }
         Ok(())
     }
+}
+
+/// A length in its one spelling: digits without leading zeros. Every reader cuts such a number alike.
+fn canonical(value: &[u8]) -> Option<u64> {
+    let length: u64 = std::str::from_utf8(value).ok()?.parse().ok()?;
+    (length.to_string().as_bytes() == value).then_some(length)
 }
 
 #[cfg(test)]
@@ -258,10 +277,40 @@ mod tests {
             "POST / HTTP/1.1\r\nContent-Length : 5\r\nContent-Length: 5\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 054\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 00\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n",
         ] {
             assert_eq!(fed(head.as_bytes()).fault, Some(Fault::Malformed), "{head:?}");
         }
+    }
+
+    /// G8: what stands beyond the part of a line that is kept cannot change the length unseen.
+    #[test]
+    fn long_length_lines_are_faulty() {
+        for value in [
+            format!("{}54", "0".repeat(48)),
+            format!("{}54", " ".repeat(48)),
+            format!("5{}4", " ".repeat(60)),
+        ] {
+            let head = format!("POST / HTTP/1.1\r\nContent-Length: {value}\r\n\r\n");
+            assert_eq!(fed(head.as_bytes()).fault, Some(Fault::Malformed), "{value:?}");
+        }
+    }
+
+    /// G8: hyper means another body than the watch, or a request that the watch has not seen.
+    #[test]
+    fn a_disagreement_is_a_fault() {
+        let head = b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nabcd";
+        assert_eq!(fed(head).begin_answer(Some(4)), None);
+        for other in [Some(0), Some(5), None] {
+            assert_eq!(fed(head).begin_answer(other), Some(Fault::Malformed), "{other:?}");
+        }
+        let mut pipelined = fed(&[&head[..], head].concat());
+        assert_eq!((pipelined.begin_answer(Some(4)), pipelined.begin_answer(Some(4))), (None, None));
+        assert_eq!(pipelined.begin_answer(Some(4)), Some(Fault::Malformed), "a third");
     }
 
     #[test]
@@ -284,7 +333,7 @@ mod tests {
     #[test]
     fn a_chunked_request_is_its_connection_s_last() {
         let mut watch = fed(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\nab");
-        assert_eq!(watch.begin_answer(), None);
+        assert_eq!(watch.begin_answer(None), None);
         assert!(watch.end_answer());
     }
 
@@ -295,7 +344,7 @@ mod tests {
         assert_eq!(watch(b"").1, Overdue::Quiet);
         assert_eq!(watch(b"GET").1, Overdue::Head);
         let mut served = fed(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-        served.begin_answer();
+        served.begin_answer(Some(0));
         assert_eq!(served.deadline().0, served.since + PATIENCE.answer);
         assert!(!served.end_answer());
         assert_eq!(served.deadline(), (served.since + PATIENCE.idle, Overdue::Quiet));

@@ -8,7 +8,7 @@ use crate::http::exchange::{Exchange, Fault};
 use crate::http::response::reply;
 use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, StatusCode, Uri, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
@@ -227,8 +227,11 @@ async fn answer<S>(
 where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible>,
 {
-    let fault =
-        watch.lock().begin_answer().or_else(|| has_no_single_host(&request).then_some(Fault::Malformed));
+    let length = request.body().size_hint().exact();
+    let fault = watch
+        .lock()
+        .begin_answer(length)
+        .or_else(|| has_no_single_host(&request).then_some(Fault::Malformed));
     if request.uri().path_and_query().is_none() {
         // CONNECT names no path, and warp wants one; this one matches no route.
         *request.uri_mut() = Uri::from_static("*");

@@ -13,6 +13,9 @@ async fn ambiguous_requests_end_their_connection() {
         ("two CL", format!("{ok}Content-Length: 0\r\nContent-Length: 5\r\n\r\n")),
         ("the same CL twice", format!("{ok}Content-Length: 2\r\nContent-Length: 2\r\n\r\n{{}}")),
         ("CL list", format!("{ok}Content-Length: 2, 2\r\n\r\n{{}}")),
+        ("CL with zeros", format!("{ok}Content-Length: {}2\r\n\r\n{{}}", "0".repeat(48))),
+        ("one zero", format!("{ok}Content-Length: 02\r\n\r\n{{}}")),
+        ("padded CL", format!("{ok}Content-Length: {}2\r\n\r\n{{}}", " ".repeat(60))),
         ("signed CL", format!("{ok}Content-Length: +2\r\n\r\n{{}}")),
         (
             "TE chunked twice",
