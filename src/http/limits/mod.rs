@@ -5,7 +5,7 @@
 pub mod client_limiter;
 
 use crate::http::exchange::RateFields;
-use crate::http::limits::client_limiter::{Left, LimitClock, Limiter, Rate};
+use crate::http::limits::client_limiter::{Left, LimitClock, Limiter, Rate, WhenFull};
 use crate::http::request::client::Prefix;
 use http::HeaderValue;
 use serde::Deserialize;
@@ -40,7 +40,7 @@ pub struct ClientLimitSettings {
     pub refresh_per_minute: NonZeroU32,
     /// What a whole /24 or /48 may do, as a multiple.
     pub site_factor: NonZeroU32,
-    /// Callers kept in each of the eight tables.
+    /// Callers or networks kept in each of the eight tables.
     pub max_keys: NonZeroUsize,
 }
 
@@ -130,7 +130,7 @@ impl ClientLimits {
 
 impl Policies {
     fn new(rates: &[(&'static str, Rate)], settings: ClientLimitSettings, clock: &LimitClock) -> Self {
-        let limiter = |rate| Limiter::new(rate, settings.max_keys.get(), clock);
+        let limiter = |rate, when_full| Limiter::new(rate, settings.max_keys.get(), when_full, clock);
         let site =
             |rate: &Rate| Rate { burst: rate.burst.saturating_mul(settings.site_factor.get()), ..*rate };
         let items: Vec<String> = rates
@@ -138,17 +138,19 @@ impl Policies {
             .map(|(name, rate)| format!("\"{name}\";q={};w={}", rate.burst, rate.window_s))
             .collect();
         Self {
-            own: rates.iter().map(|(name, rate)| (*name, limiter(*rate))).collect(),
-            site: rates.iter().map(|(_, rate)| limiter(site(rate))).collect(),
+            own: rates.iter().map(|(name, rate)| (*name, limiter(*rate, WhenFull::Evict))).collect(),
+            site: rates.iter().map(|(_, rate)| limiter(site(rate), WhenFull::Refuse)).collect(),
             header: header(&items.join(", ")),
         }
     }
 
-    /// The caller's own limits first, the shorter before the longer: what they refuse is not charged to the longer one
-    /// or to the neighbours.
+    /// A site that has used its limit up is refused before its caller is looked at: however many addresses it has, they
+    /// cannot fill the callers' table. Then the caller's own limits, the shorter before the longer: what they refuse is
+    /// not charged to the longer one or to the neighbours.
     fn check(&self, client: IpAddr) -> Verdict {
         let (own, site) = (Prefix::fine(client), Prefix::coarse(client));
-        let passes = self.own.iter().all(|(_, limiter)| limiter.admit(own))
+        let passes = self.site.iter().all(|limiter| limiter.would_admit(site))
+            && self.own.iter().all(|(_, limiter)| limiter.admit(own))
             && self.site.iter().all(|limiter| limiter.admit(site));
         let left: Vec<(&str, Left)> =
             self.own.iter().map(|(name, limiter)| (*name, limiter.left(own))).collect();
@@ -261,6 +263,19 @@ mod tests {
         let site: usize = (2..12).map(|n| drive(&limits, Group::Code, ip(&format!("192.0.2.{n}")), 30)).sum();
         assert_eq!(site, 120, "five times 30, of which 30 were used");
         assert_eq!(drive(&limits, Group::Code, ip("127.0.0.1"), 31), 30, "loopback is not exempt");
+    }
+
+    /// B11: a /48 that calls from 65,536 addresses gets its site's limit and leaves no trace on anybody else's.
+    #[test]
+    fn a_site_cannot_switch_the_limit_off() {
+        let (limits, _) = limits();
+        let flood: usize =
+            (0..65_536).map(|n| drive(&limits, Group::Login, ip(&format!("2001:db8:0:{n:x}::1")), 1)).sum();
+        assert_eq!(flood, 150, "five times 30");
+        assert!(limits.callers() <= 2 * (150 + 1), "{}", limits.callers());
+        for newcomer in ["192.0.2.1", "2001:db9::1", "2001:db8:1::1"] {
+            assert_eq!(drive(&limits, Group::Login, ip(newcomer), 31), 30, "{newcomer}");
+        }
     }
 
     /// B7, B9: the draft's fields, of the caller's own policies, counting down.

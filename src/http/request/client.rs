@@ -105,6 +105,14 @@ impl Prefix {
         Self::of(address, 24, 48)
     }
 
+    /// /16 or /32: what one network operator has, and more.
+    pub fn range(self) -> Self {
+        match self {
+            Self::V4(bits) => Self::V4(bits & u32::MAX << 16),
+            Self::V6(bits) => Self::V6(bits & u64::MAX << 32),
+        }
+    }
+
     fn of(address: IpAddr, v4_bits: u32, v6_bits: u32) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self::V4(Ipv4Addr::to_bits(v4) & (u32::MAX << (32 - v4_bits))),
