@@ -229,7 +229,7 @@ async fn e6_e12_e13_f7_f8_f11_whose_cookies_a_call_means() {
     app.finish().await;
 }
 
-/// F6, F10: who gets cookies for a right code. `/token` gives none to anybody, also when the code is wrong.
+/// F6, F10: who gets cookies for a right code: all but foreign pages. `/token` gives none to anybody, also when the code is wrong.
 #[tokio::test]
 async fn f6_f10_who_may_plant_a_session() {
     let app = TestApp::builder().without_mail_limits().spawn().await;
@@ -244,7 +244,7 @@ async fn f6_f10_who_may_plant_a_session() {
                 let answer = app.send(&visitor.code_request("verify", ADA, &code)).await;
                 Tokens::of(&answer);
                 let allowed = match page {
-                    No => false,
+                    No => site.is_none() && origin.is_none(),
                     Own | OwnOf(_) => true,
                     Portal(owner) => owner == tenant,
                 };

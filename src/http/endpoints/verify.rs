@@ -17,12 +17,12 @@ pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
     call(edge, &VERIFY).then(async |call| answered(verify(call).await)).boxed()
 }
 
-/// Another site's page, or another tenant's, gets the tokens it could have had from `/token`, but can neither plant a
-/// session in this browser (F10) nor end the one that is there.
+/// Cookies are set unless a foreign page asks. Another site's page, or another tenant's, gets the tokens it could have had
+/// from `/token`, but can neither plant a session in this browser (F10) nor end the one that is there.
 async fn verify(call: Call) -> Result<Response, Problem> {
     let body = CodeBody::read(&call.payload)?;
     let caller = call.caller();
-    let page = Page::of(&call.headers, &*call.edge.portals);
+    let page = Page::of_login(&call.headers, &*call.edge.portals);
     let presented = page.and_then(|page| presented(&call, page, &body.tenant));
     let verifying = call.edge.service.verify(&caller, &body.tenant, &body.email, &body.code, presented);
     let login = in_time(&caller, verifying).await?;

@@ -41,7 +41,7 @@ impl fmt::Display for Tag {
 }
 
 /// The portal cookies that came along.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct PortalCookies {
     /// Access tokens.
     pub access: TaggedCookies,
@@ -49,6 +49,13 @@ pub struct PortalCookies {
     pub refresh: TaggedCookies,
     /// Values of the device cookies, of whatever tenant.
     pub device: Vec<String>,
+}
+
+impl fmt::Debug for PortalCookies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { access, refresh, device } = self;
+        write!(f, "PortalCookies({access:?}, {refresh:?}, {} devices)", device.len())
+    }
 }
 
 /// The cookies of one kind, each of another tenant.
@@ -249,6 +256,17 @@ mod tests {
         assert!(cookies.refresh.only().is_none(), "two are not one");
         assert_eq!(read(&[&a]).refresh.only().unwrap().token.as_str(), "one");
         assert_eq!(cookies.refresh.holding("two").unwrap().tag.to_string(), TAG_B);
+    }
+
+    /// A11: what a log might print of a request's cookies holds no token.
+    #[test]
+    fn debug_is_redacted() {
+        let line = format!(
+            "__Host-portal_refresh_{TAG_A}=dcr_secret; __Host-portal_access_{TAG_A}=jwt_secret; \
+             __Host-portal_device_{TAG_A}=device_secret"
+        );
+        let told = format!("{:?}", read(&[&line]));
+        assert!(told.contains(TAG_A) && !told.contains("secret"), "{told}");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Which page a call comes from, and whose cookies it may use.
 //!
-//! `Sec-Fetch-Site` decides where the browser sends it; `Origin` where it does not. Neither means none: a program has no
-//! business with cookies, it sends its token in the body, and body tokens are never checked here.
+//! `Sec-Fetch-Site` decides where the browser sends it; `Origin` where it does not. A call with neither comes from no page:
+//! it may be given cookies (`/verify`), and cannot use them, since an old browser that sends neither could be made to.
+//! Body tokens are never checked here.
 
 use crate::http::portals::Portals;
 use crate::http::request::cookies::{Tag, TaggedCookies};
@@ -43,6 +44,16 @@ impl Page {
             Given::Once("same-site") | Given::Not if own_host => Some(Self::Own(owner)),
             Given::Once("same-site") | Given::Not => owner.map(Self::Portal),
             Given::Once(_) | Given::Unclear => None,
+        }
+    }
+
+    /// The page that a login answers. A call that names none comes from a program, or through a proxy that strips both
+    /// headers: it is treated as our own page. A foreign page always names itself, in `Origin` if nowhere else: what it
+    /// can send without one is no JSON (F9, F10).
+    pub fn of_login(headers: &HeaderMap, portals: &dyn Portals) -> Option<Self> {
+        match (only(headers, "sec-fetch-site"), only(headers, ORIGIN.as_str())) {
+            (Given::Not, Given::Not) => Some(Self::Own(None)),
+            _ => Self::of(headers, portals),
         }
     }
 
@@ -179,6 +190,35 @@ mod tests {
             (vec![], false),
         ] {
             assert_eq!(judged(&lines), expected, "{lines:?}");
+        }
+    }
+
+    /// F10: a login differs in one cell of the matrix, the empty one.
+    #[test]
+    fn a_login_without_a_page_is_our_own() {
+        let of_login = |headers: &HeaderMap| Page::of_login(headers, &Acme);
+        let mut headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("auth.acme.com"))]);
+        assert_eq!((of_login(&headers), Page::of(&headers, &Acme)), (Some(Page::Own(None)), None));
+        for (name, value) in
+            [("sec-fetch-site", "none"), ("sec-fetch-site", ""), ("origin", "null"), ("origin", "")]
+        {
+            let mut headers = headers.clone();
+            headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::from_str(value).unwrap());
+            assert_eq!(of_login(&headers), None, "{name}: {value:?}");
+        }
+        headers.append(ORIGIN, HeaderValue::from_static("https://portal.acme.com"));
+        assert_eq!(of_login(&headers), Some(Page::Portal(TenantId::UNKNOWN)));
+    }
+
+    /// F11, F12: a portal of one tenant may use that tenant's cookies and nobody else's, by tenant and by tag.
+    #[test]
+    fn a_portal_may_use_its_own_tenant_only() {
+        let (acme, globex) = (TenantId::UNKNOWN, TenantId(uuid::Uuid::from_u128(7)));
+        let portal = Page::Portal(acme);
+        assert_eq!((portal.may_use(acme), portal.may_use(globex)), (true, false));
+        assert_eq!((portal.may_use_tag(Tag::of(acme)), portal.may_use_tag(Tag::of(globex))), (true, false));
+        for own in [Page::Own(None), Page::Own(Some(acme))] {
+            assert!(own.may_use(globex) && own.may_use_tag(Tag::of(globex)), "{own:?}");
         }
     }
 

@@ -52,22 +52,19 @@ fn names_set(answer: &Answer) -> Vec<&str> {
     lines.map(|(_, value)| value.split('=').next().unwrap()).collect()
 }
 
-/// F2, F6, F10: our own pages get cookies from `/verify`; other pages and programs do not; `/token` gives none to anybody.
+/// F2, F6, F10: our own pages and programs get cookies from `/verify`; foreign pages do not; `/token` gives none to anybody.
 #[tokio::test]
 async fn who_gets_cookies() {
     let (edge, _) = edge().await;
     let own = edge.post(VERIFY, OWN_PAGE, CODE).await;
     let tag = ACME.cookie_tag();
-    assert_eq!(
-        names_set(&own),
-        [format!("__Host-portal_access_{tag}"), format!("__Host-portal_refresh_{tag}")]
-    );
+    let names = [format!("__Host-portal_access_{tag}"), format!("__Host-portal_refresh_{tag}")];
+    assert_eq!(names_set(&own), names);
+    assert_eq!(names_set(&edge.post(VERIFY, "", CODE).await), names, "curl");
     let body: serde_json::Value = serde_json::from_str(&own.body).unwrap();
     assert_eq!((&body["token_type"], &body["expires_in"]), (&"bearer".into(), &3_600.into()));
     assert_eq!(own.header("pragma"), Some("no-cache"), "F1");
-    for (path, page) in
-        [(VERIFY, OTHER_PAGE), (VERIFY, ""), (TOKEN, OWN_PAGE), (TOKEN, OTHER_PAGE), (TOKEN, "")]
-    {
+    for (path, page) in [(VERIFY, OTHER_PAGE), (TOKEN, OWN_PAGE), (TOKEN, OTHER_PAGE), (TOKEN, "")] {
         let answer = edge.post(path, page, CODE).await;
         assert_eq!((answer.status, names_set(&answer).len()), (200, 0), "{path} {page}");
     }
@@ -85,12 +82,14 @@ async fn what_a_login_replaces() {
     edge.post(VERIFY, &format!("{OWN_PAGE}{both}"), CODE).await;
     edge.post(VERIFY, &format!("{OTHER_PAGE}{both}"), CODE).await;
     edge.post(TOKEN, &format!("{OWN_PAGE}{both}"), CODE).await;
+    edge.post(VERIFY, &both, CODE).await;
     assert_eq!(
         script.asked(),
         [
             "verify presented=Some(\"ours\") device=[\"d1\"]",
             "verify presented=None device=[\"d1\"]",
             "verify presented=None device=[\"d1\"]",
+            "verify presented=Some(\"ours\") device=[\"d1\"]",
         ]
     );
 }
