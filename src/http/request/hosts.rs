@@ -1,5 +1,6 @@
 //! Host names a listener goes by. A page of another site can make a browser resolve its own name to our address (DNS
-//! rebinding); it cannot make the browser send another `Host`.
+//! rebinding); it cannot make the browser send another `Host`. So an address is always fine, as probes and scrapers by
+//! pod address send it: only a name can be rebound.
 
 use crate::http::response::reply::Problem;
 use futures_util::future::ready;
@@ -9,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use warp::{Filter, Rejection};
 
-/// Loopback names and addresses, and what the configuration adds.
+/// `localhost`, every IP literal, and what the configuration adds.
 #[derive(Clone, Debug, Default)]
 pub struct HostAllowlist {
     names: Arc<[String]>,
@@ -17,14 +18,9 @@ pub struct HostAllowlist {
 }
 
 impl HostAllowlist {
-    /// `names` without port; compared without case.
+    /// `names` without port; compared without case. `*` allows every name: for a listener that other means protect.
     pub fn new(names: Vec<String>) -> Self {
-        Self { names: names.into(), any: false }
-    }
-
-    /// Every name: for a listener that was opened to the network on purpose.
-    pub fn any() -> Self {
-        Self { names: Arc::default(), any: true }
+        Self { any: names.iter().any(|name| name == "*"), names: names.into() }
     }
 
     fn allows(&self, headers: &HeaderMap) -> bool {
@@ -39,7 +35,7 @@ impl HostAllowlist {
         let name = authority.host();
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         name.eq_ignore_ascii_case("localhost")
-            || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+            || bare.parse::<IpAddr>().is_ok()
             || self.names.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
@@ -61,21 +57,28 @@ mod tests {
     use http::HeaderValue;
 
     #[test]
-    fn only_loopback_and_configured_names() {
+    fn only_addresses_and_configured_names() {
         let hosts = HostAllowlist::new(vec!["ops.internal".to_owned()]);
         let allows =
             |host: &str| hosts.allows(&HeaderMap::from_iter([(HOST, HeaderValue::from_str(host).unwrap())]));
-        for good in
-            ["localhost", "LOCALHOST:8081", "127.0.0.1:8081", "127.1.2.3", "[::1]:8081", "ops.internal:80"]
-        {
+        for good in [
+            "localhost",
+            "LOCALHOST:8081",
+            "127.0.0.1:8081",
+            "[::1]:8081",
+            "ops.internal:80",
+            "10.0.0.7",
+            "[fd00::7]:8081",
+        ] {
             assert!(allows(good), "{good}");
         }
         for bad in
-            ["evil.example", "localhost.evil.example", "10.0.0.1", "", "127.0.0.1.nip.io", "user@localhost "]
+            ["evil.example", "localhost.evil.example", "1.1", "", "127.0.0.1.nip.io", "user@localhost ", "*"]
         {
             assert!(!allows(bad), "{bad}");
         }
         assert!(!hosts.allows(&HeaderMap::new()));
-        assert!(HostAllowlist::any().allows(&HeaderMap::new()));
+        let any = HostAllowlist::new(vec!["localhost".to_owned(), "*".to_owned()]);
+        assert!(any.allows(&HeaderMap::from_iter([(HOST, HeaderValue::from_static("evil.example"))])));
     }
 }
