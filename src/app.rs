@@ -119,6 +119,7 @@ impl App {
             proxies: TrustedProxies::new(config.http.trusted_proxies.clone()),
             body: BodyLimits { timeout: config.http.body_timeout, ..BodyLimits::default() },
             deadline: config.http.request_deadline,
+            login_grid: config.http.login_grid,
             hsts: config.public_url.as_str().starts_with("https://") && mode.mailbox.is_none(),
             preview: mode.mailbox.clone().map(|mailbox| preview(mailbox, hosts.clone())),
             portals: Arc::new(system.service()),

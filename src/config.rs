@@ -24,7 +24,7 @@ use doorcode_actors::{
 use ipnet::IpNet;
 use layers::Layers;
 use serde::Deserialize;
-use setting_values::duration;
+use setting_values::{duration, duration_or_zero};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -86,6 +86,9 @@ pub struct Http {
     /// Travels with each request.
     #[serde(deserialize_with = "duration")]
     pub request_deadline: Duration,
+    /// `200` answers of `/login` leave at its multiples after the request's arrival; zero: at once.
+    #[serde(deserialize_with = "duration_or_zero")]
+    pub login_grid: Duration,
     /// From SIGTERM to exit, for requests in flight.
     #[serde(deserialize_with = "duration")]
     pub drain_deadline: Duration,

@@ -36,6 +36,11 @@ impl Config {
             "expected at most http.request_deadline: nobody waits for a later answer",
         );
         problems.unless(
+            self.http.login_grid <= self.http.request_deadline,
+            "http.login_grid",
+            "expected at most http.request_deadline: 20ms is enough where logins take less",
+        );
+        problems.unless(
             self.database.max_in_flight < self.database.pool_size,
             "database.max_in_flight",
             "expected fewer than database.pool_size: mail and refreshes need connections too",
@@ -135,6 +140,12 @@ impl Config {
         ];
         for (name, _) in limits.iter().filter(|(_, enabled)| !enabled) {
             warnings.push(format!("limits.{name} is OFF: for load runs only, never in front of customers"));
+        }
+        if self.http.login_grid.is_zero() {
+            warnings.push(
+                "http.login_grid is OFF: whoever measures answers of /login can tell who is a customer"
+                    .to_owned(),
+            );
         }
         if self.tokens.refresh_absolute > NIST_SESSION {
             warnings.push(

@@ -42,6 +42,8 @@ pub fn at(route: &'static Route) -> impl Filter<Extract = (Exchange,), Error = R
 /// A request to one of the five endpoints that passed every check which does not need its meaning.
 pub struct Call {
     pub edge: Arc<Public>,
+    /// When the request's head had arrived.
+    pub began: Instant,
     pub headers: HeaderMap,
     pub client: IpAddr,
     pub payload: Payload,
@@ -59,15 +61,15 @@ pub fn call(
         .and_then(move |exchange: Exchange, headers: HeaderMap| {
             ready(
                 admit(&admitting, route, &exchange, &headers)
-                    .map(|client| (client, headers))
+                    .map(|client| (exchange.began(), client, headers))
                     .map_err(Rejection::from),
             )
         })
         .untuple_one()
         .and(payload(edge.body))
-        .map(move |client, headers: HeaderMap, payload| {
+        .map(move |began, client, headers: HeaderMap, payload| {
             let cookies = PortalCookies::read(&headers);
-            Call { edge: calling.clone(), headers, client, payload, cookies }
+            Call { edge: calling.clone(), began, headers, client, payload, cookies }
         })
 }
 

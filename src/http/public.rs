@@ -24,6 +24,8 @@ pub struct Public {
     pub body: BodyLimits,
     /// From the body's end to the answer. Default: 2 s.
     pub deadline: Duration,
+    /// `200` answers of `/login` leave at its multiples, counted from the request's arrival; zero: at once. Default: 20 ms.
+    pub login_grid: Duration,
     /// Whether to send `Strict-Transport-Security`: only where a proxy in front speaks TLS. Default: false.
     pub hsts: bool,
     /// The development mailbox. Default: none; never in production.
@@ -42,6 +44,7 @@ impl Public {
             portals: Arc::new(SameHostOnly),
             body: BodyLimits::default(),
             deadline: Duration::from_secs(2),
+            login_grid: Duration::from_millis(20),
             hsts: false,
             preview: None,
             metrics: Arc::default(),

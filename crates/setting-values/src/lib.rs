@@ -12,14 +12,20 @@ use zeroize::Zeroizing;
 /// "500ms", "4h 48m", "7d": jiff's friendly format, with days of 24 hours. Never zero. For `deserialize_with`.
 pub fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let span: Option<Span> = text.parse().ok();
-    let duration = span
-        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok())
-        .and_then(|duration| Duration::try_from(duration).ok())
-        .filter(|duration| !duration.is_zero());
-    duration.ok_or_else(|| {
+    span(&text).filter(|duration| !duration.is_zero()).ok_or_else(|| {
         D::Error::custom("expected a duration above zero such as \"500ms\", \"30s\", \"4h 48m\" or \"7d\"")
     })
+}
+
+/// The same, and "0s" for what can be switched off. For `deserialize_with`.
+pub fn duration_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    span(&text).ok_or_else(|| D::Error::custom("expected a duration such as \"20ms\", or \"0s\" for none"))
+}
+
+fn span(text: &str) -> Option<Duration> {
+    let span: Span = text.parse().ok()?;
+    Duration::try_from(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?).ok()
 }
 
 /// `""` means: not set. For `deserialize_with`.

@@ -1,7 +1,10 @@
-//! G7: slow callers, too many callers, and the end of service.
+//! C4: when answers leave. G7: slow callers, too many callers, and the end of service.
 
+use super::script::{Mood, Script};
 use super::support::{Edge, LOGIN, post};
 use crate::http::ServerLimits;
+use doorcode_actors::Refusal;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
@@ -9,6 +12,29 @@ const SHORT: Duration = Duration::from_millis(300);
 
 fn short() -> ServerLimits {
     ServerLimits { header_timeout: SHORT, ..Default::default() }
+}
+
+/// C4: a login that went well is answered on the grid; what says nothing of the account is answered at once.
+#[tokio::test]
+async fn good_logins_wait_for_the_grid() {
+    const GOOD: &str = r#"{"email":"ada@example.com","tenant_slug":"acme"}"#;
+    for (mood, body, status, on_grid) in [
+        (Mood::Sound, GOOD, 200, true),
+        (Mood::Sound, "{}", 422, false),
+        (Mood::Refuses(Refusal::Unavailable), GOOD, 503, false),
+        (Mood::Refuses(Refusal::TenantLimited { retry_after_s: 1 }), GOOD, 429, false),
+    ] {
+        let change = |public: &mut crate::http::Public| {
+            public.service = Arc::new(Script::new(mood));
+            public.login_grid = SHORT;
+        };
+        let edge = Edge::with(change, ServerLimits::default()).await;
+        let mut client = edge.connect().await;
+        let began = Instant::now();
+        client.write(post(LOGIN, "", body).as_bytes()).await;
+        assert_eq!(client.answer().await.unwrap().status, status);
+        assert_eq!(began.elapsed() >= SHORT, on_grid, "{status} after {:?}", began.elapsed());
+    }
 }
 
 #[tokio::test]

@@ -79,6 +79,7 @@ impl Setup {
     fn without_caller_limits(self) -> Self {
         self.set("DOORCODE__LIMITS__CLIENT__ENABLED", "false")
             .set("DOORCODE__LIMITS__TENANT__ENABLED", "false")
+            .set("DOORCODE__HTTP__LOGIN_GRID", "0s")
     }
 
     fn command(&self) -> Command {
