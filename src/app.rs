@@ -5,9 +5,10 @@ use crate::http::{
     BodyLimits, ClientLimits, HostAllowlist, LimitClock, PreviewMailbox, Public, ServerLimits, TrustedProxies,
 };
 use crate::ops::{Faults, Ops};
-use crate::{http, ops};
+use crate::{descriptors, http, ops};
 use doorcode_actors::{Mailbox, Settings, SetupError, StartError, System, SystemDeps, Transport};
 use doorcode_domain::Clock;
+use prometheus_client::metrics::counter::Counter;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use zeroize::Zeroizing;
 
 /// The sender of mails that nobody sends.
 const MAILBOX_SENDER: &str = "doorcode <login@doorcode.example>";
+/// Connections to the ops listener; descriptors are kept for them, whatever the public listener's callers do.
+const OPS_CONNECTIONS: usize = 256;
 
 /// What is not configuration: how `dev` and the tests differ from `serve`.
 #[derive(Clone)]
@@ -131,7 +134,13 @@ impl App {
             ..Ops::new(system.service(), routes.metrics.clone(), client_limits.clone())
         };
         let limits = ServerLimits {
-            max_connections: config.http.max_connections.get(),
+            max_connections: connections(config),
+            max_per_client: match config.limits.client.enabled {
+                true => config.limits.client.connections.get(),
+                false => usize::MAX,
+            },
+            proxies: routes.proxies.clone(),
+            refused: routes.metrics.connections_refused.clone(),
             header_timeout: config.http.header_timeout,
             idle_timeout: config.http.idle_timeout,
             drain: config.http.drain_deadline,
@@ -166,13 +175,19 @@ impl App {
             // a dropped sender is a stop as well
             let _ = stopped.wait_for(|stop| *stop).await;
         };
+        let ops_limits = ServerLimits {
+            max_connections: OPS_CONNECTIONS,
+            max_per_client: usize::MAX,
+            refused: Counter::default(),
+            drain: Duration::from_secs(1),
+            ..self.limits.clone()
+        };
         let public = tokio::spawn(http::serve(
             self.public,
             http::service(self.routes),
             self.limits,
             until(stopped.clone()),
         ));
-        let ops_limits = ServerLimits { max_connections: 256, drain: Duration::from_secs(1), ..self.limits };
         let ops =
             tokio::spawn(http::serve(self.ops, ops::service(self.ops_routes), ops_limits, until(stopped)));
         let housekeeping = tokio::spawn(async move { self.metrics_limits.housekeeping().await });
@@ -189,6 +204,25 @@ impl App {
         housekeeping.abort();
         if self.system.stop().await { Ended::Drained } else { Ended::GaveUp }
     }
+}
+
+/// The public connections that there are descriptors for.
+fn connections(config: &Config) -> usize {
+    let limit = descriptors::raise_limit();
+    let wanted = config.http.max_connections.get();
+    let reserved = OPS_CONNECTIONS + config.database.pool_size.get() + config.mail.workers_max.get();
+    let connections = descriptors::fitting(limit, reserved, wanted);
+    if connections < wanted {
+        tracing::warn!(
+            limit,
+            connections,
+            "http.max_connections is {wanted}, and this process may open {limit} files: at most {connections} connections \
+             fit. Raise the hard limit (systemd: LimitNOFILE=, Docker: --ulimit nofile=)"
+        );
+    } else {
+        tracing::info!(limit, connections, "open files and connections");
+    }
+    connections
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {

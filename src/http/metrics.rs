@@ -24,11 +24,17 @@ struct Route {
 pub struct HttpMetrics {
     requests: Family<Outcome, Counter>,
     seconds: Family<Route, Histogram, fn() -> Histogram>,
+    /// Connections to the public listener that were closed at once: too many, of all or of one client.
+    pub connections_refused: Counter,
 }
 
 impl Default for HttpMetrics {
     fn default() -> Self {
-        Self { requests: Family::default(), seconds: Family::new_with_constructor(histogram) }
+        Self {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(histogram),
+            connections_refused: Counter::default(),
+        }
     }
 }
 
@@ -47,6 +53,8 @@ impl HttpMetrics {
     /// Makes the counters part of a registry.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("doorcode_http_requests", "Answers by route and status", self.requests.clone());
+        let help = "Connections closed at once: too many of all, of a client or of its network";
+        registry.register("doorcode_http_connections_refused", help, self.connections_refused.clone());
         let help = "Time from a request's head to its answer, by route";
         registry.register("doorcode_http_request_seconds", help, self.seconds.clone());
     }

@@ -1,10 +1,12 @@
 //! The accept loop: hyper's HTTP/1.1 with the limits that `warp::serve` does not have.
 //!
-//! A connection cap with back-pressure, a time for the head, for idling and for the answer, a largest head, and a drain
+//! A connection cap for all, for a client and for a network, a time for the head, for idling and for the answer, a largest head, and a drain
 //! with a deadline. TLS is ended by a proxy in front.
 
 use crate::http::connection::head::{HeadWatch, Overdue, Patience};
+use crate::http::connection::places::{Place, Places};
 use crate::http::exchange::{Exchange, Fault};
+use crate::http::request::client::TrustedProxies;
 use crate::http::response::reply;
 use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, StatusCode, Uri, Version};
@@ -13,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use prometheus_client::metrics::counter::Counter;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -23,17 +26,23 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until, timeout};
 use uuid::Uuid;
 use warp::Filter;
 use warp::reply::Response;
 
 /// What a listener bears.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ServerLimits {
-    /// Open connections; more wait in the kernel's queue. Default: 10,000.
+    /// Open connections; one more is closed at once. Default: 10,000.
     pub max_connections: usize,
+    /// Those of one client (IPv4 address, IPv6 /64); its network has five times as many. Default: no limit of its own.
+    pub max_per_client: usize,
+    /// Peers whose connections are many clients', and count for nobody. Default: none.
+    pub proxies: TrustedProxies,
+    /// Counts the connections that were closed at once.
+    pub refused: Counter,
     /// From a head's first byte (or the connection's) to its end. Default: 10 s.
     pub header_timeout: Duration,
     /// Between requests; above what load balancers use, so that they close first. Default: 75 s.
@@ -50,6 +59,9 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
+            max_per_client: usize::MAX,
+            proxies: TrustedProxies::default(),
+            refused: Counter::default(),
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             answer_timeout: Duration::from_secs(30),
@@ -86,49 +98,48 @@ where
     F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static,
     F::Future: Send,
 {
-    let permits = Arc::new(Semaphore::new(limits.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
-    let all = u32::try_from(permits.available_permits()).unwrap_or(u32::MAX);
+    let places = Places::new(limits.max_connections, limits.max_per_client, limits.proxies.clone());
+    let patience = Patience {
+        head: limits.header_timeout,
+        idle: limits.idle_timeout,
+        answer: limits.answer_timeout,
+        max_head_bytes: limits.max_head_bytes,
+    };
     let (stage, seen) = watch::channel(Stage::Serving);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let (stream, peer, permit) = tokio::select! {
+        let (stream, peer) = tokio::select! {
             biased;
             () = &mut shutdown => break,
-            accepted = accept(&listener, &permits) => match accepted {
+            accepted = accept(&listener) => match accepted {
                 Some(accepted) => accepted,
                 None => continue,
             },
         };
-        let connection = Connection { peer, limits, stage: seen.clone() };
-        let filter = filter.clone();
-        tokio::spawn(async move {
-            connection.run(stream, filter).await;
-            drop(permit);
-        });
+        let Some(place) = places.take(peer.ip()) else {
+            limits.refused.inc();
+            continue;
+        };
+        let connection = Connection { peer, patience, stage: seen.clone(), _place: place };
+        tokio::spawn(connection.run(stream, filter.clone()));
     }
     drop(listener);
     stage.send_replace(Stage::Draining);
-    // Every connection holds a permit: to own them all is to have drained.
-    if timeout(limits.drain, permits.acquire_many(all)).await.is_err() {
-        let left = all as usize - permits.available_permits();
+    if timeout(limits.drain, places.all_free()).await.is_err() {
+        let left = places.taken();
         tracing::warn!(left, "the drain deadline passed; the remaining connections are cut");
         stage.send_replace(Stage::Cut);
-        let _ = permits.acquire_many(all).await;
+        places.all_free().await;
     }
     Ok(())
 }
 
-/// The permit comes first: connections above the cap wait in the kernel and cost no memory here.
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = permits.clone().acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
         Ok((stream, peer)) => {
             // Answers are one small write each; waiting for more would only delay them.
             let _ = stream.set_nodelay(true);
-            Some((stream, peer, permit))
+            Some((stream, peer))
         }
         Err(error) => {
             use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
@@ -143,8 +154,9 @@ async fn accept(
 
 struct Connection {
     peer: SocketAddr,
-    limits: ServerLimits,
+    patience: Patience,
     stage: watch::Receiver<Stage>,
+    _place: Place,
 }
 
 impl Connection {
@@ -153,12 +165,7 @@ impl Connection {
         F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static,
         F::Future: Send,
     {
-        let watch = SharedWatch::new(Patience {
-            head: self.limits.header_timeout,
-            idle: self.limits.idle_timeout,
-            answer: self.limits.answer_timeout,
-            max_head_bytes: self.limits.max_head_bytes,
-        });
+        let watch = SharedWatch::new(self.patience);
         let routes = TowerToHyperService::new(warp::service(filter));
         let (peer, answering) = (self.peer, watch.clone());
         let service = service_fn(move |request: Request<Incoming>| {
@@ -181,7 +188,7 @@ impl Connection {
         let overdue = loop {
             let (deadline, overdue) = watch.lock().deadline();
             // Look again after a head's time at the latest: an idle connection may have begun a head since.
-            let look = deadline.min(tokio::time::Instant::now() + self.limits.header_timeout);
+            let look = deadline.min(tokio::time::Instant::now() + self.patience.head);
             tokio::select! {
                 outcome = poll_fn(|cx| connection.poll_without_shutdown(cx)) => {
                     if let Err(error) = outcome {

@@ -30,6 +30,8 @@ pub enum Group {
 pub struct ClientLimitSettings {
     /// Off for load runs only.
     pub enabled: bool,
+    /// Connections of one client at once; its /24 or /48 has five times as many.
+    pub connections: NonZeroUsize,
     /// `/login`.
     pub login_per_minute: NonZeroU32,
     /// `/login`.

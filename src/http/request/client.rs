@@ -6,18 +6,20 @@
 use http::HeaderMap;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 /// The proxies whose word is taken. Default: none.
 #[derive(Clone, Debug, Default)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies(Arc<[IpNet]>);
 
 impl TrustedProxies {
     /// These and no others.
     pub fn new(ranges: Vec<IpNet>) -> Self {
-        Self(ranges)
+        Self(ranges.into())
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Whether this (unmapped) address is one of them.
+    pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|range| range.contains(&address))
     }
 
