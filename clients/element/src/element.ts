@@ -342,8 +342,9 @@ export class DoorcodeLogin extends HTMLElement {
 
   /** For CSS: `doorcode-login:state(signed-in)`. */
   #state(name: string, on: boolean): void {
-    if (on) this.#internals.states.add(name);
-    else this.#internals.states.delete(name);
+    const states = this.#internals.states as CustomStateSet | undefined; // Safari before 17.4 has none
+    if (on) states?.add(name);
+    else states?.delete(name);
   }
 
   #tick(needed: boolean): void {
