@@ -158,7 +158,7 @@ impl Browser {
 #[expect(clippy::print_stdout, reason = "shown when the test fails")]
 async fn succeeds(mut command: Command) {
     command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(Duration::from_secs(240), command.output()).await.expect("an end in time").unwrap();
+    let output = timeout(Duration::from_secs(600), command.output()).await.expect("an end in time").unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}");
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
