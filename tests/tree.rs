@@ -1,6 +1,8 @@
 //! The shape of the source tree (docs/ARCHITECTURE.md, "Imports"): files of different folders import in one direction, and
 //! no file is longer than a reader keeps in mind.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -57,7 +59,7 @@ fn imports(text: &str) -> Vec<Import> {
         if !items[..at].is_empty() && before.len() == at {
             continue;
         }
-        let handed_on = before.rsplit([';', '}']).next().unwrap().trim_start().starts_with("pub");
+        let handed_on = before.rsplit([';', '{', '}']).next().unwrap().trim_start().starts_with("pub");
         let tree = items[at + 4..].split(';').next().unwrap();
         found.extend(expand(&[], tree).into_iter().map(|path| Import { path, handed_on }));
     }
@@ -206,8 +208,11 @@ fn no_import_circle_between_folders() {
 #[test]
 fn no_file_is_too_long() {
     let lines = |file: &Path| std::fs::read_to_string(file).unwrap().lines().count();
-    let long: Vec<_> =
-        packages().iter().flat_map(|source| files(source)).filter(|file| lines(file) > MAX_LINES).collect();
+    let long: Vec<_> = packages()
+        .iter()
+        .flat_map(|source| files(source))
+        .filter(|file| !is_test(file) && lines(file) > MAX_LINES)
+        .collect();
     assert!(long.is_empty(), "longer than {MAX_LINES} lines: {long:#?}");
 }
 

@@ -20,6 +20,7 @@
 //! The edge sees [`LoginService`] and starts all of it with [`System`]. `store` and `mail` are private: nobody above
 //! can name a statement or a mail server.
 
+mod address_id;
 pub mod directory;
 mod error;
 mod keys;
@@ -27,6 +28,7 @@ mod ledger;
 mod login;
 mod mail;
 mod settings;
+mod step_up;
 mod store;
 mod system;
 mod system_builder;

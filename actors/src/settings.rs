@@ -2,10 +2,10 @@
 //! What a setting is for, its unit and its default are there and nowhere else; the fields here say only what the type
 //! does not.
 
-use crate::directory::StepUp;
-use crate::mail::SmtpSettings;
+use crate::step_up::StepUp;
 use serde::Deserialize;
 use setting_values::{Secret, duration, optional};
+use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
@@ -210,4 +210,46 @@ pub struct JanitorSettings {
     pub interval: Duration,
     /// Rows per statement.
     pub batch: NonZeroU32,
+}
+
+/// When TLS begins on the way to the relay. Never optional: what is set happens, or no mail goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsMode {
+    /// Not at all: for a relay on the same machine or in a private network.
+    None,
+    /// STARTTLS, required: without it nothing is sent. Port 587.
+    StartTls,
+    /// TLS from the first byte. Port 465.
+    Implicit,
+}
+
+/// `[mail.smtp]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmtpSettings {
+    /// Host name or address; under TLS also the name that its certificate must show. `None`: there is no relay.
+    #[serde(deserialize_with = "optional")]
+    pub host: Option<String>,
+    /// TCP port.
+    pub port: u16,
+    /// Protection of the connection.
+    pub tls: TlsMode,
+    /// `None`: no login at the relay.
+    #[serde(deserialize_with = "optional")]
+    pub username: Option<String>,
+    /// Goes with `username`.
+    #[serde(deserialize_with = "optional")]
+    pub password: Option<Secret>,
+    /// After this long unused, a connection is opened anew rather than tried: servers close idle ones.
+    #[serde(deserialize_with = "duration")]
+    pub max_idle: Duration,
+}
+
+impl SmtpSettings {
+    /// Whether what is said to the relay stays on this machine.
+    pub fn is_local(&self) -> bool {
+        let host = self.host.as_deref().unwrap_or("localhost");
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
 }

@@ -14,8 +14,8 @@ use crate::mail::capacity::MailCapacity;
 use crate::mail::dispatcher::{MailCounts, MailDispatcher, MailDispatcherMessage};
 use crate::mail::mailers::{MailerDeps, mailers};
 use crate::settings::Settings;
+use crate::store::Store;
 use crate::store::challenges::LoginPolicy;
-use crate::store::{Store, micros};
 use crate::system::{FaultInjector, Injector, SystemDeps};
 use crate::upkeep::guess_stats::{self, GuessCounts, GuessStats};
 use crate::upkeep::janitor::{self, Janitor, SweepCounts};
@@ -245,7 +245,7 @@ impl SystemBuilder {
         let batch = LoginBatch {
             store: self.store.clone(),
             clock: self.deps.clock.clone(),
-            policy: login_policy(&self.settings),
+            policy: LoginPolicy::of(&self.settings),
             mail_dispatcher,
             capacity: mail.capacity,
             holder: mail.holder,
@@ -362,24 +362,6 @@ impl SystemBuilder {
             Periodic::new(task, observer::RHYTHM, meter.clone())
         }));
         observability
-    }
-}
-
-fn login_policy(settings: &Settings) -> LoginPolicy {
-    let mails = &settings.address_limits;
-    let (burst, period_us, cooldown_us) = match mails.enabled {
-        true => (
-            i32::try_from(mails.burst.get()).unwrap_or(i32::MAX),
-            micros(mails.refill),
-            micros(mails.cooldown),
-        ),
-        false => (1, 0, 0),
-    };
-    LoginPolicy {
-        life_us: micros(settings.codes.life),
-        cooldown_us,
-        mail_burst: burst,
-        mail_period_us: period_us,
     }
 }
 

@@ -1,3 +1,4 @@
+use super::tenant::parse_tenant_setting;
 use super::*;
 use clap::CommandFactory;
 

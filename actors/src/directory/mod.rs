@@ -12,13 +12,14 @@ mod sessions;
 mod sql;
 mod tenants;
 
+pub use crate::step_up::StepUp;
 pub use customers::{Added, Customer, CustomerPage};
 pub use error::DirectoryError;
 pub use hosted::{Colour, HostedError, RETURN_URLS_MAX, ReturnUrl};
 pub use import::{ImportReport, ImportRow, RefusedLine};
 pub use origin::{Origin, OriginError, PortalHost};
 pub use sessions::{Ended, Session};
-pub use tenants::{Figures, NewTenant, StepUp, Tenant, TenantChange};
+pub use tenants::{Figures, NewTenant, Tenant, TenantChange};
 
 use crate::keys::{KeyError, MasterKey, Vault};
 use crate::settings::DatabaseSettings;

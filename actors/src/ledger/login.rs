@@ -1,10 +1,11 @@
 //! Logins. Requests for one address are one write: whoever asks at the same moment gets the same mail.
 
 use super::Batch;
+use crate::address_id::AddressId;
 use crate::mail::capacity::{MailCapacity, Reservation};
 use crate::mail::dispatcher::{MailCounts, MailDispatcherMessage};
 use crate::mail::record::{DUE_BYTES, push_asked};
-use crate::store::challenges::{AddressId, LoginPolicy, LoginRow};
+use crate::store::challenges::{LoginPolicy, LoginRow};
 use crate::store::outbox::{LANES, OutboxPart, OutboxRow};
 use crate::store::{Store, StoreError};
 use actor_runtime::Handle;

@@ -1,7 +1,8 @@
 //! Guesses. Two for one address never share a write: each is one guess.
 
 use super::Batch;
-use crate::store::challenges::{AddressId, GuessOutcome, Verdict, VerifyRow};
+use crate::address_id::AddressId;
+use crate::store::challenges::{GuessOutcome, Verdict, VerifyRow};
 use crate::store::sessions::SessionId;
 use crate::store::{Store, StoreError, micros};
 use doorcode_domain::{Clock, TenantId};

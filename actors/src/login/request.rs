@@ -3,8 +3,9 @@
 use super::device_cookie::DeviceCookie;
 use super::quota::LimitKey;
 use super::rng::SecretRng;
+use crate::address_id::AddressId;
 use crate::keys::Keys;
-use crate::store::challenges::{AddressId, LoginRow, VerifyRow};
+use crate::store::challenges::{LoginRow, VerifyRow};
 use crate::store::tenants::Tenant;
 use doorcode_domain::{
     AddressKey, Alphabet, ChallengeId, CodeMac, Email, LoginCode, SessionKey, TenantId, TenantSlug, TypedCode,

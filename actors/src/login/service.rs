@@ -1,5 +1,6 @@
 //! All that HTTP ever sees of the actors: what callers may do, the published keys, and health.
 
+use crate::address_id::AddressId;
 use crate::error::{RefreshError, Refusal, VerifyError};
 use crate::keys::minter::MinterMessage;
 use crate::keys::{AccessTokenError, Keys};
@@ -9,7 +10,7 @@ use crate::login::issuer::{Ask, IssuerMessage, Question};
 use crate::login::issuers::{IssuerSlot, Issuers, TenantDirectory};
 use crate::login::quota::LimitKey;
 use crate::login::request::{Guess, LoginRequest, address_of};
-use crate::store::challenges::{AddressId, GuessOutcome};
+use crate::store::challenges::GuessOutcome;
 use crate::store::sessions::{Moved, RefreshVerdict, SessionId};
 use crate::upkeep::guess_stats::GuessCounts;
 use crate::upkeep::observer::{Observability, TreeSnapshot, count};

@@ -18,10 +18,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 pub(crate) use setting_values::Secret;
 
+pub use crate::settings::{SmtpSettings, TlsMode};
 pub use error::SendError;
 pub use memory::{Mailbox, StoredMail};
 pub use message::{Alphabet, LoginMail, Rendered, Sender, Unsendable, render};
-pub use smtp::{Relay, SetupError, SmtpSettings, TlsMode};
+pub use smtp::{Relay, SetupError};
 
 /// Where mail goes. One for the whole process; cheap to clone.
 #[derive(Clone)]

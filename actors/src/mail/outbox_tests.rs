@@ -1,7 +1,7 @@
 //! Rows in memory, without Postgres: whose turn, what is settled, what is repeated.
 
 use super::*;
-use crate::store::challenges::AddressId;
+use crate::address_id::AddressId;
 use doorcode_domain::{AddressKey, Alphabet, ChallengeId};
 
 const TRY: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 //! `asked`: tenant (16 bytes), address key (16), length of the note (2), the note: what later needs add, such as a
 //! language. `due`, written by `challenges/login.sql`: place in `asked` (2), challenge id (16), flags (2). Big-endian.
 
-use crate::store::challenges::AddressId;
+use crate::address_id::AddressId;
 use doorcode_domain::{AddressKey, Alphabet, ChallengeId, TenantId};
 use uuid::Uuid;
 

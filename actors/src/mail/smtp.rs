@@ -1,6 +1,5 @@
-//! Delivery over SMTP: the settings of a server, and one connection to it.
+//! Delivery over SMTP: one connection to a relay.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,58 +12,15 @@ use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
-use serde::Deserialize;
-use setting_values::{Secret, duration, optional};
 use tokio::time::{Instant, timeout};
 
 use super::error::{SendError, Stage};
 use super::message::Unsendable;
 use super::wire::{self, Tls};
+use crate::settings::{SmtpSettings, TlsMode};
 
 /// "Service not available, closing": the connection's end, whatever was asked.
 const CLOSING: &str = "421";
-
-/// When TLS begins on the way to the relay. Never optional: what is set happens, or no mail goes out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TlsMode {
-    /// Not at all: for a relay on the same machine or in a private network.
-    None,
-    /// STARTTLS, required: without it nothing is sent. Port 587.
-    StartTls,
-    /// TLS from the first byte. Port 465.
-    Implicit,
-}
-
-/// `[mail.smtp]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SmtpSettings {
-    /// Host name or address; under TLS also the name that its certificate must show. `None`: there is no relay.
-    #[serde(deserialize_with = "optional")]
-    pub host: Option<String>,
-    /// TCP port.
-    pub port: u16,
-    /// Protection of the connection.
-    pub tls: TlsMode,
-    /// `None`: no login at the relay.
-    #[serde(deserialize_with = "optional")]
-    pub username: Option<String>,
-    /// Goes with `username`.
-    #[serde(deserialize_with = "optional")]
-    pub password: Option<Secret>,
-    /// After this long unused, a connection is opened anew rather than tried: servers close idle ones.
-    #[serde(deserialize_with = "duration")]
-    pub max_idle: Duration,
-}
-
-impl SmtpSettings {
-    /// Whether what is said to the relay stays on this machine.
-    pub fn is_local(&self) -> bool {
-        let host = self.host.as_deref().unwrap_or("localhost");
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    }
-}
 
 /// What is wrong with the settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::mail::{Alphabet, LoginMail, MailTransport, Sender, Transport};
+use setting_values::Secret;
 
 #[path = "../../../tests/it/support/smtp_sink.rs"]
 mod smtp_sink;

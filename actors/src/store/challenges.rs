@@ -2,16 +2,11 @@
 
 use super::outbox::{OutboxPart, OutboxRow};
 use super::{Store, StoreError, micros, sql};
+use crate::address_id::AddressId;
 use crate::mail::record;
+use crate::settings::Settings;
 use doorcode_domain::{AddressKey, ChallengeId, CodeMac, CustomerId, Micros, SessionKey, TenantId};
 use uuid::Uuid;
-
-/// Whose row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct AddressId {
-    pub(crate) tenant: TenantId,
-    pub(crate) key: AddressKey,
-}
 
 /// What `/login` proposes for an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +30,26 @@ pub(crate) struct LoginPolicy {
     pub(crate) cooldown_us: i64,
     pub(crate) mail_burst: i32,
     pub(crate) mail_period_us: i64,
+}
+
+impl LoginPolicy {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        let mails = &settings.address_limits;
+        let (burst, period_us, cooldown_us) = match mails.enabled {
+            true => (
+                i32::try_from(mails.burst.get()).unwrap_or(i32::MAX),
+                micros(mails.refill),
+                micros(mails.cooldown),
+            ),
+            false => (1, 0, 0),
+        };
+        Self {
+            life_us: micros(settings.codes.life),
+            cooldown_us,
+            mail_burst: burst,
+            mail_period_us: period_us,
+        }
+    }
 }
 
 /// What `/verify` asks of an address.

@@ -1,7 +1,7 @@
 //! Mail that was promised: claimed, looked at, settled. A row holds a flush's mails (`mail/record.rs`).
 
-use super::challenges::AddressId;
 use super::{Store, StoreError, micros, sql};
+use crate::address_id::AddressId;
 use crate::mail::record;
 use doorcode_domain::{ChallengeId, Micros};
 use std::time::Duration;

@@ -1,0 +1,130 @@
+//! `tenant`: its words and the settings that it takes.
+
+use clap::Subcommand;
+use doorcode_actors::directory::{Colour, Origin, PortalHost, ReturnUrl, StepUp};
+use std::fmt::Display;
+use std::str::FromStr;
+
+/// `tenant`
+#[derive(Clone, Debug, Subcommand)]
+pub enum TenantCommand {
+    /// Make a tenant
+    #[command(after_help = "\
+The slug is what portals send as `tenant_slug`: a-z, 0-9 and '-', never changed later. Origins are the web pages whose \
+cookies and cross-origin calls belong to this tenant; each belongs to one tenant only.
+
+Examples:
+  doorcode tenant add acme --name 'Acme Ltd'
+  doorcode tenant add acme --name 'Acme Ltd' --origin https://portal.acme.com
+  doorcode tenant add acme --name 'Acme Ltd' --portal-host portal.acme.com")]
+    Add {
+        /// What portals send
+        slug: String,
+        /// What mails say
+        #[arg(long)]
+        name: String,
+        /// A portal's origin; may be given many times
+        #[arg(long = "origin", value_name = "URL")]
+        origins: Vec<Origin>,
+        /// The host in a mail's last line, for browsers that fill in codes
+        #[arg(long, value_name = "HOST")]
+        portal_host: Option<PortalHost>,
+        /// What follows when guesses are spent [default: `codes.step_up`]
+        #[arg(long, value_name = "base32|digits", value_parser = parse_step_up)]
+        step_up: Option<StepUp>,
+    },
+    /// List all tenants
+    #[command(after_help = "Example:\n  doorcode tenant list --json | jq -r '.[].slug'")]
+    List {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one tenant with its origins and how many customers and sessions it has
+    #[command(after_help = "Example:\n  doorcode tenant show acme")]
+    Show {
+        /// Which
+        slug: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change a tenant
+    #[command(after_help = "\
+Keys: name, portal_host, step_up (base32 or digits), origins and return_urls (all of them, separated by commas), colour \
+(#2450c8). An empty portal_host, origins, return_urls or colour takes it away. With a return URL the tenant has a hosted \
+login page, /t/SLUG/login (docs/PORTALS.md).
+
+Examples:
+  doorcode tenant set acme 'name=Acme International'
+  doorcode tenant set acme step_up=digits origins=https://portal.acme.com,https://acme.com")]
+    Set {
+        /// Which
+        slug: String,
+        /// What shall be another
+        #[arg(required = true, value_name = "KEY=VALUE", value_parser = parse_tenant_setting)]
+        settings: Vec<TenantSetting>,
+    },
+    /// Close a tenant: nobody logs in or refreshes, until it is enabled
+    #[command(after_help = "Example:\n  doorcode tenant disable acme")]
+    Disable {
+        /// Which
+        slug: String,
+    },
+    /// Open a tenant again; its sessions go on
+    #[command(after_help = "Example:\n  doorcode tenant enable acme")]
+    Enable {
+        /// Which
+        slug: String,
+    },
+}
+
+/// One `KEY=VALUE` of `tenant set`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TenantSetting {
+    /// `name=`
+    Name(String),
+    /// `portal_host=`
+    PortalHost(Option<PortalHost>),
+    /// `step_up=`
+    StepUp(StepUp),
+    /// `origins=`
+    Origins(Vec<Origin>),
+    /// `return_urls=`
+    ReturnUrls(Vec<ReturnUrl>),
+    /// `colour=`
+    Colour(Option<Colour>),
+}
+
+fn parse_step_up(text: &str) -> Result<StepUp, String> {
+    match text {
+        "base32" => Ok(StepUp::Base32),
+        "digits" => Ok(StepUp::Digits),
+        _ => Err("expected base32 or digits".to_owned()),
+    }
+}
+
+pub(super) fn parse_tenant_setting(text: &str) -> Result<TenantSetting, String> {
+    const KEYS: &str = "expected one of name=, portal_host=, step_up=, origins=, return_urls=, colour=";
+    let (key, value) = text.split_once('=').ok_or(KEYS)?;
+    match key {
+        "name" => Ok(TenantSetting::Name(value.to_owned())),
+        "portal_host" if value.is_empty() => Ok(TenantSetting::PortalHost(None)),
+        "portal_host" => {
+            value.parse().map(|host| TenantSetting::PortalHost(Some(host))).map_err(|e| format!("{e}"))
+        }
+        "step_up" => parse_step_up(value).map(TenantSetting::StepUp),
+        "origins" => parse_list(value).map(TenantSetting::Origins),
+        "return_urls" => parse_list(value).map(TenantSetting::ReturnUrls),
+        "colour" if value.is_empty() => Ok(TenantSetting::Colour(None)),
+        "colour" => {
+            value.parse().map(|colour| TenantSetting::Colour(Some(colour))).map_err(|e| format!("{e}"))
+        }
+        _ => Err(KEYS.to_owned()),
+    }
+}
+
+fn parse_list<T: FromStr<Err: Display>>(value: &str) -> Result<Vec<T>, String> {
+    let parts = value.split(',').filter(|part| !part.is_empty());
+    parts.map(str::parse).collect::<Result<_, _>>().map_err(|error: T::Err| error.to_string())
+}
