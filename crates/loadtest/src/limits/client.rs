@@ -4,6 +4,7 @@
 use super::{Bench, Decision, Exchange, Group, LimitReport, Policy};
 use crate::call::{Call, Failure};
 use crate::callers::{Caller, Network};
+use crate::customers::Customer;
 use crate::service::{Answer, Link, Probe, Service};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -152,11 +153,9 @@ impl Shared {
 
     async fn send(&self, link: &mut Link, bench: &Bench, group: Group, number: u32) -> Decision {
         link.call_as(self.caller(number));
-        let mut nobody = bench.nobody();
-        if group == Group::Code {
-            // Wrong codes may make a tenant more careful: these are nobody's.
-            nobody.tenant = format!("nobody-{}", self.network.to_string().replace(['.', '/'], "-"));
-        }
+        // Nobody's tenant: neither a tenant's limit nor what it does after many wrong codes is the question here.
+        let tenant = format!("nobody-{}", self.network.to_string().replace(['.', '/'], "-"));
+        let nobody = Customer { tenant, ..bench.nobody() };
         let even = number.is_multiple_of(2);
         let (call, probe) = match group {
             Group::Login => (Call::Login, Probe::Login(&nobody)),
