@@ -39,11 +39,18 @@ fn status(report: &Report, name: &str) -> Status {
     report.limits.iter().find(|limit| limit.limit == name).unwrap_or_else(|| panic!("no {name}")).status
 }
 
-/// Runs side by side: each waits for real time most of its own.
+/// Runs side by side: each waits for real time most of its own. On a machine that is too busy for it, a limit is
+/// unmeasured, and is met again.
 async fn each(cases: Vec<(&'static str, Rules, &'static [&'static str])>) -> Vec<(&'static str, Report)> {
     let run = |(name, rules, keys): (&'static str, Rules, &'static [&'static str])| async move {
-        let address = Stub::start(rules).await;
-        (name, report(&expecting(address, keys)).await)
+        for _ in 0..3 {
+            let found = report(&expecting(Stub::start(rules.clone()).await, keys)).await;
+            let of_name = found.limits.iter().find(|limit| limit.limit == name);
+            if of_name.is_none_or(|limit| limit.status != Status::Unmeasured) {
+                return (name, found);
+            }
+        }
+        panic!("{name} could not be measured three times");
     };
     futures_util::future::join_all(cases.into_iter().map(run)).await
 }
