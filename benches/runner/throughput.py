@@ -7,7 +7,7 @@ from collections import defaultdict
 from services import Doorcode, FastApi, WarpEcho
 
 PART = "Throughput, closed loop, rounds interleaved"
-ADDRESSES = 10_000
+PLURAL = {"login": "logins", "verify": "verifies", "refresh": "refreshes"}
 
 
 def measure(bench) -> None:
@@ -86,13 +86,13 @@ def report(table, figures) -> None:
     show("warp echo, 256 connections", "/s", "echo")
     show("  warp a request", "µs", "echo cpu 0")
     for call, connections in (("login", 256), ("verify", 64), ("refresh", 64)):
-        show(f"FastAPI {call}s, {connections} connections", "/s", f"fastapi {call}")
+        show(f"FastAPI {PLURAL[call]}, {connections} connections", "/s", f"fastapi {call}")
         show("  FastAPI a request", "µs", f"fastapi {call} cpu 0")
         show("  Postgres a request", "µs", f"fastapi {call} cpu 1")
     targets = {"login 256": ("≤ 24 µs", lambda us: us <= 24)}
     for name in ("login 256", "verify 64", "verify 256", "refresh 64", "refresh 256"):
         call, connections = name.split()
-        show(f"doorcode {call}s, {connections} connections", "/s", name)
+        show(f"doorcode {PLURAL[call]}, {connections} connections", "/s", name)
         show("  p99", "ms", f"{name} p99")
         show("  doorcode a request", "µs", f"{name} cpu 0", *targets.get(name, ()))
         show("  Postgres a request", "µs", f"{name} cpu 1", *targets.get(name, ()))
