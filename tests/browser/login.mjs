@@ -282,7 +282,9 @@ const checks = {
     release();
     delete held.refresh;
     assert.deepEqual(await all, [true, true, true]);
-    assert.equal(count("refresh") - before, 1);
+    // One, and at most one more by each other tab: see topologies.mjs.
+    const made = count("refresh") - before;
+    assert.ok(made >= 1 && made <= 3, `${made} refreshes`);
   },
 
   async "renews ahead of the end, and says when the session has ended"() {
