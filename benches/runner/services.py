@@ -14,7 +14,6 @@ from postgres import Cluster
 
 # All load comes from one machine and one list of addresses: limits that count callers would end it. Guess budgets stay.
 LIMITS_OFF = {f"DOORCODE__LIMITS__{which}__ENABLED": "false" for which in ("CLIENT", "TENANT", "ADDRESS")}
-LIMITS_OFF["DOORCODE__HTTP__LOGIN_GRID"] = "0s"
 TENANT = "bench"
 SECOND_TENANT = "other"
 
