@@ -27,7 +27,10 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CommandError> {
     if let Command::CheckConfig { serve, json } = cli.command {
         return check_config::run(cli.config.as_deref(), serve, json, out);
     }
-    let loaded = Config::load(cli.config.as_deref(), environment())?;
+    let loaded = match cli.command {
+        Command::Serve => Config::load_for_serve(cli.config.as_deref(), environment())?,
+        _ => Config::load(cli.config.as_deref(), environment())?,
+    };
     telemetry::start(&loaded.config.log, matches!(cli.command, Command::Serve));
     if matches!(cli.command, Command::Serve | Command::Dev(_)) {
         warn(&loaded);

@@ -147,26 +147,47 @@ pub struct Loaded {
 }
 
 impl Config {
-    /// Defaults, then `file`, then `environment`. All mistakes that can be found together are reported together.
+    /// Defaults, then `file`, then `environment`. All mistakes are reported together, but for those that only a text
+    /// which is no TOML hides.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Loaded, ConfigError> {
-        let layers = Layers::read(file, environment)?;
-        let mut config: Config = layers.build()?;
-        let mut problems = config.contradictions();
-        if let Err(problem) = config.master_key.resolve() {
-            problems.push(problem);
+        Self::load_and(file, environment, |_| Vec::new())
+    }
+
+    /// As [`load`](Self::load); refuses also what would be a mistake in production: no database, no relay, no master
+    /// key or a weak one, the example's URL.
+    pub fn load_for_serve(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Loaded, ConfigError> {
+        Self::load_and(file, environment, Self::unfit_for_serve)
+    }
+
+    fn load_and(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        more: impl FnOnce(&Self) -> Vec<Problem>,
+    ) -> Result<Loaded, ConfigError> {
+        let (layers, faults) = Layers::read(file, environment)?;
+        let (mut config, mut problems) = layers.build()?;
+        problems.extend(config.master_key.resolve().err());
+        // Where a refused value had a part, the default would be judged in its place.
+        let refused: Vec<String> = problems.iter().map(|problem| problem.key.clone()).collect();
+        let found = config.contradictions().into_iter().chain(more(&config));
+        problems.extend(found.filter(|problem| !refused.iter().any(|key| problem.is_about(key))));
+        match faults.is_empty() && problems.is_empty() {
+            true => Ok(Loaded { config, layers }),
+            false => Err(layers.report(faults, problems)),
         }
-        if problems.is_empty() { Ok(Loaded { config, layers }) } else { Err(layers.locate(problems)) }
     }
 }
 
 impl Loaded {
-    /// Refuses what would be a mistake in production: no database, no relay, no master key, the example's URL.
-    pub fn check_for_serve(&self) -> Result<(), ConfigError> {
-        let problems = self.config.missing_for_serve();
-        if problems.is_empty() { Ok(()) } else { Err(self.layers.locate(problems)) }
+    /// What `serve` would refuse, told by a command that is not `serve`.
+    pub fn unfit_for_serve(&self) -> Vec<String> {
+        self.config.unfit_for_serve().into_iter().map(|problem| problem.key).collect()
     }
 
     /// Every setting, its value in force (secrets redacted) and its origin, in the order of `config.toml`.

@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
 
 /// Everything. Clock, keys and the way mail leaves are no settings: see [`SystemDeps`](crate::SystemDeps).
 #[derive(Clone, Debug)]
@@ -71,6 +73,16 @@ impl DatabaseUrl {
     /// For the one who connects.
     pub fn reveal(&self) -> &str {
         self.0.reveal()
+    }
+
+    /// Whether what is said to the database leaves this machine and need not be encrypted.
+    pub fn is_exposed(&self) -> bool {
+        let Ok(config) = self.reveal().parse::<Config>() else { return false };
+        let is_local = |host: &Host| match host {
+            Host::Unix(_) => true,
+            Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+        };
+        config.get_ssl_mode() != SslMode::Require && !config.get_hosts().iter().all(is_local)
     }
 }
 

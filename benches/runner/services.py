@@ -80,7 +80,7 @@ class Doorcode(Service):
 
 
 def environment(url: str) -> dict[str, str]:
-    return {"DATABASE_URL": url, "DOORCODE__MASTER_KEY__VALUE": "07" * 32}
+    return {"DATABASE_URL": url, "DOORCODE__MASTER_KEY__VALUE": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}
 
 
 def command(binary: Path, url: str, *arguments: str) -> str:

@@ -2,7 +2,7 @@
 
 use super::table::{Table, write_json};
 use super::{CommandError, environment};
-use crate::config::{Config, ConfigError, Loaded};
+use crate::config::{Config, Loaded};
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
@@ -13,12 +13,10 @@ pub(super) fn run(
     json: bool,
     out: &mut dyn Write,
 ) -> Result<(), CommandError> {
-    let loaded = Config::load(file, environment()).and_then(|loaded| {
-        if serve {
-            loaded.check_for_serve()?;
-        }
-        Ok(loaded)
-    });
+    let loaded = match serve {
+        true => Config::load_for_serve(file, environment()),
+        false => Config::load(file, environment()),
+    };
     match loaded {
         Ok(loaded) => write(&loaded, json, out),
         Err(error) => {
@@ -43,9 +41,9 @@ fn write(loaded: &Loaded, json: bool, out: &mut dyn Write) -> Result<(), Command
     for warning in warnings {
         writeln!(out, "warning: {warning}")?;
     }
-    if let Err(ConfigError { faults }) = loaded.check_for_serve() {
-        let keys: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
-        writeln!(out, "note: fit for `dev`; `serve` also wants {} (check-config --serve)", keys.join(", "))?;
+    let unfit = loaded.unfit_for_serve();
+    if !unfit.is_empty() {
+        writeln!(out, "note: fit for `dev`; `serve` also wants {} (check-config --serve)", unfit.join(", "))?;
     }
     Ok(())
 }

@@ -32,7 +32,6 @@ impl Stop {
 }
 
 pub(super) async fn serve(loaded: Loaded, out: &mut dyn Write) -> Result<(), CommandError> {
-    loaded.check_for_serve()?;
     let mut stop = Stop::listen()?;
     let config = &loaded.config;
     check_migrated(&config.database).await?;

@@ -1,9 +1,11 @@
 //! Rules that hold between settings, and the ones that only production has.
 
-use super::Config;
 use super::error::Problem;
-use doorcode_actors::TlsMode;
+use super::{Config, MasterKey};
+use doorcode_actors::{DatabaseUrl, TlsMode};
 use doorcode_domain::Email;
+use ipnet::IpNet;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +16,16 @@ const LONGEST_CODE_LIFE: Duration = Duration::from_secs(600);
 const SHORTEST_CODE_LIFE: Duration = Duration::from_secs(180);
 /// Below this the published key set would grow long.
 const SHORTEST_KEY_LIFE: Duration = Duration::from_secs(3_600);
+/// An access token lives an hour: this leaves a repeated refresh most of it.
+const LONGEST_RETRY_WINDOW: Duration = Duration::from_secs(600);
+/// What stays of a lease after the longest try: the try's end is noted in it, by a clock that may differ.
+const SHORTEST_LEASE_REST: Duration = Duration::from_secs(1);
+/// PostgreSQL takes its timeouts as 32 bits of ms; far below.
+const LONGEST_REQUEST: Duration = Duration::from_secs(600);
+/// Per second, minute or hour.
+const FINEST_RATE: u32 = 1_000_000;
+const LONGEST_TENANT_REFILL_S: u64 = 86_400;
+const LONGEST_ADDRESS_REFILL: Duration = Duration::from_secs(365 * 86_400);
 const NIST_SESSION: Duration = Duration::from_secs(30 * 86_400);
 
 impl Config {
@@ -46,9 +58,9 @@ impl Config {
             "expected fewer than database.pool_size: mail and refreshes need connections too",
         );
         problems.unless(
-            self.mail.deadline < self.mail.lease,
+            self.mail.deadline.saturating_add(SHORTEST_LEASE_REST) <= self.mail.lease,
             "mail.deadline",
-            "expected less than mail.lease: a mail handed over after its lease is sent twice",
+            "expected less than mail.lease by a second or more: a mail handed over after its lease is sent twice",
         );
         problems.unless(
             self.mail.workers <= self.mail.workers_max,
@@ -64,6 +76,12 @@ impl Config {
             self.tokens.retry_window < self.tokens.refresh_idle,
             "tokens.retry_window",
             "expected less than tokens.refresh_idle",
+        );
+        problems.unless(
+            self.tokens.retry_window <= LONGEST_RETRY_WINDOW,
+            "tokens.retry_window",
+            "expected at most 10m: a repeat gets the first answer again, whose access token ages meanwhile, and a stolen \
+             token is noticed only after it",
         );
         problems.unless(
             self.tokens.key_rotation >= SHORTEST_KEY_LIFE,
@@ -82,6 +100,14 @@ impl Config {
             "expected a plain address such as login@acme.com, without a name",
         );
         self.check_relay(&mut problems);
+        self.check_times(&mut problems);
+        self.check_rates(&mut problems);
+        problems.unless(
+            !covers_the_internet(&self.http.trusted_proxies),
+            "http.trusted_proxies",
+            "expected your proxies' own networks: these cover so much of the internet that clients choose their own \
+             address, and so their own limits",
+        );
         problems.0
     }
 
@@ -99,8 +125,59 @@ impl Config {
         );
     }
 
-    /// What `dev` makes itself and `serve` must be given.
-    pub(super) fn missing_for_serve(&self) -> Vec<Problem> {
+    /// What a request waits for ends while somebody waits.
+    fn check_times(&self, problems: &mut Problems) {
+        problems.unless(
+            self.http.request_deadline <= LONGEST_REQUEST,
+            "http.request_deadline",
+            "expected at most 10m: nobody waits longer, and what is in flight holds memory and a place",
+        );
+        for (key, time) in [
+            ("database.lock_timeout", self.database.lock_timeout),
+            ("database.wait_timeout", self.database.wait_timeout),
+        ] {
+            problems.unless(
+                time <= self.http.request_deadline,
+                key,
+                "expected at most http.request_deadline: nobody waits for a later answer",
+            );
+        }
+    }
+
+    /// Rates that the clocks can tell apart, and budgets whose sums fit: time is counted in µs.
+    fn check_rates(&self, problems: &mut Problems) {
+        let (client, tenant, address) = (&self.limits.client, &self.limits.tenant, &self.limits.address);
+        problems.unless(
+            tenant.per_second.get() <= FINEST_RATE,
+            "limits.tenant.per_second",
+            "expected at most 1000000: one a microsecond. limits.tenant.enabled = false is no limit",
+        );
+        problems.unless(
+            u64::from(tenant.burst.get()) <= u64::from(tenant.per_second.get()) * LONGEST_TENANT_REFILL_S,
+            "limits.tenant.burst",
+            "expected at most what limits.tenant.per_second refills within a day",
+        );
+        problems.unless(
+            address.refill.checked_mul(address.burst.get()).is_some_and(|all| all <= LONGEST_ADDRESS_REFILL),
+            "limits.address.burst",
+            "expected a burst that limits.address.refill refills within a year: an address's row is kept until then",
+        );
+        for (key, rate) in [
+            ("limits.client.login_per_minute", client.login_per_minute),
+            ("limits.client.login_per_hour", client.login_per_hour),
+            ("limits.client.verify_per_minute", client.verify_per_minute),
+            ("limits.client.refresh_per_minute", client.refresh_per_minute),
+        ] {
+            problems.unless(
+                rate.checked_mul(client.site_factor).is_some_and(|rate| rate.get() <= FINEST_RATE),
+                key,
+                "expected at most 1000000 together with limits.client.site_factor. limits.client.enabled = false is no limit",
+            );
+        }
+    }
+
+    /// What `dev` makes itself and `serve` must be given, and given well.
+    pub(super) fn unfit_for_serve(&self) -> Vec<Problem> {
         let mut problems = Problems(Vec::new());
         problems.unless(
             !self.public_url.is_example(),
@@ -116,6 +193,12 @@ impl Config {
             self.master_key.key.is_some(),
             "master_key.file",
             "expected the master key: set this, or DOORCODE__MASTER_KEY__VALUE. `openssl rand -base64 32` makes one",
+        );
+        problems.unless(
+            self.master_key.key.as_ref().is_none_or(MasterKey::looks_random),
+            if self.master_key.file.is_some() { "master_key.file" } else { "master_key.value" },
+            "expected 32 random bytes: these are text, zeros or a pattern, which can be guessed. `openssl rand -base64 32` \
+             makes one; `doorcode keys rewrap` takes a database from this one to it",
         );
         problems.unless(
             self.mail.smtp.host.is_some(),
@@ -159,12 +242,52 @@ impl Config {
         if let Some(path) = self.master_key.file.as_deref().filter(|path| everybody_reads(path)) {
             warnings.push(format!("{} can be read by everybody: chmod 400 it", path.display()));
         }
-        if self.http.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
-            warnings
-                .push("http.trusted_proxies trusts everybody: clients choose their own address".to_owned());
+        if !is_private(self.ops.listen.ip()) {
+            warnings.push(format!(
+                "ops.listen is {}: whoever reaches it reads metrics and actors, and no key is asked for. Listen on loopback \
+                 or on a private address, or let a firewall admit your monitoring alone",
+                self.ops.listen
+            ));
+        }
+        if self.database.url.as_ref().is_some_and(DatabaseUrl::is_exposed) {
+            warnings.push(
+                "database.url does not insist on TLS and its host is another machine: add sslmode=require, or whoever is \
+                 between them reads and changes everything"
+                    .to_owned(),
+            );
         }
         warnings
     }
+}
+
+/// Loopback, or a network that the internet does not reach (RFC 1918, RFC 4193, link-local).
+fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+/// Together more than four /8 of IPv4 or one /16 of IPv6, private networks aside: more than any proxy's operator has.
+fn covers_the_internet(networks: &[IpNet]) -> bool {
+    let public: Vec<IpNet> = networks.iter().copied().filter(|net| !is_private_network(*net)).collect();
+    let (mut v4, mut v6) = (0_u64, 0_u64);
+    for network in IpNet::aggregate(&public) {
+        match network {
+            // in /32 and in /64
+            IpNet::V4(network) => v4 = v4.saturating_add(1 << (32 - network.prefix_len())),
+            IpNet::V6(network) => {
+                v6 = v6.saturating_add(
+                    1_u64.checked_shl(64_u32.saturating_sub(network.prefix_len().into())).unwrap_or(u64::MAX),
+                );
+            }
+        }
+    }
+    v4 > 4 << 24 || v6 > 1 << 48
+}
+
+fn is_private_network(network: IpNet) -> bool {
+    is_private(network.network()) && is_private(network.broadcast())
 }
 
 fn everybody_reads(path: &Path) -> bool {

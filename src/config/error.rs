@@ -48,6 +48,13 @@ impl Problem {
     pub(super) fn new(key: &str, message: impl Into<String>) -> Self {
         Self { key: key.to_owned(), message: message.into() }
     }
+
+    /// Whether a setting has a part in it: messages name the others.
+    pub(super) fn is_about(&self, key: &str) -> bool {
+        let section = |key: &str| key.split('.').next().map(str::to_owned);
+        let same_key = key.starts_with("master_key.") && section(key) == section(&self.key);
+        self.key == key || same_key || self.message.contains(key)
+    }
 }
 
 /// One mistake with its place.

@@ -52,10 +52,11 @@ struct File {
 }
 
 impl Layers {
+    /// All layers as far as they can be read, and what is wrong with them.
     pub(super) fn read(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<(Self, Vec<Fault>), ConfigError> {
         let defaults: Table = toml::from_str(DEFAULTS).map_err(|error| plain("", &error.to_string()))?;
         let mut layers = Self { merged: defaults.clone(), defaults, file: None, env: BTreeMap::new() };
         let mut faults = match file {
@@ -63,20 +64,34 @@ impl Layers {
             None => Vec::new(),
         };
         faults.extend(layers.lay_environment(environment));
-        if faults.is_empty() { Ok(layers) } else { Err(ConfigError { faults }) }
+        Ok((layers, faults))
     }
 
-    /// The typed settings, or the first value that its type refuses.
-    pub(super) fn build(&self) -> Result<Config, ConfigError> {
-        serde_path_to_error::deserialize(Value::Table(self.merged.clone())).map_err(|error| {
-            let key = key_of(error.path());
-            self.locate(vec![Problem::new(&key, error.into_inner().message())])
-        })
+    /// The typed settings, with the default in place of each value that its type refuses: those are the problems.
+    pub(super) fn build(&self) -> Result<(Config, Vec<Problem>), ConfigError> {
+        let (mut table, mut problems) = (self.merged.clone(), Vec::new());
+        loop {
+            let refused = match serde_path_to_error::deserialize(Value::Table(table.clone())) {
+                Ok(config) => return Ok((config, problems)),
+                Err(error) => error,
+            };
+            let key = key_of(refused.path());
+            problems.push(Problem::new(&key, refused.into_inner().message()));
+            // a value that is refused as it stands in `config.toml` cannot be mended here
+            if !restore(&mut table, &self.defaults, &key) {
+                return Err(self.locate(problems));
+            }
+        }
     }
 
     /// Finds the place of each problem: environment over file over defaults.
     pub(super) fn locate(&self, problems: Vec<Problem>) -> ConfigError {
-        let mut faults: Vec<Fault> = problems.into_iter().map(|problem| self.fault(problem)).collect();
+        self.report(Vec::new(), problems)
+    }
+
+    /// The same, beside faults that have their place already.
+    pub(super) fn report(&self, mut faults: Vec<Fault>, problems: Vec<Problem>) -> ConfigError {
+        faults.extend(problems.into_iter().map(|problem| self.fault(problem)));
         // Those of the file in its order; the sort is stable, so the others keep theirs.
         faults.sort_by_key(|fault| match fault.origin {
             Origin::File { line, .. } => line,
@@ -240,6 +255,19 @@ fn lookup<'t>(table: &'t Table, key: &str) -> Option<&'t Value> {
     let mut names = key.split('.');
     let first = table.get(names.next()?)?;
     names.try_fold(first, |value, name| value.get(name))
+}
+
+/// Puts the default back; `false` if it stands there already.
+fn restore(table: &mut Table, defaults: &Table, key: &str) -> bool {
+    let (first, rest) = key.split_once('.').unwrap_or((key, ""));
+    match (table.get_mut(first), defaults.get(first)) {
+        (Some(Value::Table(inner)), Some(Value::Table(defaults))) => restore(inner, defaults, rest),
+        (Some(value), Some(default)) if value != default => {
+            *value = default.clone();
+            true
+        }
+        _ => false,
+    }
 }
 
 fn is_secret(key: &str) -> bool {

@@ -5,9 +5,13 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use setting_values::{Secret, optional};
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
+
+/// Different bytes among 32 random ones: 30 on average, below this once in 10^11 keys.
+const FEWEST_VALUES: usize = 16;
 
 /// 32 bytes that wrap every other key.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,6 +26,17 @@ impl MasterKey {
     /// For the one who unwraps.
     pub fn reveal(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// Whether 32 random bytes could be these: of random ones, one in 10^10 is refused. Text, zeros, one block repeated
+    /// and rows such as 1, 2, 3 are.
+    pub fn looks_random(&self) -> bool {
+        let key = &*self.0;
+        let is_text = key.iter().all(|byte| (b' '..=b'~').contains(byte));
+        let repeats = (1..=16).any(|period| key.iter().zip(&key[period..]).all(|(a, b)| a == b));
+        let steps: HashSet<u8> = key.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+        let values: HashSet<u8> = key.iter().copied().collect();
+        !is_text && !repeats && values.len() >= FEWEST_VALUES && steps.len() >= FEWEST_VALUES
     }
 
     /// Reads base64 (either alphabet, padded or not) or hex.

@@ -1,9 +1,22 @@
 use super::*;
 use doorcode_actors::Algorithm;
 
+mod random;
+
+const GOOD_KEY: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+/// What `serve` wants, but for the master key.
+const FIT: &str = "public_url = \"https://login.acme.com\"\ndatabase.url = \"postgres://localhost/d\"\n\
+    mail.from = \"a@acme.com\"\nmail.smtp.host = \"relay\"";
+
 fn load(file: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let path = Scratch::new(file);
     Config::load(Some(&path.0), env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+}
+
+fn load_for_serve(file: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
+    let path = Scratch::new(file);
+    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::load_for_serve(Some(&path.0), env)
 }
 
 fn error(file: &str, env: &[(&str, &str)]) -> ConfigError {
@@ -166,7 +179,7 @@ fn the_environment_wins_over_the_file_and_is_read_as_the_default_is() {
     assert_eq!(config.database.pool_size.get(), 9);
     assert_eq!(config.http.trusted_proxies.len(), 2);
     assert_eq!(config.database.url.as_ref().unwrap().reveal(), "postgres://platform/x");
-    assert_eq!(config.warnings().len(), 1, "a limit is off");
+    assert_eq!(config.warnings().len(), 2, "a limit is off, and the database need not be asked under TLS");
     let setting = |key: &str| loaded.settings().into_iter().find(|setting| setting.key == key).unwrap();
     assert_eq!(setting("http.listen").origin, Origin::Env { variable: "DOORCODE__HTTP__LISTEN".to_owned() });
     assert!(matches!(setting("database.pool_size").origin, Origin::File { line: 4, .. }));
@@ -241,12 +254,113 @@ fn secrets_are_shown_nowhere() {
 
 #[test]
 fn serve_wants_what_dev_makes_itself() {
-    let missing = load("", &[]).unwrap().check_for_serve().unwrap_err();
+    let missing = load_for_serve("", &[]).unwrap_err();
     let keys: Vec<&str> = missing.faults.iter().map(|fault| fault.key.as_str()).collect();
     assert_eq!(keys, ["public_url", "database.url", "master_key.file", "mail.smtp.host", "mail.from"]);
-    let full = load(
-        "public_url = \"https://login.acme.com\"\n[mail]\nfrom = \"a@acme.com\"\n[mail.smtp]\nhost = \"relay\"",
-        &[("DATABASE_URL", "postgres://h/d"), ("DOORCODE__MASTER_KEY__VALUE", &"0a".repeat(32))],
-    );
-    full.unwrap().check_for_serve().unwrap();
+    assert_eq!(load("", &[]).unwrap().unfit_for_serve(), keys);
+    let full = load_for_serve(FIT, &[("DOORCODE__MASTER_KEY__VALUE", GOOD_KEY)]).unwrap();
+    assert!(full.config.warnings().is_empty() && full.unfit_for_serve().is_empty());
+}
+
+/// Each setting that can be guessed, spent or overheard: how it is given, the key, and what is said.
+#[test]
+fn serve_refuses_what_would_be_accepted_in_silence() {
+    let (zeros, text) = ("00".repeat(32), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    let counted: String = (1..33).map(|byte| format!("{byte:02x}")).collect();
+    let block = "0f1e2d3c4b5a69788796a5b4c3d2e1f0".repeat(2);
+    let words: String =
+        b"correct horse battery staple 123".iter().map(|byte| format!("{byte:02x}")).collect();
+    for weak in [&zeros, text, &counted, &block, &words] {
+        let error = load_for_serve(FIT, &[("DOORCODE__MASTER_KEY__VALUE", weak)]).unwrap_err();
+        assert_eq!(error.faults.len(), 1, "{weak}: {error}");
+        let report = error.to_string();
+        assert!(report.contains("32 random bytes") && report.contains("rewrap"), "{report}");
+        assert!(!report.contains(weak), "{report}");
+    }
+    let table = [
+        ("TOKENS__RETRY_WINDOW", "2d", "tokens.retry_window", "at most 10m"),
+        ("MAIL__LEASE", "10s 500ms", "mail.deadline", "by a second or more"),
+        ("HTTP__TRUSTED_PROXIES", "0.0.0.0/0", "http.trusted_proxies", "choose their own"),
+        ("HTTP__TRUSTED_PROXIES", "::/0", "http.trusted_proxies", "choose their own"),
+        ("HTTP__TRUSTED_PROXIES", "0.0.0.0/1,128.0.0.0/1", "http.trusted_proxies", "choose their own"),
+        ("HTTP__TRUSTED_PROXIES", "16.0.0.0/5", "http.trusted_proxies", "choose their own"),
+        ("HTTP__REQUEST_DEADLINE", "30d", "http.request_deadline", "at most 10m"),
+        ("DATABASE__LOCK_TIMEOUT", "3s", "database.lock_timeout", "at most http.request_deadline"),
+        ("LIMITS__TENANT__PER_SECOND", "1000001", "limits.tenant.per_second", "at most 1000000"),
+        ("LIMITS__TENANT__BURST", "4294967295", "limits.tenant.burst", "within a day"),
+        ("LIMITS__ADDRESS__BURST", "2147483648", "limits.address.burst", "within a year"),
+        ("LIMITS__ADDRESS__REFILL", "1000000d", "limits.address.burst", "within a year"),
+        ("LIMITS__CLIENT__LOGIN_PER_HOUR", "4294967295", "limits.client.login_per_hour", "site_factor"),
+    ];
+    for (name, value, key, message) in table {
+        let error = load_for_serve(
+            FIT,
+            &[("DOORCODE__MASTER_KEY__VALUE", GOOD_KEY), (&format!("DOORCODE__{name}"), value)],
+        );
+        let error = error.expect_err(name);
+        assert_eq!((error.faults.len(), error.faults[0].key.as_str()), (1, key), "{name} = {value}: {error}");
+        assert!(error.faults[0].message.contains(message), "{error}");
+    }
+    let private = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,104.16.0.0/12,2400:cb00::/32";
+    load("", &[("DOORCODE__HTTP__TRUSTED_PROXIES", private)]).unwrap();
+}
+
+#[test]
+fn what_may_be_meant_is_warned_of() {
+    let table = [
+        ("DOORCODE__OPS__LISTEN", "0.0.0.0:8081", Some("firewall")),
+        ("DOORCODE__OPS__LISTEN", "[::]:8081", Some("firewall")),
+        ("DOORCODE__OPS__LISTEN", "203.0.113.7:8081", Some("firewall")),
+        ("DOORCODE__OPS__LISTEN", "10.0.0.7:8081", None),
+        ("DATABASE_URL", "postgres://u:p@db.internal/d", Some("sslmode=require")),
+        ("DATABASE_URL", "postgres://u:p@db.internal/d?sslmode=prefer", Some("sslmode=require")),
+        ("DATABASE_URL", "postgres://u:p@localhost,10.0.0.7/d", Some("sslmode=require")),
+        ("DATABASE_URL", "postgres://u:p@db.internal/d?sslmode=require", None),
+        ("DATABASE_URL", "postgres://u:p@127.0.0.1/d", None),
+        ("DATABASE_URL", "postgres:///d?host=/run/postgresql", None),
+    ];
+    for (name, value, said) in table {
+        let warnings = load("", &[(name, value)]).unwrap().config.warnings();
+        match said {
+            Some(said) => assert!(warnings.len() == 1 && warnings[0].contains(said), "{value}: {warnings:?}"),
+            None => assert!(warnings.is_empty(), "{value}: {warnings:?}"),
+        }
+    }
+}
+
+/// A wrong kind, a value its type refuses, a contradiction, an unknown key and what `serve` lacks: one report.
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let file = "[http]\nlisten = 1\nidle_timeout = \"soon\"\nport = 3\n[codes]\nlife = \"1h\"\n[mail]\nlease = \"x\"";
+    let error = load_for_serve(file, &[("DOORCODE__LOG__LEVEL", "loud")]).unwrap_err();
+    let keys: Vec<&str> = error.faults.iter().map(|fault| fault.key.as_str()).collect();
+    for key in [
+        "http.listen",
+        "http.idle_timeout",
+        "http.port",
+        "codes.life",
+        "mail.lease",
+        "log.level",
+        "mail.from",
+    ] {
+        assert!(keys.contains(&key), "{key} in {error}");
+    }
+    // judged by the default lease, it would be wrong; nobody knows by which lease it is meant
+    let error = load_for_serve("[mail]\nlease = \"x\"\ndeadline = \"25s\"", &[]).unwrap_err();
+    assert!(!error.faults.iter().any(|fault| fault.key == "mail.deadline"), "{error}");
+}
+
+/// One underscore where two belong would set nothing, and nobody would know.
+#[test]
+fn a_variable_with_single_underscores_is_named() {
+    for (name, meant) in [
+        ("DOORCODE_HTTP_LISTEN", "DOORCODE__HTTP__LISTEN"),
+        ("DOORCODE_MASTER_KEY_VALUE_FILE", "DOORCODE__MASTER_KEY__VALUE_FILE"),
+        ("DOORCODE_LIMITS_CLIENT__ENABLED", "DOORCODE__LIMITS__CLIENT__ENABLED"),
+    ] {
+        let report = error("", &[(name, "x")]).to_string();
+        assert!(report.contains(name) && report.contains(&format!("{meant}?")), "{report}");
+    }
+    // Kubernetes' for a service called doorcode
+    load("", &[("DOORCODE_PORT", "tcp://10.0.0.1:80"), ("DOORCODE_SERVICE_HOST", "10.0.0.1")]).unwrap();
 }

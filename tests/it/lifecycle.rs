@@ -10,6 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+/// Not the one that the test databases were made with.
+const ANOTHER_KEY: &str = "kMhUFNiOAsmJfxN0z8nTzZpNqyvSQeJmKUuHFDbGWZg=";
+
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -119,7 +122,7 @@ async fn serve_says_what_keeps_it_from_starting() {
     assert!(said(&taken).contains(&address), "{}", said(&taken));
 
     let other_key =
-        Setup::serve(&database.url, 25).set("DOORCODE__MASTER_KEY__VALUE", &"0b".repeat(32)).run().await;
+        Setup::serve(&database.url, 25).set("DOORCODE__MASTER_KEY__VALUE", ANOTHER_KEY).run().await;
     assert_eq!(other_key.status.code(), Some(1), "{}", said(&other_key));
     assert!(said(&other_key).contains("master_key must be the one"), "{}", said(&other_key));
     database.remove().await;

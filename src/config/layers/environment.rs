@@ -1,6 +1,6 @@
 //! `DOORCODE__SECTION__KEY`, `…_FILE` for secrets, and `DATABASE_URL`.
 
-use super::{Layers, SECRETS, is_secret, kind, lookup, unknown};
+use super::{Layers, SECRETS, is_secret, kind, lookup, unknown, walk};
 use crate::config::error::{Fault, Origin};
 use toml::{Table, Value};
 
@@ -29,12 +29,31 @@ impl Layers {
                         default: None,
                     });
                 }
+            } else if let Some(meant) = self.misspelt(&variable) {
+                let message =
+                    format!("this sets nothing: did you mean {meant}? Two underscores stand for a dot");
+                let origin = Origin::Env { variable };
+                faults.push(Fault { origin, key: String::new(), message, excerpt: None, default: None });
             }
         }
         if let Some(url) = database_url {
             self.set("DATABASE_URL", "database.url", Value::String(url));
         }
         faults
+    }
+
+    /// The variable that was meant by one which has single underscores where two belong. Only names that are a setting's
+    /// but for that: others may be anybody's (Kubernetes makes `DOORCODE_PORT` for a service called doorcode).
+    fn misspelt(&self, variable: &str) -> Option<String> {
+        let name = variable.strip_prefix("DOORCODE_")?.to_ascii_lowercase().replace("__", "_");
+        let mut names = Vec::new();
+        walk(&self.defaults, "", &mut |key, _| {
+            let spelt = key.replace('.', "__");
+            names.extend(is_secret(key).then(|| format!("{spelt}_file")));
+            names.push(spelt);
+        });
+        let meant = names.iter().find(|spelt| spelt.replace("__", "_") == name);
+        meant.map(|spelt| format!("{PREFIX}{}", spelt.to_ascii_uppercase()))
     }
 
     fn lay_variable(&mut self, variable: &str, key: &str, text: String) -> Result<(), String> {
