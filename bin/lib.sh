@@ -54,6 +54,8 @@ packages() {
         "pacman python") echo python ;;
         "apt-get chromium" | "dnf chromium" | "apk chromium" | "pacman chromium" | "brew chromium") echo chromium ;;
         "apt-get node" | "apk node" | "pacman node") echo nodejs npm ;;
+        "apt-get shellcheck" | "apk shellcheck" | "pacman shellcheck" | "brew shellcheck") echo shellcheck ;;
+        "dnf shellcheck") echo ShellCheck ;;
         "dnf node") echo nodejs-npm ;;
         "brew node") echo node ;;
         "brew postgres") echo postgresql@17 ;;
@@ -125,10 +127,11 @@ there_is() {
         python) have_python_venv ;;
         chromium) have chromium || have chromium-browser || have google-chrome ;;
         node) have node && have npm ;;
+        shellcheck) have shellcheck ;;
     esac
 }
 
-# need THING...: installs those of c, postgres, python, chromium, node that are lacking.
+# need THING...: installs those of c, postgres, python, chromium, node, shellcheck that are lacking.
 need() {
     local thing lacking=()
     for thing in "$@"; do
