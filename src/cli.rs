@@ -103,6 +103,21 @@ Examples:
         #[arg(long)]
         url: Option<String>,
     },
+    /// Show the actors of a running service one by one: state, message in hand, mailbox, restarts, last failure
+    #[command(after_help = "\
+Those that need a look come first: between two lives, longest busy, deepest mailbox, latest failure.
+
+Examples:
+  doorcode actors --watch
+  doorcode actors --json --url http://10.0.0.7:8081")]
+    Actors(ActorsArgs),
+    /// Make an actor of a running `dev` fail, to see what then happens
+    #[command(after_help = "\
+Examples:
+  doorcode fault ledger.verify panic
+  doorcode fault issuer/6f1c2a9e-0000-4000-8000-000000000001 hang
+  doorcode fault minter slow --ms 50")]
+    Fault(FaultArgs),
     /// Portals: add, list, show, set, disable, enable
     #[command(subcommand)]
     Tenant(TenantCommand),
@@ -156,6 +171,39 @@ A fleet: every client goes to the replicas in turn; a limit that each replica ke
 
 Exit code 1: a call failed, a --fail-if holds, or a limit is broken. docs/LOADTEST.md explains every part.")]
     Loadtest(Box<LoadtestArgs>),
+}
+
+/// `actors`
+#[derive(Clone, Debug, Args)]
+pub struct ActorsArgs {
+    /// Look again every second, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+    /// As JSON: {"total": N, "offset": 0, "rows": [...]}
+    #[arg(long)]
+    pub json: bool,
+    /// Actors at most
+    #[arg(long, default_value_t = 40)]
+    pub limit: usize,
+    /// Ops listener [default: `ops.listen`]
+    #[arg(long)]
+    pub url: Option<String>,
+}
+
+/// `fault`
+#[derive(Clone, Debug, Args)]
+pub struct FaultArgs {
+    /// A kind, `issuer/<tenant id>`, or an id of `doorcode actors`
+    pub actor: String,
+    /// panic, error, hang or slow
+    #[arg(value_parser = ["panic", "error", "hang", "slow"])]
+    pub fault: String,
+    /// How much longer every message takes, of `slow`, in milliseconds; 0 ends it
+    #[arg(long, default_value_t = 0)]
+    pub ms: u64,
+    /// Ops listener [default: `ops.listen`]
+    #[arg(long)]
+    pub url: Option<String>,
 }
 
 /// `loadtest`

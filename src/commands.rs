@@ -1,5 +1,6 @@
 //! What each command does: finds its settings, does its one thing, writes to the handle it is given.
 
+mod actors;
 mod check_config;
 mod connect;
 mod customer;
@@ -9,6 +10,7 @@ mod import;
 mod keys;
 mod loadtest;
 mod migrate;
+mod ops_client;
 mod recover;
 mod run;
 mod session;
@@ -43,6 +45,8 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CommandError> {
         Command::Serve => run::serve(loaded, out).await,
         Command::Migrate => migrate::run(&loaded.config, data_dir, out).await,
         Command::Healthcheck { url } => healthcheck::run(url, &loaded.config, out).await,
+        Command::Actors(args) => actors::run(args, &loaded.config, out).await,
+        Command::Fault(args) => actors::fault(args, &loaded.config, out).await,
         Command::Tenant(command) => {
             tenant::run(&directory().await?, command, loaded.config.codes.step_up, out).await
         }

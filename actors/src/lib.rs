@@ -38,7 +38,9 @@ mod test_cluster;
 mod test_settings;
 mod upkeep;
 
-pub use actor_runtime::{HistogramSnapshot, KindSnapshot, PeriodicSnapshot};
+pub use actor_runtime::{
+    ActorSnapshot, ActorState, FailureSnapshot, HistogramSnapshot, KindSnapshot, PeriodicSnapshot, ROOT,
+};
 pub use directory::Directory;
 pub use error::{RefreshError, Refusal, VerifyError};
 pub use keys::{
@@ -54,5 +56,5 @@ pub use settings::{
 };
 pub use store::{DatabaseUrlError, MigrateError, check_migrated, migrate};
 pub use system::{FaultInjector, StartError, System, SystemDeps};
-pub use upkeep::observer::{LedgerSnapshot, PoolSnapshot, TreeSnapshot};
+pub use upkeep::observer::{ActorRows, LedgerSnapshot, PoolSnapshot, TreeSnapshot};
 pub use upkeep::portals::{HostedPage, PortalMap};

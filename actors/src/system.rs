@@ -1,18 +1,15 @@
 //! All actors, started in order and stopped in reverse.
 
-use crate::error::Refusal;
 use crate::keys::{KeyError, KeyPolicy, MasterKey, Vault};
-use crate::login::issuers::Issuers;
 use crate::login::service::LoginService;
 use crate::mail::{Sender, Transport};
 use crate::settings::{MailSettings, Settings};
 use crate::store::{DatabaseUrlError, Store, StoreError};
 use crate::system_builder::{BuiltSystem, SystemBuilder};
 use crate::upkeep::portals::PortalMap;
-use actor_runtime::{Fault, Supervisor, SupervisorExit, Tolerance};
+use actor_runtime::{Fault, Instance, Meter, Supervisor, SupervisorExit, Tolerance};
 use arc_swap::ArcSwap;
-use doorcode_domain::{Clock, TenantId};
-use futures_util::future::BoxFuture;
+use doorcode_domain::Clock;
 use ractor::Actor;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,10 +58,6 @@ pub struct SystemDeps {
     pub allow_unsafe: bool,
 }
 
-/// Makes one kind of actor fail; the key is its kind.
-pub(crate) type Injector =
-    Box<dyn Fn(Fault, Instant) -> BoxFuture<'static, Result<(), Refusal>> + Send + Sync>;
-
 /// The running actors.
 pub struct System {
     service: LoginService,
@@ -79,40 +72,49 @@ pub struct System {
 /// Makes actors fail, for `dev` and tests.
 #[derive(Clone)]
 pub struct FaultInjector {
-    pub(crate) kinds: Arc<Vec<(&'static str, Injector)>>,
-    pub(crate) issuers: Issuers,
+    pub(crate) meters: Arc<[Arc<Meter>]>,
 }
 
-impl FaultInjector {
-    /// The kinds that can be told to fail.
-    pub fn kinds(&self) -> Vec<&'static str> {
-        self.kinds.iter().map(|(kind, _)| *kind).collect()
-    }
+/// How long an actor has to read a fault.
+const FAULT_READ_WITHIN: Duration = Duration::from_secs(2);
 
-    /// Makes an actor of that kind fail: `panic`, `error` or `hang`; `issuer/<tenant id>` is that tenant's. Returns when
-    /// it has read the message.
-    pub async fn inject(&self, kind: &str, fault: &str) -> Result<(), String> {
+impl FaultInjector {
+    /// Makes an actor fail: `panic`, `error`, `hang`, or `slow` by so many milliseconds (0: no longer). `actor` is a
+    /// kind (the first of it that lives), `issuer/<tenant id>`, or an id of `/actors/rows`. Returns when it has read
+    /// the message.
+    pub async fn inject(&self, actor: &str, fault: &str, slow_ms: u64) -> Result<(), String> {
         let fault = match fault {
             "panic" => Fault::Panic,
             "error" => Fault::Error,
             "hang" => Fault::Hang,
-            other => return Err(format!("{other:?} is no fault: expected panic, error or hang")),
+            "slow" => Fault::Slow(Duration::from_millis(slow_ms)),
+            other => return Err(format!("{other:?} is no fault: expected panic, error, hang or slow")),
         };
-        let until = Instant::now() + Duration::from_secs(2);
-        let done = match kind.strip_prefix("issuer/") {
-            Some(tenant) => {
-                let tenant = tenant.parse().map_err(|_| format!("{tenant:?} is no tenant's id"))?;
-                let issuer = self.issuers.of(TenantId(tenant)).ok_or("that tenant has no issuer now")?;
-                issuer.inject(fault, until).await.map_err(Refusal::from)
-            }
-            None => {
-                let (_, injector) = self.kinds.iter().find(|(name, _)| *name == kind).ok_or_else(|| {
-                    format!("{kind:?} is no kind of actor: expected one of {:?}", self.kinds())
-                })?;
-                injector(fault, until).await
-            }
+        let instance = self.find(actor)?;
+        if instance.inject(fault, Instant::now() + FAULT_READ_WITHIN).await {
+            Ok(())
+        } else {
+            Err(format!(
+                "{actor} did not read the message: it is between two lives, hangs, or takes no faults"
+            ))
+        }
+    }
+
+    fn find(&self, actor: &str) -> Result<Arc<Instance>, String> {
+        let (kind, label) = match actor.split_once('/') {
+            Some((kind, label)) => (kind, Some(label)),
+            None => (actor, None),
         };
-        done.map_err(|refusal| refusal.to_string())
+        let all = || self.meters.iter().flat_map(|meter| meter.instances());
+        let found = match (actor.parse::<u64>(), label) {
+            (Ok(id), _) => all().find(|one| one.id == id),
+            (_, Some(_)) => all().find(|one| one.meter.kind == kind && one.label().map(|l| &**l) == label),
+            _ => all().filter(|one| one.meter.kind == kind).max_by_key(|one| one.is_alive()),
+        };
+        found.ok_or_else(|| {
+            let kinds: Vec<_> = self.meters.iter().map(|meter| meter.kind).collect();
+            format!("{actor:?} is no actor that is there now: expected an id, or one of {kinds:?}, or issuer/<tenant id>")
+        })
     }
 }
 

@@ -1,6 +1,5 @@
 //! How the actors are wired: who knows whom, and the order in which they start.
 
-use crate::error::Refusal;
 use crate::keys::minter::{Minter, MinterMessage};
 use crate::keys::{KeyPolicy, Keys, Vault};
 use crate::ledger::{Batch, FlushCounts, Ledger, LedgerMessage, LedgerSettings};
@@ -16,11 +15,11 @@ use crate::mail::mailers::{MailerDeps, mailers};
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::challenges::LoginPolicy;
-use crate::system::{FaultInjector, Injector, SystemDeps};
+use crate::system::{FaultInjector, SystemDeps};
 use crate::upkeep::guess_stats::{self, GuessCounts, GuessStats};
 use crate::upkeep::janitor::{self, Janitor, SweepCounts};
 use crate::upkeep::keyring::{self, Keyring};
-use crate::upkeep::observer::{self, Ask, Observability, Observer, Probe};
+use crate::upkeep::observer::{self, Observability, Observer};
 use crate::upkeep::portals::{self, PortalMap, Portals};
 use actor_runtime::{
     Actor, ChildSpec, Handle, Meter, Periodic, PeriodicMessage, PeriodicTask, Pool, Rhythm, child,
@@ -42,8 +41,6 @@ pub(crate) struct SystemBuilder {
     specs: Vec<ChildSpec>,
     meters: Vec<Arc<Meter>>,
     ledgers: Vec<(&'static str, Arc<FlushCounts>)>,
-    probes: Vec<Probe>,
-    injectors: Vec<(&'static str, Injector)>,
 }
 
 pub(crate) struct BuiltSystem {
@@ -72,15 +69,13 @@ impl SystemBuilder {
             specs: Vec::new(),
             meters: Vec::new(),
             ledgers: Vec::new(),
-            probes: Vec::new(),
-            injectors: Vec::new(),
         }
     }
 
     /// Adds a child, and makes it visible.
     fn add<R: Actor>(&mut self, handle: &Handle<R::Message>, make: impl Fn() -> R + Send + Sync + 'static) {
         self.specs.push(child(handle, make));
-        self.show(handle);
+        self.show(&handle.meter);
     }
 
     /// Adds a child that works in rounds.
@@ -94,29 +89,11 @@ impl SystemBuilder {
         self.add(handle, move || Periodic::new(make(), rhythm, meter.clone()));
     }
 
-    fn show<M: Send + 'static>(&mut self, handle: &Handle<M>) {
-        let kind = handle.meter.kind;
-        if !self.meters.iter().any(|meter| meter.kind == kind) {
-            self.meters.push(handle.meter.clone());
+    /// Its row is in `/actors`, it is asked whether it answers, and it can be told to fail.
+    fn show(&mut self, meter: &Arc<Meter>) {
+        if !self.meters.iter().any(|shown| shown.kind == meter.kind) {
+            self.meters.push(meter.clone());
         }
-        let asked = handle.clone();
-        let hung = handle.clone();
-        self.probes.push(Probe {
-            kind,
-            ask: Box::new(move |until| {
-                let asked = asked.clone();
-                Box::pin(async move { asked.ping(until).await.is_ok() })
-            }),
-            kill: Some(Box::new(move || hung.kill())),
-        });
-        let told = handle.clone();
-        self.injectors.push((
-            kind,
-            Box::new(move |fault, until| {
-                let told = told.clone();
-                Box::pin(async move { Ok(told.inject(fault, until).await?) })
-            }),
-        ));
     }
 
     fn ledger<B: Batch>(
@@ -164,8 +141,8 @@ impl SystemBuilder {
         let tenants = TenantDirectory::new(self.store.clone(), self.deps.clock.clone());
         let observability = self.observer(mails, swept, tenants.clone());
 
-        let SystemBuilder { settings, deps, keys, portals, specs, injectors, .. } = self;
-        let faults = FaultInjector { kinds: Arc::new(injectors), issuers: issuers.clone() };
+        let SystemBuilder { settings, deps, keys, portals, specs, meters, .. } = self;
+        let faults = FaultInjector { meters: meters.into() };
         let service = LoginService(Arc::new(Inner {
             issuer_url: settings.public_url.trim_end_matches('/').to_owned(),
             idle: settings.tokens.refresh_idle,
@@ -213,10 +190,12 @@ impl SystemBuilder {
             keys: self.keys.clone(),
             deadline: settings.deadline,
             counts: counts.clone(),
-            meter: Meter::new("mailer", None),
+            meter: Meter::under("mailers", "mailer", None),
         };
-        self.meters.push(deps.meter.clone());
+        let mailer = deps.meter.clone();
         let (pool, mailers) = mailers(deps, (settings.workers.get(), settings.workers_max.get()));
+        self.show(&mailers.instance.meter);
+        self.show(&mailer);
         let dispatcher = MailDispatcher {
             store: self.store.clone(),
             clock: self.deps.clock.clone(),
@@ -292,7 +271,7 @@ impl SystemBuilder {
         verify: Handle<LedgerMessage<VerifyBatch>>,
     ) -> Issuers {
         let admission = self.settings.admission;
-        let meter = Meter::new("issuer", Some(admission.issuer_permits.get()));
+        let meter = Meter::under("tenants", "issuer", Some(admission.issuer_permits.get()));
         let limit = self.settings.tenant_limits;
         let limit = limit
             .enabled
@@ -302,8 +281,7 @@ impl SystemBuilder {
         let issuers = Issuers::new(meter.clone(), deps, admission.max_issuers.get());
         let (tenants, watched) = (Handle::new(Meter::new("tenants", None)), issuers.clone());
         self.add(&tenants, move || Tenants { issuers: watched.clone() });
-        self.meters.push(meter);
-        self.injectors.push(("issuer", inject_issuer(issuers.clone())));
+        self.show(&meter);
         issuers
     }
 
@@ -343,8 +321,7 @@ impl SystemBuilder {
         tenants: TenantDirectory,
     ) -> Arc<Observability> {
         let observer = Handle::new(Meter::new("observer", None));
-        self.show(&observer);
-        self.probes.push(Probe { kind: "database", ask: ask_database(self.store.clone()), kill: None });
+        self.show(&observer.meter);
         let observability = Arc::new(Observability {
             meters: self.meters.clone(),
             ledgers: std::mem::take(&mut self.ledgers),
@@ -353,7 +330,6 @@ impl SystemBuilder {
             swept,
             store: self.store.clone(),
             tenants,
-            probes: std::mem::take(&mut self.probes),
             silent: Default::default(),
         });
         let (seen, meter) = (observability.clone(), observer.meter.clone());
@@ -363,25 +339,4 @@ impl SystemBuilder {
         }));
         observability
     }
-}
-
-/// Hits one live issuer.
-fn inject_issuer(issuers: Issuers) -> Injector {
-    Box::new(move |fault, until| {
-        let issuers = issuers.clone();
-        Box::pin(async move {
-            let live = issuers.live();
-            let Some(first) = live.first() else { return Err(Refusal::Unavailable) };
-            Ok(first.inject(fault, until).await?)
-        })
-    })
-}
-
-fn ask_database(store: Store) -> Ask {
-    Box::new(move |until| {
-        let store = store.clone();
-        Box::pin(async move {
-            matches!(tokio::time::timeout_at(until, store.query("SELECT 1", &[])).await, Ok(Ok(_)))
-        })
-    })
 }

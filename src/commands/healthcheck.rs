@@ -1,20 +1,10 @@
 //! `doorcode healthcheck`: for container and process supervisors that can only run a command.
 
 use super::CommandError;
+use super::ops_client::{get, reachable};
 use crate::config::Config;
-use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::rt::TokioIo;
+use http::StatusCode;
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
-use tokio::net::TcpStream;
-
-/// For all of it. Supervisors that ask every 10 s or so must not pile up.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// A reason that is longer is no reason.
-const LONGEST_ANSWER: usize = 64 * 1024;
 
 pub(super) async fn run(
     url: Option<String>,
@@ -22,9 +12,7 @@ pub(super) async fn run(
     out: &mut dyn Write,
 ) -> Result<(), CommandError> {
     let url = url.unwrap_or_else(|| format!("http://{}/readyz", reachable(config.ops.listen)));
-    let asked = tokio::time::timeout(PATIENCE, ask(&url)).await;
-    let answer = asked.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())));
-    match answer {
+    match get(&url).await {
         Ok((StatusCode::OK, _)) => Ok(writeln!(out, "ready")?),
         Ok((status, body)) => Err(CommandError::failed(
             format!("{url} answers {status}: {}", body.trim().escape_debug()),
@@ -35,37 +23,6 @@ pub(super) async fn run(
             "does it run, and is `ops.listen` the same here as there? --url asks another place",
         )),
     }
-}
-
-/// A listener on all addresses is asked on loopback.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
-async fn ask(url: &str) -> Result<(StatusCode, String), String> {
-    let uri: Uri = url.parse().map_err(|_| "this is not a URL".to_owned())?;
-    let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"));
-    let authority = authority.ok_or("expected a URL that starts with http://")?.clone();
-    let stream =
-        TcpStream::connect((authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80)));
-    let stream = stream.await.map_err(|error| error.to_string())?;
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
-    tokio::spawn(connection);
-    let request = Request::get(uri.path_and_query().map_or("/", |path| path.as_str()))
-        .header(header::HOST, authority.as_str())
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| error.to_string())?;
-    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-    let status = response.status();
-    let body = Limited::new(response.into_body(), LONGEST_ANSWER).collect().await;
-    let body = body.map_err(|error| error.to_string())?.to_bytes();
-    Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 #[cfg(test)]

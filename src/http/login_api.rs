@@ -2,7 +2,7 @@
 //! that parsing, cookies and sockets are tried without a database.
 
 use doorcode_actors::{
-    Caller, HandedOver, Login, LoginService, RefreshError, Refusal, TreeSnapshot, VerifyError,
+    ActorRows, Caller, HandedOver, Login, LoginService, RefreshError, Refusal, TreeSnapshot, VerifyError,
 };
 use doorcode_domain::Email;
 use doorcode_domain::{AccessClaims, PkceChallenge, TenantSlug, TypedCode};
@@ -71,6 +71,11 @@ pub trait LoginApi: Send + Sync + 'static {
 
     /// The supervision tree.
     fn snapshot(&self) -> TreeSnapshot;
+
+    /// A page of its actors, one by one.
+    fn actor_rows(&self, _offset: usize, _limit: usize) -> ActorRows {
+        ActorRows::default()
+    }
 }
 
 impl LoginApi for LoginService {
@@ -146,5 +151,9 @@ impl LoginApi for LoginService {
 
     fn snapshot(&self) -> TreeSnapshot {
         self.snapshot()
+    }
+
+    fn actor_rows(&self, offset: usize, limit: usize) -> ActorRows {
+        self.actor_rows(offset, limit)
     }
 }

@@ -134,6 +134,8 @@ pub const LIVEZ: Route = get("/livez", "livez");
 pub const READYZ: Route = get("/readyz", "readyz");
 /// The supervision tree.
 pub const ACTORS: Route = get("/actors", "actors");
+/// Actors one by one.
+pub const ACTOR_ROWS: Route = get("/actors/rows", "actor_rows");
 /// For Prometheus.
 pub const METRICS: Route = get("/metrics", "metrics");
 /// Faults on demand, where they are switched on.
@@ -146,7 +148,7 @@ pub const FAULTS: Route = Route {
 };
 
 /// The ops listener.
-pub const OPS: [&Route; 6] = [&OPS_PAGE, &LIVEZ, &READYZ, &ACTORS, &METRICS, &FAULTS];
+pub const OPS: [&Route; 7] = [&OPS_PAGE, &LIVEZ, &READYZ, &ACTORS, &ACTOR_ROWS, &METRICS, &FAULTS];
 
 #[cfg(test)]
 mod tests {

@@ -18,10 +18,13 @@ pub struct Faults(FaultInjector);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fault {
-    /// A kind from `/actors`, or `issuer/<tenant id>`.
+    /// A kind from `/actors`, `issuer/<tenant id>`, or an id from `/actors/rows`.
     actor: String,
-    /// `panic`, `error` or `hang`.
+    /// `panic`, `error`, `hang` or `slow`.
     fault: String,
+    /// How much longer every message takes, of `slow`: 0 ends it.
+    #[serde(default)]
+    ms: u64,
 }
 
 impl Faults {
@@ -39,7 +42,7 @@ impl Faults {
             .then(move |_, fault: Fault| {
                 let injector = injector.clone();
                 async move {
-                    match injector.inject(&fault.actor, &fault.fault).await {
+                    match injector.inject(&fault.actor, &fault.fault, fault.ms).await {
                         Ok(()) => reply::json(StatusCode::OK, &json!({})),
                         Err(why) => reply::json(StatusCode::CONFLICT, &json!({ "detail": why })),
                     }

@@ -216,6 +216,8 @@ mod tests {
         TreeSnapshot {
             actors: vec![KindSnapshot {
                 kind: "issuer",
+                parent: "tenants",
+                failures: Vec::new(),
                 alive: 2,
                 depth: 3,
                 permits_in_use: 5,
@@ -223,7 +225,7 @@ mod tests {
                 shed: 7,
                 handled: 11,
                 expired: 13,
-                restarts: vec![("panic_or_error", 17), ("killed", 0)],
+                restarts: vec![("panic", 17), ("killed", 0)],
                 wait,
                 busy: HistogramSnapshot::default(),
                 periodic: Some(PeriodicSnapshot { succeeded: 41, last_success_s: 43, ..Default::default() }),
@@ -260,7 +262,7 @@ mod tests {
             "doorcode_actor_shed_total{kind=\"issuer\"} 7",
             "doorcode_actor_handled_total{kind=\"issuer\"} 11",
             "doorcode_actor_expired_total{kind=\"issuer\"} 13",
-            "doorcode_actor_restarts_total{kind=\"issuer\",reason=\"panic_or_error\"} 17",
+            "doorcode_actor_restarts_total{kind=\"issuer\",reason=\"panic\"} 17",
             "doorcode_actor_restarts_total{kind=\"issuer\",reason=\"killed\"} 0",
             "# TYPE doorcode_actor_wait_seconds histogram",
             "doorcode_actor_wait_seconds_sum{kind=\"issuer\"} 2.5",

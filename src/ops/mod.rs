@@ -10,7 +10,7 @@ pub use faults::Faults;
 
 use crate::http::filters::{at, finished};
 use crate::http::response::reply::{self, Problem};
-use crate::http::routes::{ACTORS, LIVEZ, METRICS, OPS_PAGE, READYZ};
+use crate::http::routes::{ACTOR_ROWS, ACTORS, LIVEZ, METRICS, OPS_PAGE, READYZ};
 use crate::http::{ClientLimits, HostAllowlist, HttpMetrics, LoginApi};
 use futures_util::future::ready;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -75,6 +75,8 @@ pub fn service(
         .unify()
         .or(actors(&ops))
         .unify()
+        .or(actor_rows(&ops))
+        .unify()
         .or(prometheus(&ops))
         .unify()
         .or(admin)
@@ -128,6 +130,26 @@ fn state(code: StatusCode, status: &str, reasons: &[String]) -> Response {
 fn actors(ops: &Ops) -> BoxedFilter<(Response,)> {
     let service = ops.service.clone();
     at(&ACTORS).map(move |_| reply::json(StatusCode::OK, &service.snapshot())).boxed()
+}
+
+/// Rows of one page, by default and at most.
+const ROWS: (usize, usize) = (100, 1_000);
+
+/// `GET /actors/rows?offset=0&limit=100`: actors one by one, those that need a look first.
+fn actor_rows(ops: &Ops) -> BoxedFilter<(Response,)> {
+    let service = ops.service.clone();
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    at(&ACTOR_ROWS)
+        .and(query)
+        .map(move |_, query: String| {
+            let number = |name: &str| {
+                let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+                pairs.find(|(key, _)| *key == name).and_then(|(_, value)| value.parse::<usize>().ok())
+            };
+            let limit = number("limit").unwrap_or(ROWS.0).min(ROWS.1);
+            reply::json(StatusCode::OK, &service.actor_rows(number("offset").unwrap_or(0), limit))
+        })
+        .boxed()
 }
 
 /// `GET /metrics`.
@@ -198,6 +220,10 @@ mod tests {
         assert_eq!(get(addr, "/livez").await.status, 200);
         assert_eq!(get(addr, "/readyz").await.body, r#"{"status":"ready","reasons":[]}"#);
         assert!(get(addr, "/actors").await.body.starts_with(r#"{"actors":[]"#));
+        for query in ["", "?offset=1&limit=2", "?limit=none&x"] {
+            let rows = get(addr, &format!("/actors/rows{query}")).await;
+            assert_eq!((rows.status, rows.body.as_str()), (200, r#"{"total":0,"offset":0,"rows":[]}"#));
+        }
         let page = get(addr, "/").await;
         assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
         assert!(page.header("content-security-policy").is_some(), "F13");

@@ -17,6 +17,7 @@ pub(crate) struct Minter {
 impl Actor for Minter {
     type Message = MinterMessage;
     type State = ();
+    const MESSAGES: &'static [&'static str] = &["sign"];
 
     async fn start(&self, _: &Context<Self::Message>) -> Result<(), Failure> {
         Ok(())

@@ -7,6 +7,8 @@ mod login;
 mod logout;
 mod queue;
 mod refresh;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use crate::error::Refusal;
@@ -249,6 +251,15 @@ fn answer<B: Batch>(entries: Vec<Entry<B>>, answers: Answers<B>) {
 impl<B: Batch> Actor for Ledger<B> {
     type Message = LedgerMessage<B>;
     type State = LedgerState<B>;
+    const MESSAGES: &'static [&'static str] = &["put", "flush_soon", "flushed"];
+
+    fn index(message: &Self::Message) -> usize {
+        match message {
+            LedgerMessage::Put(..) => 0,
+            LedgerMessage::FlushSoon => 1,
+            LedgerMessage::Flushed(_) => 2,
+        }
+    }
 
     async fn start(&self, _: &Context<Self::Message>) -> Result<Self::State, Failure> {
         Ok(LedgerState {

@@ -238,6 +238,16 @@ fn limited(wait: Duration) -> Refusal {
 impl Actor for Issuer {
     type Message = IssuerMessage;
     type State = IssuerState;
+    const MESSAGES: &'static [&'static str] = &["request_code", "verify", "renewed", "tick"];
+
+    fn index(message: &Self::Message) -> usize {
+        match message {
+            IssuerMessage::Ask(Ask { what: Question::Code(_), .. }) => 0,
+            IssuerMessage::Ask(Ask { what: Question::Guess(..), .. }) => 1,
+            IssuerMessage::Renewed(..) => 2,
+            IssuerMessage::Tick => 3,
+        }
+    }
 
     async fn start(&self, context: &Context<Self::Message>) -> Result<Self::State, Failure> {
         context.send_after(self.deps.idle, IssuerMessage::Tick);

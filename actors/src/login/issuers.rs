@@ -7,7 +7,8 @@ use crate::login::issuer::{Issuer, IssuerDeps, IssuerMessage};
 use crate::store::Store;
 use crate::store::tenants::Tenant;
 use actor_runtime::{
-    Actor, Admission, ChildEnd, Context, Failure, Handle, Meter, RestartReason, start_linked,
+    Actor, Admission, ChildEnd, Context, Failure, Handle, Intensity, Meter, RestartReason, backoff,
+    start_linked,
 };
 use doorcode_domain::{Clock, TenantId, TenantSlug};
 use futures_util::FutureExt;
@@ -28,12 +29,25 @@ const REMEMBERED: usize = 100_000;
 /// First pause after an issuer's crash; doubles.
 const PAUSE: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How long an issuer that crashed and was not called again is shown.
+const CRASHES_KEPT: Duration = Duration::from_secs(600);
+/// More issuers than this crash within a minute: what they share is broken, and the root is to know.
+const CRASHES_MAX: usize = 1_200;
 
 /// Which issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum IssuerSlot {
     Own(TenantId),
     Shared(u64),
+}
+
+impl IssuerSlot {
+    fn label(self) -> Arc<str> {
+        match self {
+            Self::Own(tenant) => tenant.0.to_string().into(),
+            Self::Shared(n) => format!("shared-{n}").into(),
+        }
+    }
 }
 
 /// What was found, and when.
@@ -129,10 +143,11 @@ struct Live {
     id: ActorId,
 }
 
-/// After a crash: how often in a row, and until when callers are refused at once.
+/// After a crash: how often in a row, until when callers are refused at once, and the issuer's row.
 struct Crash {
     times: u32,
     until: Instant,
+    handle: Handle<IssuerMessage>,
 }
 
 #[derive(Default)]
@@ -210,7 +225,11 @@ impl Issuers {
         }
         let parent = directory.parent.clone().ok_or(Refusal::Unavailable)?;
         let issuer = Issuer { deps: self.deps.clone(), slot, issuers: self.clone() };
-        let (handle, cell) = start_linked(issuer, &self.meter, parent).map_err(|_| Refusal::Unavailable)?;
+        let handle = match directory.crashes.get(&slot) {
+            Some(crash) => crash.handle.clone(),
+            None => Handle::labelled(self.meter.clone(), Some(slot.label())),
+        };
+        let cell = start_linked(issuer, &handle, parent).map_err(|_| Refusal::Unavailable)?;
         let id = cell.get_id();
         directory.live.insert(slot, Live { handle: handle.clone(), id });
         directory.slots.insert(id, slot);
@@ -235,15 +254,30 @@ impl Issuers {
     }
 
     /// An issuer ended by itself: the next call starts it anew, after a pause that grows while it keeps crashing.
-    fn crashed(&self, id: ActorId) {
-        let slot = lock(&self.directory).slots.get(&id).copied();
-        let Some(slot) = slot else { return };
-        self.remove(slot, id);
+    fn crashed(&self, id: ActorId, reason: RestartReason, why: &str) {
         let mut directory = lock(&self.directory);
-        let crash = directory.crashes.entry(slot).or_insert(Crash { times: 0, until: Instant::now() });
-        let pause = PAUSE.saturating_mul(2u32.saturating_pow(crash.times)).min(PAUSE_MAX);
+        let Some(slot) = directory.slots.remove(&id) else { return };
+        let Some(live) = directory.live.remove(&slot) else { return };
+        let now = Instant::now();
+        // who crashed and was not called again is forgotten
+        directory.crashes.retain(|_, crash| now.saturating_duration_since(crash.until) < CRASHES_KEPT);
+        let crash =
+            directory.crashes.entry(slot).or_insert(Crash { times: 0, until: now, handle: live.handle });
+        let pause = backoff(PAUSE, PAUSE_MAX, crash.times);
         crash.times += 1;
-        crash.until = Instant::now() + pause;
+        crash.until = now + pause;
+        let (handle, times) = (crash.handle.clone(), crash.times);
+        drop(directory);
+        let reason = handle.instance.failed(reason, why, pause, times.into());
+        let (issuer, pause_ms) = (handle.instance.name(), pause.as_millis() as u64);
+        tracing::warn!(
+            actor = issuer,
+            reason = reason.name(),
+            why,
+            in_row = times,
+            pause_ms,
+            "actor ended; a call after the pause starts it anew"
+        );
     }
 
     fn set_parent(&self, parent: Option<ActorCell>) {
@@ -253,12 +287,7 @@ impl Issuers {
         directory.slots.clear();
     }
 
-    /// A tenant's own, if it lives.
-    pub(crate) fn of(&self, tenant: TenantId) -> Option<Handle<IssuerMessage>> {
-        lock(&self.directory).live.get(&IssuerSlot::Own(tenant)).map(|live| live.handle.clone())
-    }
-
-    /// All that live now, to drain or to ask.
+    /// All that live now, to drain.
     pub(crate) fn live(&self) -> Vec<Handle<IssuerMessage>> {
         lock(&self.directory).live.values().map(|live| live.handle.clone()).collect()
     }
@@ -269,7 +298,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The issuers' supervisor.
+/// The issuers' supervisor: starts them on demand, gives up when too many crash.
 pub(crate) struct Tenants {
     pub(crate) issuers: Issuers,
 }
@@ -277,11 +306,11 @@ pub(crate) struct Tenants {
 impl Actor for Tenants {
     /// It only watches.
     type Message = ();
-    type State = ();
+    type State = Intensity;
 
-    async fn start(&self, context: &Context<()>) -> Result<(), Failure> {
+    async fn start(&self, context: &Context<()>) -> Result<Intensity, Failure> {
         self.issuers.set_parent(Some(context.cell()));
-        Ok(())
+        Ok(Intensity::new(CRASHES_MAX, Duration::from_secs(60)))
     }
 
     async fn handle(
@@ -289,33 +318,31 @@ impl Actor for Tenants {
         _: &Context<()>,
         (): (),
         _: Option<Admission>,
-        (): &mut (),
+        _: &mut Intensity,
     ) -> Result<(), Failure> {
         Ok(())
     }
 
     /// A parent's end kills its children, so they are drained by hand: no request that was accepted is lost.
-    async fn finish(&self, (): &mut ()) {
+    async fn finish(&self, _: &mut Intensity) {
         let live = self.issuers.live();
         self.issuers.set_parent(None);
         futures_util::future::join_all(live.iter().map(|handle| handle.drain(Duration::from_secs(5)))).await;
+        tracing::info!(issuers = live.len(), "issuers drained");
     }
 
-    fn child_ended(&self, child: ActorCell, why: ChildEnd, (): &mut ()) -> Result<(), Failure> {
-        match why {
+    fn child_ended(&self, child: ActorCell, why: ChildEnd, crashes: &mut Intensity) -> Result<(), Failure> {
+        let (reason, why) = match why {
             // retired
-            ChildEnd::Stopped(Some(reason)) if reason == "Drained" => self.issuers.remove_id(child.get_id()),
-            ChildEnd::Stopped(_) => {
-                self.issuers.meter.restarted(RestartReason::Killed);
-                self.issuers.crashed(child.get_id());
+            ChildEnd::Stopped(Some(reason)) if reason == "Drained" => {
+                self.issuers.remove_id(child.get_id());
+                return Ok(());
             }
-            ChildEnd::Failed(why) => {
-                tracing::warn!(actor = "issuer", why, "actor ended; the next call starts it anew");
-                self.issuers.meter.restarted(RestartReason::Failed);
-                self.issuers.crashed(child.get_id());
-            }
-        }
-        Ok(())
+            ChildEnd::Stopped(why) => (RestartReason::Killed, why.unwrap_or_default()),
+            ChildEnd::Failed(why) => (RestartReason::Panic, why),
+        };
+        self.issuers.crashed(child.get_id(), reason, &why);
+        if crashes.exceeded() { Err("too many issuers crash".into()) } else { Ok(()) }
     }
 }
 

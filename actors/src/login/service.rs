@@ -13,7 +13,7 @@ use crate::login::request::{Guess, LoginRequest, address_of};
 use crate::store::challenges::GuessOutcome;
 use crate::store::sessions::{Moved, RefreshVerdict, SessionId};
 use crate::upkeep::guess_stats::GuessCounts;
-use crate::upkeep::observer::{Observability, TreeSnapshot, count};
+use crate::upkeep::observer::{ActorRows, Observability, TreeSnapshot, count};
 use crate::upkeep::portals::PortalMap;
 use actor_runtime::{Actor, Admission, Handle, Pool, Reply, until};
 use arc_swap::ArcSwap;
@@ -305,6 +305,11 @@ impl LoginService {
         self.0.observability.snapshot()
     }
 
+    /// Actors one by one, a page of them: `/actors/rows`.
+    pub fn actor_rows(&self, offset: usize, limit: usize) -> ActorRows {
+        self.0.observability.rows(offset, limit)
+    }
+
     /// A permit, then the tenant: what every request to an issuer needs. The issuer holds the tenant's limit.
     async fn admit(&self, caller: &Caller, slug: &TenantSlug, email: &Email) -> Result<Admitted, Refusal> {
         let admission = Admission::admit(&self.0.issuers.meter, caller.deadline)?;
@@ -326,7 +331,7 @@ impl LoginService {
         Admitted { request, slot, admission }: Admitted,
         question: impl FnOnce(Reply<Outcome<A>>) -> Question,
     ) -> Result<A, Refusal> {
-        let deadline = admission.deadline;
+        let (deadline, _permit) = (admission.deadline, admission.caller_permit());
         let (reply, answer) = oneshot::channel();
         let ask = Ask { request, what: question(reply) };
         self.0.issuers.send(slot, IssuerMessage::Ask(ask), admission)?;

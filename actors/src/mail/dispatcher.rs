@@ -316,7 +316,6 @@ fn logged<T>(result: Result<T, StoreError>, what: &str) -> Option<T> {
 impl Actor for MailDispatcher {
     type Message = MailDispatcherMessage;
     type State = MailDispatcherState;
-
     async fn start(&self, context: &Context<Self::Message>) -> Result<Self::State, Failure> {
         context.send(MailDispatcherMessage::Tick);
         Ok(MailDispatcherState {

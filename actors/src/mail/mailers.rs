@@ -8,7 +8,7 @@ use super::outbox::{MailId, Turn};
 use super::{LoginMail, MailTransport, Secret, Sender, Transport};
 use crate::keys::Keys;
 use crate::store::outbox::Recipient;
-use actor_runtime::{Admission, Alive, ChildSpec, Context, Meter};
+use actor_runtime::{Admission, Alive, ChildSpec, Context, Fault, Instance, Meter, Place, Remote, Reply};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use doorcode_domain::{Alphabet, LoginCode};
 use futures_util::FutureExt;
@@ -180,9 +180,10 @@ pub(crate) fn mailers(deps: MailerDeps, workers: (usize, usize)) -> (MailerPool,
         mean_us: Arc::new(AtomicU64::new(FIRST_GUESS_US)),
         meter: deps.meter.clone(),
     };
-    let (up, down, meter) = (pool.clone(), pool.clone(), deps.meter.clone());
+    let (up, down) = (pool.clone(), pool.clone());
+    let remote = FactoryRemote(pool.target.clone());
     let spec = ChildSpec {
-        meter,
+        instance: Instance::new(&Meter::new("mailers", None), None, Some(Box::new(remote))),
         spawn: Box::new(move |parent| {
             let (deps, up) = (deps.clone(), up.clone());
             Box::pin(async move {
@@ -214,6 +215,35 @@ pub(crate) fn mailers(deps: MailerDeps, workers: (usize, usize)) -> (MailerPool,
         })),
     };
     (pool, spec)
+}
+
+/// The factory, for whoever watches it.
+struct FactoryRemote(Arc<ArcSwapOption<ActorRef<FactoryMessage<u64, Queued>>>>);
+
+impl Remote for FactoryRemote {
+    fn ping(&self, reply: Reply<()>, place: Place) -> bool {
+        let Some(target) = self.0.load_full() else { return false };
+        let (port, depth) = ractor::concurrency::oneshot();
+        tokio::spawn(async move {
+            if depth.await.is_ok() {
+                let _ = reply.send(());
+            }
+            drop(place);
+        });
+        target.cast(FactoryMessage::GetQueueDepth(port.into())).is_ok()
+    }
+
+    /// Whatever the fault, the factory ends, and every mailer with it: a mailer catches its own panics.
+    fn inject(&self, _: Fault, reply: Reply<()>, _: Place) -> bool {
+        self.kill();
+        reply.send(()).is_ok()
+    }
+
+    fn kill(&self) {
+        if let Some(target) = self.0.load_full() {
+            target.kill();
+        }
+    }
 }
 
 struct Builder(MailerDeps, Arc<AtomicU64>);
@@ -280,7 +310,7 @@ impl Mailer {
 /// A mailer's connection, and its place among those alive.
 pub(crate) struct MailerState {
     transport: MailTransport,
-    _alive: Alive,
+    alive: Alive,
 }
 
 impl Worker for Mailer {
@@ -296,7 +326,7 @@ impl Worker for Mailer {
         (): (),
     ) -> Result<MailerState, ActorProcessingErr> {
         let transport = self.deps.transport.transport(self.deps.sender.clone());
-        Ok(MailerState { transport, _alive: Alive::new(&self.deps.meter) })
+        Ok(MailerState { transport, alive: Alive::new(&self.deps.meter) })
     }
 
     async fn handle(
@@ -306,11 +336,11 @@ impl Worker for Mailer {
         job: Job<u64, Queued>,
         state: &mut MailerState,
     ) -> Result<u64, ActorProcessingErr> {
-        let begun = Instant::now();
+        let busy = state.alive.busy();
         let (mail, admission) = job.msg;
         admission.read();
         self.carry(&mut state.transport, mail).await;
-        self.deps.meter.handled(begun.elapsed());
+        busy.done();
         Ok(job.key)
     }
 

@@ -6,14 +6,16 @@ use crate::login::issuers::TenantDirectory;
 use crate::mail::dispatcher::MailCounts;
 use crate::store::Store;
 use crate::upkeep::janitor::SweepCounts;
-use actor_runtime::{Failure, KindSnapshot, Meter, PeriodicTask, Rhythm};
-use futures_util::future::BoxFuture;
+use actor_runtime::{
+    ActorSnapshot, ActorState, Failure, Instance, KindSnapshot, Meter, PeriodicTask, ROOT, Rhythm,
+};
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// The whole tree.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -106,18 +108,6 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
 }
 
-/// Somebody who can be asked whether they answer.
-pub(crate) struct Probe {
-    pub(crate) kind: &'static str,
-    /// Asks until the given moment.
-    pub(crate) ask: Ask,
-    /// Ends an actor that hangs. `None`: what is asked is no actor of ours.
-    pub(crate) kill: Option<Box<dyn Fn() + Send + Sync>>,
-}
-
-/// See [`Probe`].
-pub(crate) type Ask = Box<dyn Fn(Instant) -> BoxFuture<'static, bool> + Send + Sync>;
-
 /// Everything there is to see. Shared by the service and the observer.
 pub(crate) struct Observability {
     pub(crate) meters: Vec<Arc<Meter>>,
@@ -127,7 +117,6 @@ pub(crate) struct Observability {
     pub(crate) swept: Arc<SweepCounts>,
     pub(crate) store: Store,
     pub(crate) tenants: TenantDirectory,
-    pub(crate) probes: Vec<Probe>,
     pub(crate) silent: Mutex<Vec<String>>,
 }
 
@@ -169,58 +158,117 @@ impl Observability {
         }
     }
 
-    /// Asks every actor at once; returns the kinds that did not answer in time.
+    /// What `/readyz` says: who does not answer. Of actors that serve one tenant or one mail each, a kind is not ready
+    /// when most of it is silent: one tenant's hung issuer must not take a replica away from all others.
     pub(crate) async fn ask_all(&self, patience: Duration) -> Vec<String> {
         let silent = self.silent(patience).await;
-        silent.into_iter().filter_map(|at| Some(self.probes.get(at)?.kind.to_owned())).collect()
+        let many = |kind: &str| silent.actors.iter().filter(|one| one.meter.kind == kind).count();
+        let mut names: Vec<String> = Vec::new();
+        for meter in &self.meters {
+            let threshold = if meter.parent == ROOT { 1 } else { meter.snapshot().alive as usize / 2 + 1 };
+            if many(meter.kind) >= threshold {
+                names.push(meter.kind.to_owned());
+            }
+        }
+        names.extend(silent.database.then(|| DATABASE.to_owned()));
+        names
     }
 
-    /// The same, as places in `probes`.
-    async fn silent(&self, patience: Duration) -> Vec<usize> {
+    /// Asks everybody at once. Actors that are started on demand are asked when something waits for them.
+    async fn silent(&self, patience: Duration) -> Silent {
         let until = Instant::now() + patience;
-        let asked = self.probes.iter().map(|probe| (probe.ask)(until));
-        let answers = futures_util::future::join_all(asked).await;
-        answers.into_iter().enumerate().filter(|(_, answered)| !answered).map(|(at, _)| at).collect()
+        let asked = self.meters.iter().flat_map(|meter| meter.instances()).filter_map(|one| {
+            let (permanent, alive) = (one.meter.parent == ROOT, one.is_alive());
+            (permanent || (alive && !one.is_quiet())).then_some(async move {
+                let in_time = one.in_hand().is_none_or(|(_, busy)| busy < LONGEST_MESSAGE);
+                // a pool's factory, a worker: judged by how long it has been busy
+                let answers = one.ping(until).await.unwrap_or(in_time);
+                (!answers).then_some(one)
+            })
+        });
+        let query = self.store.query("SELECT 1", &[]);
+        let (actors, database) =
+            futures_util::future::join(futures_util::future::join_all(asked), timeout_at(until, query)).await;
+        Silent { actors: actors.into_iter().flatten().collect(), database: !matches!(database, Ok(Ok(_))) }
+    }
+
+    /// Actors one by one: those that need a look first, then the deepest mailboxes. And how many there are.
+    pub(crate) fn rows(&self, offset: usize, limit: usize) -> ActorRows {
+        let mut rows: Vec<ActorSnapshot> =
+            self.meters.iter().flat_map(|meter| meter.instances()).map(|one| one.snapshot()).collect();
+        let failed_at = |row: &ActorSnapshot| row.last_failure.as_ref().map_or(0, |failure| failure.at_s);
+        let down = |row: &ActorSnapshot| matches!(row.state, ActorState::BackingOff | ActorState::Down);
+        rows.sort_by_cached_key(|row| {
+            Reverse((down(row), row.busy_ms, row.depth, failed_at(row), row.handled))
+        });
+        let total = rows.len();
+        ActorRows { total, offset, rows: rows.into_iter().skip(offset).take(limit).collect() }
     }
 }
 
-/// How often to ask, and how long to wait for an answer: a handler takes microseconds.
+/// One page of actors.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ActorRows {
+    /// How many actors there are, on all pages.
+    pub total: usize,
+    /// Of the first row here.
+    pub offset: usize,
+    /// Those that need a look first: between two lives, longest busy, deepest mailbox, latest failure, most handled.
+    pub rows: Vec<ActorSnapshot>,
+}
+
+/// Who did not answer.
+struct Silent {
+    actors: Vec<Arc<Instance>>,
+    database: bool,
+}
+
+const DATABASE: &str = "database";
 pub(crate) const RHYTHM: Rhythm = Rhythm { interval: Duration::from_secs(2), limit: Duration::from_secs(10) };
+/// How long to wait for an answer: a handler takes microseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// No message takes longer: a mail's is the longest, and `mail.deadline` is below `mail.lease`.
+const LONGEST_MESSAGE: Duration = Duration::from_secs(60);
 /// An actor that is silent so often in a row hangs, and is ended so that its supervisor starts it anew.
 const WEDGED: u32 = 3;
 
 /// Finds actors that are alive and do nothing: no supervisor hears of those.
 pub(crate) struct Observer {
     pub(crate) observability: Arc<Observability>,
-    /// How often in a row each probe was silent, by its place.
-    pub(crate) silences: HashMap<usize, u32>,
+    /// How often in a row each actor was silent, by its id.
+    pub(crate) silences: HashMap<u64, u32>,
 }
 
 impl PeriodicTask for Observer {
     async fn run(&mut self) -> Result<Option<Duration>, Failure> {
         let silent = self.observability.silent(PATIENCE).await;
-        self.judge(&silent);
+        let mut names: Vec<String> = silent.actors.iter().map(|one| one.name()).collect();
+        names.extend(silent.database.then(|| DATABASE.to_owned()));
+        *self.observability.silent.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        self.judge(&silent.actors);
         Ok(None)
     }
 }
 
 impl Observer {
-    /// Shows who is silent, and ends who was so too often in a row.
-    fn judge(&mut self, silent: &[usize]) {
-        self.silences.retain(|at, _| silent.contains(at));
-        let mut names = Vec::new();
-        for at in silent {
-            let Some(probe) = self.observability.probes.get(*at) else { continue };
-            names.push(probe.kind.to_owned());
-            let times = self.silences.entry(*at).or_insert(0);
+    /// Ends who was silent too often in a row, and names the message that it is at.
+    fn judge(&mut self, silent: &[Arc<Instance>]) {
+        self.silences.retain(|id, _| silent.iter().any(|one| one.id == *id));
+        for one in silent.iter().filter(|one| one.is_alive()) {
+            let times = self.silences.entry(one.id).or_insert(0);
             *times += 1;
-            if let Some(kill) = probe.kill.as_ref().filter(|_| *times >= WEDGED) {
-                tracing::error!(actor = probe.kind, "hangs; ending it so that it is started anew");
+            if *times >= WEDGED {
                 *times = 0;
-                kill();
+                let (message, busy) = one.in_hand().unwrap_or(("none", Duration::ZERO));
+                let busy_s = busy.as_secs();
+                tracing::error!(
+                    actor = one.name(),
+                    message,
+                    busy_s,
+                    "hangs; ending it so that it is started anew"
+                );
+                one.end_stuck();
             }
         }
-        *self.observability.silent.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 }

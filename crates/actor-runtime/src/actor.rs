@@ -1,12 +1,13 @@
 //! What an actor does, without what every actor does.
 
+use super::alive::{Alive, Busy};
 use super::handle::{Admission, Handle, Reply};
-use super::meter::Meter;
+use super::instance::{Instance, Place};
+use super::meter::RestartReason;
 use ractor::{ActorCell, ActorProcessingErr, ActorRef, SpawnErr};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Ends an actor's life: its supervisor starts it anew. An error in somebody's request is an answer, never this.
 pub type Failure = ActorProcessingErr;
@@ -20,6 +21,8 @@ pub enum Fault {
     Error,
     /// The handler never returns.
     Hang,
+    /// Every message takes that much longer, until the actor's life ends; zero: no longer.
+    Slow(Duration),
 }
 
 /// What lies in a mailbox.
@@ -27,42 +30,47 @@ pub enum Envelope<M> {
     /// A request somebody waits for.
     Work(M, Admission),
     /// A message between actors, or to oneself.
-    Message(M),
+    Message(M, Place),
     /// "Do you read?"
-    Ping(Reply<()>),
+    Ping(Reply<()>, Place),
     /// Acknowledged before it happens, so that a test asserts after it.
-    Fault(Fault, Reply<()>),
+    Fault(Fault, Reply<()>, Place),
 }
 
 /// An actor's own mailbox.
-pub struct Context<M: Send + 'static>(ActorRef<Envelope<M>>);
+pub struct Context<M: Send + 'static> {
+    target: ActorRef<Envelope<M>>,
+    instance: Arc<Instance>,
+}
 
 impl<M: Send + 'static> Clone for Context<M> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { target: self.target.clone(), instance: self.instance.clone() }
     }
 }
 
 impl<M: Send + 'static> Context<M> {
     /// Sends a message to oneself, behind everything already there. `false` while draining: finish without it.
     pub fn send(&self, message: M) -> bool {
-        self.0.cast(Envelope::Message(message)).is_ok()
+        self.target.cast(Envelope::Message(message, Place::add(&self.instance))).is_ok()
     }
 
     /// The same, later.
     pub fn send_after(&self, wait: Duration, message: M) {
-        self.0.send_after(wait, move || Envelope::Message(message));
+        let instance = self.instance.clone();
+        self.target.send_after(wait, move || Envelope::Message(message, Place::add(&instance)));
     }
 
     /// Finishes what lies in the mailbox, takes nothing more, and ends.
     pub fn retire(&self) {
+        self.instance.draining();
         // Err means that it is draining already
-        let _ = self.0.drain();
+        let _ = self.target.drain();
     }
 
     /// For linking children.
     pub fn cell(&self) -> ActorCell {
-        self.0.get_cell()
+        self.target.get_cell()
     }
 }
 
@@ -72,6 +80,13 @@ pub trait Actor: Sized + Send + Sync + 'static {
     type Message: Send + 'static;
     /// What one life of it remembers.
     type State: Send + 'static;
+    /// The names of its messages, for whoever watches which one it is at.
+    const MESSAGES: &'static [&'static str] = &["message"];
+
+    /// A message's place in [`MESSAGES`](Self::MESSAGES).
+    fn index(_message: &Self::Message) -> usize {
+        0
+    }
 
     /// Makes the state of a new life. An error counts as a failed start and is retried with backoff.
     fn start(
@@ -115,7 +130,7 @@ pub enum ChildEnd {
 /// ractor's view of an actor of ours: unwraps envelopes, measures, drops what is late.
 pub(crate) struct Adapter<A: Actor> {
     actor: A,
-    meter: Arc<Meter>,
+    instance: Arc<Instance>,
 }
 
 /// An adapter's state: the actor's, and a guard that counts the actor alive for as long as the state lives.
@@ -124,36 +139,53 @@ pub(crate) struct AdapterState<S> {
     _alive: Alive,
 }
 
-/// Counts an actor alive for as long as it is held; in an actor's state it also ends with a panic.
-pub struct Alive(Arc<Meter>);
-
-impl Alive {
-    /// Counts from now on.
-    pub fn new(meter: &Arc<Meter>) -> Self {
-        meter.started();
-        Self(meter.clone())
-    }
-}
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.ended();
-    }
-}
-
 impl<A: Actor> Adapter<A> {
-    pub(crate) fn new(actor: A, meter: Arc<Meter>) -> Self {
-        Self { actor, meter }
+    pub(crate) fn new(actor: A, instance: Arc<Instance>) -> Self {
+        Self { actor, instance }
+    }
+
+    fn context(&self, target: ActorRef<Envelope<A::Message>>) -> Context<A::Message> {
+        Context { target, instance: self.instance.clone() }
     }
 
     async fn fail_as_told(&self, fault: Fault, acknowledge: Reply<()>) -> Result<(), Failure> {
+        let busy = Busy::fault(&self.instance);
         let _ = acknowledge.send(());
         match fault {
             #[expect(clippy::panic, reason = "this is the panic that tests inject")]
             Fault::Panic => panic!("injected"),
             Fault::Error => Err("injected".into()),
             Fault::Hang => std::future::pending().await,
+            Fault::Slow(by) => {
+                self.instance.slow_down(by);
+                drop(busy);
+                Ok(())
+            }
         }
+    }
+
+    /// One message, or none if nobody waits for its answer any more.
+    async fn work(
+        &self,
+        myself: ActorRef<Envelope<A::Message>>,
+        message: A::Message,
+        admission: Option<Admission>,
+        state: &mut A::State,
+    ) -> Result<(), Failure> {
+        let busy = Busy::new(&self.instance, A::index(&message));
+        if let Some(by) = self.instance.slowness() {
+            tokio::time::sleep(by).await;
+        }
+        if let Some(admission) = &admission {
+            admission.read();
+        }
+        match admission {
+            // dropping the message drops its reply port: the caller, if still there, is told
+            Some(admission) if admission.is_late() => admission.expire(),
+            admission => self.actor.handle(&self.context(myself), message, admission, state).await?,
+        }
+        busy.done();
+        Ok(())
     }
 }
 
@@ -167,8 +199,8 @@ impl<A: Actor> ractor::Actor for Adapter<A> {
         myself: ActorRef<Self::Msg>,
         (): (),
     ) -> Result<Self::State, ActorProcessingErr> {
-        let inner = self.actor.start(&Context(myself)).await?;
-        Ok(AdapterState { inner, _alive: Alive::new(&self.meter) })
+        let inner = self.actor.start(&self.context(myself)).await?;
+        Ok(AdapterState { inner, _alive: Alive::of(&self.instance, A::MESSAGES) })
     }
 
     async fn handle(
@@ -177,26 +209,27 @@ impl<A: Actor> ractor::Actor for Adapter<A> {
         envelope: Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let (message, admission) = match envelope {
-            Envelope::Work(message, admission) => (message, Some(admission)),
-            Envelope::Message(message) => (message, None),
-            Envelope::Ping(reply) => {
-                let _ = reply.send(());
-                return Ok(());
+        let done = match envelope {
+            Envelope::Work(message, admission) => {
+                self.work(myself, message, Some(admission), &mut state.inner).await
             }
-            Envelope::Fault(fault, acknowledge) => return self.fail_as_told(fault, acknowledge).await,
+            Envelope::Message(message, place) => {
+                drop(place);
+                self.work(myself, message, None, &mut state.inner).await
+            }
+            Envelope::Ping(reply, _) => {
+                let _ = reply.send(());
+                Ok(())
+            }
+            Envelope::Fault(fault, acknowledge, place) => {
+                drop(place);
+                self.fail_as_told(fault, acknowledge).await
+            }
         };
-        let begun = Instant::now();
-        if let Some(admission) = &admission {
-            admission.read();
+        if done.is_err() {
+            self.instance.will_end(RestartReason::Error);
         }
-        match admission {
-            // dropping the message drops its reply port: the caller, if still there, is told
-            Some(admission) if admission.is_late() => admission.expire(),
-            admission => self.actor.handle(&Context(myself), message, admission, &mut state.inner).await?,
-        }
-        self.meter.handled(begun.elapsed());
-        Ok(())
+        done
     }
 
     async fn post_stop(
@@ -229,11 +262,12 @@ impl<A: Actor> ractor::Actor for Adapter<A> {
 /// Starts an actor at once, linked to `parent`, without waiting for its start; messages queue meanwhile.
 pub fn start_linked<A: Actor>(
     actor: A,
-    meter: &Arc<Meter>,
+    handle: &Handle<A::Message>,
     parent: ActorCell,
-) -> Result<(Handle<A::Message>, ActorCell), SpawnErr> {
-    let (target, _) =
-        ractor::ActorRuntime::spawn_linked_instant(None, Adapter::new(actor, meter.clone()), (), parent)?;
+) -> Result<ActorCell, SpawnErr> {
+    let adapter = Adapter::new(actor, handle.instance.clone());
+    let (target, _) = ractor::ActorRuntime::spawn_linked_instant(None, adapter, (), parent)?;
     let cell = target.get_cell();
-    Ok((Handle::to(meter.clone(), target), cell))
+    handle.set(Some(target));
+    Ok(cell)
 }

@@ -6,21 +6,49 @@
 
 use super::actor::{Envelope, Fault};
 use super::error::CallError;
+use super::instance::{Instance, Place, Remote};
 use super::meter::Meter;
 use arc_swap::ArcSwapOption;
 use ractor::ActorRef;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 /// Where an answer goes. It travels with the message, also from actor to actor.
 pub type Reply<T> = oneshot::Sender<T>;
 
+/// One of a kind's permits, given back once: by the message or by its caller, whoever ends first.
+struct Permit {
+    semaphore: Arc<Semaphore>,
+    held: AtomicBool,
+}
+
+impl Permit {
+    fn release(&self) {
+        if self.held.swap(false, Ordering::Relaxed) {
+            self.semaphore.add_permits(1);
+        }
+    }
+}
+
+/// A caller's hold on its permit. Dropped when the caller has its answer, gives up at its deadline or leaves: an actor
+/// that hangs keeps no permit. What lies in its mailbox then is bounded by the mailbox's own size.
+pub struct CallerPermit(Option<Arc<Permit>>);
+
+impl Drop for CallerPermit {
+    fn drop(&mut self) {
+        if let Some(permit) = &self.0 {
+            permit.release();
+        }
+    }
+}
+
 /// What a message carries besides its words.
 pub struct Admission {
     meter: Arc<Meter>,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Arc<Permit>>,
+    place: Option<Place>,
     /// When nobody waits for the answer any more.
     pub deadline: Instant,
     pub(crate) sent: Instant,
@@ -31,17 +59,26 @@ impl Admission {
     pub fn admit(meter: &Arc<Meter>, deadline: Instant) -> Result<Self, CallError> {
         let permit = match meter.semaphore() {
             None => None,
-            Some(semaphore) => Some(semaphore.clone().try_acquire_owned().map_err(|_| {
-                meter.shed();
-                CallError::Overloaded
-            })?),
+            Some(semaphore) => {
+                let taken = semaphore.try_acquire().map_err(|_| {
+                    meter.shed();
+                    CallError::Overloaded
+                })?;
+                taken.forget();
+                Some(Arc::new(Permit { semaphore: semaphore.clone(), held: AtomicBool::new(true) }))
+            }
         };
         Ok(Self::new(meter, permit, deadline))
     }
 
-    fn new(meter: &Arc<Meter>, permit: Option<OwnedSemaphorePermit>, deadline: Instant) -> Self {
+    fn new(meter: &Arc<Meter>, permit: Option<Arc<Permit>>, deadline: Instant) -> Self {
         meter.enqueued();
-        Self { meter: meter.clone(), permit, deadline, sent: Instant::now() }
+        Self { meter: meter.clone(), permit, place: None, deadline, sent: Instant::now() }
+    }
+
+    /// To be held by the caller while it waits for the answer.
+    pub fn caller_permit(&self) -> CallerPermit {
+        CallerPermit(self.permit.clone())
     }
 
     /// Takes the time that the message waited to be read.
@@ -68,60 +105,86 @@ impl Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.meter.dequeued();
+        if let Some(permit) = &self.permit {
+            permit.release();
+        }
     }
 }
 
+/// Points at an actor while it lives.
+type Target<M> = Arc<ArcSwapOption<ActorRef<Envelope<M>>>>;
+
 /// The way to one actor, alive or between two lives.
 pub struct Handle<M: Send + 'static> {
-    target: Arc<ArcSwapOption<ActorRef<Envelope<M>>>>,
+    target: Target<M>,
     /// What is counted of its kind.
     pub meter: Arc<Meter>,
+    /// What is counted of it.
+    pub instance: Arc<Instance>,
 }
 
 impl<M: Send + 'static> Clone for Handle<M> {
     fn clone(&self) -> Self {
-        Self { target: self.target.clone(), meter: self.meter.clone() }
+        Self { target: self.target.clone(), meter: self.meter.clone(), instance: self.instance.clone() }
+    }
+}
+
+/// Why an envelope did not get into a mailbox.
+enum Undelivered<M> {
+    Full(Envelope<M>),
+    /// Nobody is there. What was sent, if it came back.
+    Dead(Option<Envelope<M>>),
+}
+
+impl<M> From<Undelivered<M>> for CallError {
+    fn from(why: Undelivered<M>) -> Self {
+        match why {
+            Undelivered::Full(_) => Self::Overloaded,
+            Undelivered::Dead(_) => Self::Unavailable,
+        }
     }
 }
 
 impl<M: Send + 'static> Handle<M> {
     /// Points nowhere until the actor lives.
     pub fn new(meter: Arc<Meter>) -> Self {
-        Self { target: Arc::default(), meter }
+        Self::labelled(meter, None)
+    }
+
+    /// The same, for one of many that serve somebody each.
+    pub fn labelled(meter: Arc<Meter>, label: Option<Arc<str>>) -> Self {
+        let target: Target<M> = Arc::default();
+        let instance = Instance::new(&meter, label, Some(Box::new(Way(target.clone()))));
+        Self { target, meter, instance }
     }
 
     pub(crate) fn set(&self, target: Option<ActorRef<Envelope<M>>>) {
         self.target.store(target.map(Arc::new));
     }
 
-    /// Points at an actor that nobody restarts (issuers are found anew instead).
-    pub fn to(meter: Arc<Meter>, target: ActorRef<Envelope<M>>) -> Self {
-        let handle = Self::new(meter);
-        handle.set(Some(target));
-        handle
-    }
-
-    /// Hands over a message with a admission of another actor's.
+    /// Hands over a message with an admission of another actor's.
     pub fn forward(&self, message: M, admission: Admission) -> Result<(), CallError> {
-        self.deliver(Envelope::Work(message, admission.pass_to(&self.meter)))
-            .map_err(|_| CallError::Unavailable)
+        Ok(self.work(message, admission.pass_to(&self.meter))?)
     }
 
     /// The same, giving both back when the actor has just ended, so that its successor can have them.
     pub fn offer(&self, message: M, admission: Admission) -> Result<(), Option<(M, Admission)>> {
-        self.deliver(Envelope::Work(message, admission)).map_err(|back| match back {
-            Some(Envelope::Work(message, admission)) => Some((message, admission)),
+        self.work(message, admission).map_err(|why| match why {
+            Undelivered::Dead(Some(Envelope::Work(message, mut admission))) => {
+                admission.place = None;
+                Some((message, admission))
+            }
             _ => None,
         })
     }
 
-    /// Tells the actor something nobody waits for. Not limited: for messages between actors only.
+    /// Tells the actor something nobody waits for; gives it back when nobody is there, or the mailbox is full.
     pub fn tell(&self, message: M) -> Result<(), M> {
-        match self.deliver(Envelope::Message(message)) {
-            Ok(()) => Ok(()),
-            Err(Some(Envelope::Message(message))) => Err(message),
-            // unreachable in practice: what comes back is what was sent
-            Err(_) => Ok(()),
+        let Some(place) = self.place() else { return Err(message) };
+        match self.deliver(Envelope::Message(message, place)) {
+            Err(Undelivered::Dead(Some(Envelope::Message(message, _)))) => Err(message),
+            // what comes back is what was sent
+            _ => Ok(()),
         }
     }
 
@@ -132,46 +195,67 @@ impl<M: Send + 'static> Handle<M> {
         build: impl FnOnce(Reply<R>) -> M,
     ) -> Result<R, CallError> {
         let admission = Admission::admit(&self.meter, deadline)?;
+        let _permit = admission.caller_permit();
         let (reply, answer) = oneshot::channel();
-        self.deliver(Envelope::Work(build(reply), admission)).map_err(|_| CallError::Unavailable)?;
+        self.work(build(reply), admission)?;
         until(deadline, answer).await
-    }
-
-    /// Makes the actor fail as told, and returns once it has read the message. For `dev` and tests.
-    pub async fn inject(&self, fault: Fault, deadline: Instant) -> Result<(), CallError> {
-        let (reply, answer) = oneshot::channel();
-        self.deliver(Envelope::Fault(fault, reply)).map_err(|_| CallError::Unavailable)?;
-        until(deadline, answer).await
-    }
-
-    /// Whether the actor reads its mailbox: asked, not guessed.
-    pub async fn ping(&self, deadline: Instant) -> Result<(), CallError> {
-        let (reply, answer) = oneshot::channel();
-        self.deliver(Envelope::Ping(reply)).map_err(|_| CallError::Unavailable)?;
-        until(deadline, answer).await
-    }
-
-    /// Ends an actor that hangs; its supervisor starts it anew.
-    pub fn kill(&self) {
-        if let Some(target) = self.target.load_full() {
-            target.kill();
-        }
     }
 
     /// Lets the actor finish what it has, then ends it; kills it if that takes too long.
     pub async fn drain(&self, patience: std::time::Duration) {
         let Some(target) = self.target.load_full() else { return };
+        self.instance.draining();
         if target.drain_and_wait(Some(patience)).await.is_err() {
             let _ = target.kill_and_wait(Some(patience)).await;
         }
     }
 
-    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Option<Envelope<M>>> {
-        let Some(target) = self.target.load_full() else { return Err(Some(envelope)) };
+    fn place(&self) -> Option<Place> {
+        let place = Place::take(&self.instance);
+        if place.is_none() {
+            self.meter.shed();
+        }
+        place
+    }
+
+    fn work(&self, message: M, mut admission: Admission) -> Result<(), Undelivered<M>> {
+        admission.place = self.place();
+        let fits = admission.place.is_some();
+        let envelope = Envelope::Work(message, admission);
+        if fits { self.deliver(envelope) } else { Err(Undelivered::Full(envelope)) }
+    }
+
+    fn deliver(&self, envelope: Envelope<M>) -> Result<(), Undelivered<M>> {
+        let Some(target) = self.target.load_full() else { return Err(Undelivered::Dead(Some(envelope))) };
         target.cast(envelope).map_err(|error| match error {
-            ractor::MessagingErr::SendErr(envelope) => Some(envelope),
-            _ => None,
+            ractor::MessagingErr::SendErr(envelope) => Undelivered::Dead(Some(envelope)),
+            _ => Undelivered::Dead(None),
         })
+    }
+}
+
+/// A handle's target, for whoever does not know its messages.
+struct Way<M: Send + 'static>(Target<M>);
+
+impl<M: Send + 'static> Way<M> {
+    fn cast(&self, envelope: Envelope<M>) -> bool {
+        self.0.load_full().is_some_and(|target| target.cast(envelope).is_ok())
+    }
+}
+
+impl<M: Send + 'static> Remote for Way<M> {
+    fn ping(&self, reply: Reply<()>, place: Place) -> bool {
+        self.cast(Envelope::Ping(reply, place))
+    }
+
+    fn inject(&self, fault: Fault, reply: Reply<()>, place: Place) -> bool {
+        self.cast(Envelope::Fault(fault, reply, place))
+    }
+
+    fn kill(&self) {
+        if let Some(target) = self.0.load_full() {
+            target.kill();
+        }
     }
 }
 

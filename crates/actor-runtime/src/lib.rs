@@ -7,17 +7,24 @@
 #![forbid(unsafe_code)]
 
 mod actor;
+mod alive;
 mod error;
 mod handle;
+mod instance;
 mod meter;
 mod periodic;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 
-pub use actor::{Actor, Alive, ChildEnd, Context, Envelope, Failure, Fault, start_linked};
+pub use actor::{Actor, ChildEnd, Context, Envelope, Failure, Fault, start_linked};
+pub use alive::{Alive, Busy};
 pub use error::CallError;
-pub use handle::{Admission, Handle, Pool, Reply, until};
-pub use meter::{Histogram, HistogramSnapshot, KindSnapshot, Meter, RestartReason};
+pub use handle::{Admission, CallerPermit, Handle, Pool, Reply, until};
+pub use instance::{ActorSnapshot, ActorState, FailureSnapshot, Instance, Place, Remote};
+pub use meter::{Histogram, HistogramSnapshot, KindSnapshot, Meter, ROOT, RestartReason};
 pub use periodic::{Periodic, PeriodicMessage, PeriodicSnapshot, PeriodicStats, PeriodicTask, Rhythm};
 pub use supervisor::{
-    ChildSpec, Drain, Spawn, Supervisor, SupervisorExit, SupervisorMessage, Tolerance, child,
+    ChildSpec, Drain, Intensity, Spawn, Supervisor, SupervisorExit, SupervisorMessage, Tolerance, backoff,
+    child,
 };

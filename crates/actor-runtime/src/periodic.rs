@@ -160,6 +160,14 @@ impl Drop for Again {
 impl<T: PeriodicTask> Actor for Periodic<T> {
     type Message = PeriodicMessage;
     type State = JoinSet<()>;
+    const MESSAGES: &'static [&'static str] = &["due", "ended"];
+
+    fn index(message: &PeriodicMessage) -> usize {
+        match message {
+            PeriodicMessage::Due => 0,
+            PeriodicMessage::Ended(_) => 1,
+        }
+    }
 
     async fn start(&self, context: &Context<PeriodicMessage>) -> Result<JoinSet<()>, Failure> {
         self.meter.periodic();

@@ -4,10 +4,13 @@
 //! Ours because the ready-made one dies with a caller that goes away (ractor-supervisor 0.1).
 
 use super::actor::{self, Adapter};
+use super::alive::Alive;
 use super::handle::Handle;
-use super::meter::{Meter, RestartReason};
+use super::instance::Instance;
+use super::meter::RestartReason;
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -51,7 +54,7 @@ pub type Drain = Box<dyn Fn(ActorCell) -> BoxFuture<'static, bool> + Send + Sync
 /// How to start one child, and what to do while it is down.
 pub struct ChildSpec {
     /// What is counted of it.
-    pub meter: Arc<Meter>,
+    pub instance: Arc<Instance>,
     /// Starts a life of it.
     pub spawn: Spawn,
     /// Runs when a life has ended.
@@ -67,9 +70,9 @@ pub fn child<A: actor::Actor>(
 ) -> ChildSpec {
     let (up, down) = (handle.clone(), handle.clone());
     ChildSpec {
-        meter: handle.meter.clone(),
+        instance: handle.instance.clone(),
         spawn: Box::new(move |parent| {
-            let (adapter, up) = (Adapter::new(make(), up.meter.clone()), up.clone());
+            let (adapter, up) = (Adapter::new(make(), up.instance.clone()), up.clone());
             Box::pin(async move {
                 let (actor, _) = ractor::ActorRuntime::spawn_linked(None, adapter, (), parent).await?;
                 let cell = actor.get_cell();
@@ -91,13 +94,37 @@ pub enum SupervisorMessage {
 struct Child {
     spec: ChildSpec,
     cell: Option<ActorCell>,
+    /// Of a child that is no actor of ours, and so does not count itself.
+    alive: Option<Alive>,
     failures: u32,
     up_since: Instant,
 }
 
 pub struct SupervisorState {
     children: Vec<Child>,
-    restarts: Vec<Instant>,
+    intensity: Intensity,
+}
+
+/// How often children may end badly before their supervisor gives up: what it starts anew is broken itself.
+pub struct Intensity {
+    max: usize,
+    window: Duration,
+    ends: VecDeque<Instant>,
+}
+
+impl Intensity {
+    /// More than `max` within `window` are too many.
+    pub fn new(max: usize, window: Duration) -> Self {
+        Self { max, window, ends: VecDeque::new() }
+    }
+
+    /// One more, now. `true`: too many.
+    pub fn exceeded(&mut self) -> bool {
+        let now = Instant::now();
+        self.ends.retain(|then| now.saturating_duration_since(*then) < self.window);
+        self.ends.push_back(now);
+        self.ends.len() > self.max
+    }
 }
 
 /// Why the root ended, for the process's exit code.
@@ -128,8 +155,11 @@ impl Supervisor {
     ) -> Result<(), ActorProcessingErr> {
         match (state.children[at].spec.spawn)(context.get_cell()).await {
             Ok(cell) => {
-                state.children[at].cell = Some(cell);
-                state.children[at].up_since = Instant::now();
+                let child = &mut state.children[at];
+                child.cell = Some(cell);
+                child.up_since = Instant::now();
+                let counted = child.spec.instance.is_alive();
+                child.alive = (!counted).then(|| Alive::of(&child.spec.instance, &[]));
                 Ok(())
             }
             // a failed start is no event of ractor's: it arrives here
@@ -150,24 +180,28 @@ impl Supervisor {
         let (now, child) = (Instant::now(), &mut state.children[at]);
         (child.spec.on_down)();
         child.cell = None;
-        child.spec.meter.restarted(reason);
+        child.alive = None;
         if now.saturating_duration_since(child.up_since) > self.tolerance.healthy_after {
             child.failures = 0;
         }
-        let wait = backoff(self.tolerance, child.failures);
+        let wait = backoff(self.tolerance.backoff, self.tolerance.backoff_max, child.failures);
         child.failures += 1;
+        let reason = child.spec.instance.failed(reason, why, wait, child.failures.into());
         tracing::warn!(
-            actor = child.spec.meter.kind,
-            ?reason,
+            actor = child.spec.instance.meter.kind,
+            reason = reason.name(),
+            in_row = child.failures,
             why,
             wait_ms = wait.as_millis() as u64,
             "actor ended; restarting"
         );
-        state.restarts.retain(|then| now.saturating_duration_since(*then) < self.tolerance.window);
-        state.restarts.push(now);
-        if state.restarts.len() > self.tolerance.max_restarts {
+        if state.intensity.exceeded() {
             self.exit.0.store(true, Ordering::SeqCst);
-            tracing::error!(restarts = state.restarts.len(), "restart intensity exceeded; giving up");
+            tracing::error!(
+                max = self.tolerance.max_restarts,
+                window_s = self.tolerance.window.as_secs(),
+                "restart intensity exceeded; giving up"
+            );
             return Err("restart intensity exceeded".into());
         }
         context.send_after(wait, move || SupervisorMessage::Restart(at));
@@ -175,9 +209,10 @@ impl Supervisor {
     }
 }
 
-/// Doubles from the first wait to the longest, and spreads over half of it, so that replicas do not restart in step.
-fn backoff(tolerance: Tolerance, failures: u32) -> Duration {
-    let full = tolerance.backoff.saturating_mul(2u32.saturating_pow(failures)).min(tolerance.backoff_max);
+/// Doubles from the first wait to the longest with each failure in a row, and spreads over half of it, so that replicas
+/// and tenants do not restart in step.
+pub fn backoff(first: Duration, longest: Duration, failures: u32) -> Duration {
+    let full = first.saturating_mul(2u32.saturating_pow(failures)).min(longest);
     let mut byte = [0u8; 1];
     // without randomness: no jitter, which only costs evenness
     let _ = getrandom::fill(&mut byte);
@@ -199,9 +234,12 @@ impl Actor for Supervisor {
         specs: Vec<ChildSpec>,
     ) -> Result<Self::State, ActorProcessingErr> {
         let now = Instant::now();
-        let children: Vec<Child> =
-            specs.into_iter().map(|spec| Child { spec, cell: None, failures: 0, up_since: now }).collect();
-        let mut state = SupervisorState { children, restarts: Vec::new() };
+        let children: Vec<Child> = specs
+            .into_iter()
+            .map(|spec| Child { spec, cell: None, alive: None, failures: 0, up_since: now })
+            .collect();
+        let intensity = Intensity::new(self.tolerance.max_restarts, self.tolerance.window);
+        let mut state = SupervisorState { children, intensity };
         for at in 0..state.children.len() {
             self.start(&context, &mut state, at).await?;
         }
@@ -226,7 +264,7 @@ impl Actor for Supervisor {
         // by id, never by name: a late event of an older life must not restart the newer one
         match event {
             SupervisionEvent::ActorFailed(cell, why) => match find(state, cell.get_id()) {
-                Some(at) => self.restart_later(&context, state, at, RestartReason::Failed, &why.to_string()),
+                Some(at) => self.restart_later(&context, state, at, RestartReason::Panic, &why.to_string()),
                 None => Ok(()),
             },
             SupervisionEvent::ActorTerminated(cell, _, why) => match find(state, cell.get_id()) {
@@ -255,18 +293,26 @@ impl Actor for Supervisor {
         _: ActorRef<Self::Msg>,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        for child in state.children.iter_mut().rev() {
+        let (begun, of) = (Instant::now(), state.children.len());
+        for (stage, child) in state.children.iter_mut().rev().enumerate() {
             (child.spec.on_down)();
             let Some(cell) = child.cell.take() else { continue };
+            let (actor, since) = (child.spec.instance.meter.kind, Instant::now());
+            child.spec.instance.draining();
             let drained = match &child.spec.drain {
                 Some(drain) => drain(cell.clone()).await,
                 None => cell.drain_and_wait(Some(self.tolerance.drain)).await.is_ok(),
             };
-            if !drained {
-                tracing::warn!(actor = child.spec.meter.kind, "did not drain in time; killed");
+            let (stage, took_ms) = (stage + 1, since.elapsed().as_millis() as u64);
+            if drained {
+                tracing::debug!(actor, stage, of, took_ms, "drained");
+            } else {
+                let at = child.spec.instance.in_hand().map(|(message, _)| message);
+                tracing::warn!(actor, stage, of, took_ms, at, "did not drain in time; killed");
                 let _ = cell.kill_and_wait(Some(Duration::from_secs(1))).await;
             }
         }
+        tracing::info!(stages = of, took_ms = begun.elapsed().as_millis() as u64, "all actors drained");
         Ok(())
     }
 }
