@@ -9,6 +9,8 @@ pub mod commands;
 pub mod config;
 mod descriptors;
 pub mod dev;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 pub mod http;
 pub mod ops;
 pub mod telemetry;

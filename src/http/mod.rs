@@ -37,6 +37,15 @@ pub use request::body::BodyLimits;
 pub use request::client::TrustedProxies;
 pub use request::hosts::HostAllowlist;
 
+/// For the fuzz targets.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing {
+    pub(crate) use super::connection::head::{BodyLength, HeadWatch, Patience};
+    pub(crate) use super::request::client::TrustedProxies;
+    pub(crate) use super::request::csrf::Page;
+    pub(crate) use super::request::json::{Field, Fields};
+}
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use warp::Filter;

@@ -160,6 +160,12 @@ impl HeadWatch {
         true
     }
 
+    /// Whether nothing was wrong so far.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub fn is_sound(&self) -> bool {
+        self.fault.is_none()
+    }
+
     /// hyper handed a request over that has, as it understands it, a body of this length.
     pub fn begin_answer(&mut self, length: BodyLength) -> Option<Fault> {
         self.answering += 1;
