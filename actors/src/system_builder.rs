@@ -19,7 +19,7 @@ use crate::system::{FaultInjector, SystemDeps};
 use crate::upkeep::guess_stats::{self, GuessCounts, GuessStats};
 use crate::upkeep::janitor::{self, Janitor, SweepCounts};
 use crate::upkeep::keyring::{self, Keyring};
-use crate::upkeep::observer::{self, Observability, Observer};
+use crate::upkeep::observer::{self, Observability, Observer, Outcomes};
 use crate::upkeep::portals::{self, PortalMap, Portals};
 use actor_runtime::{
     Actor, ChildSpec, Handle, Meter, Periodic, PeriodicMessage, PeriodicTask, Pool, Rhythm, child,
@@ -41,6 +41,7 @@ pub(crate) struct SystemBuilder {
     specs: Vec<ChildSpec>,
     meters: Vec<Arc<Meter>>,
     ledgers: Vec<(&'static str, Arc<FlushCounts>)>,
+    outcomes: Arc<Outcomes>,
 }
 
 pub(crate) struct BuiltSystem {
@@ -69,6 +70,7 @@ impl SystemBuilder {
             specs: Vec::new(),
             meters: Vec::new(),
             ledgers: Vec::new(),
+            outcomes: Arc::default(),
         }
     }
 
@@ -251,6 +253,7 @@ impl SystemBuilder {
             clock: self.deps.clock.clone(),
             idle: self.settings.tokens.refresh_idle,
             retry_window: self.settings.tokens.retry_window,
+            outcomes: self.outcomes.clone(),
         };
         self.ledger("ledger.refresh", Some(self.settings.admission.ledger_permits.get()), batch)
     }
@@ -325,7 +328,7 @@ impl SystemBuilder {
         let observability = Arc::new(Observability {
             meters: self.meters.clone(),
             ledgers: std::mem::take(&mut self.ledgers),
-            outcomes: Default::default(),
+            outcomes: self.outcomes.clone(),
             mails,
             swept,
             store: self.store.clone(),

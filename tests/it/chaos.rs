@@ -114,25 +114,43 @@ async fn a14_what_cannot_be_found_out_is_503() {
     finish(app, proxy).await;
 }
 
-/// A14: the connection goes while PostgreSQL is still at it, here behind a lock: whatever that comes to later, it is the
-/// code and the session, or neither.
+/// A14: the connection goes while PostgreSQL is still at it, here behind a lock. What happens before the caller has gone is
+/// found, though the first look found nothing; what would happen later does not: no code is eaten.
 #[tokio::test]
-async fn a14_a_write_that_happens_after_the_answer_is_whole() {
-    let (app, proxy) = spawn(&[]).await;
-    let code = mailed_code(&app).await;
-    let mut other = connect(&app.database.url).await;
-    let lock = other.transaction().await.unwrap();
-    lock.execute("SELECT FROM challenges FOR UPDATE", &[]).await.unwrap();
-    proxy.plan(Kind::Verify, Fate::LeaveAlone);
-    assert_unavailable(&app.types_code(ADA, &code).await);
-    assert_eq!(traces(&app).await, UNTOUCHED);
-    lock.commit().await.unwrap();
-    let busy = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity
+async fn a14_a_write_that_outlives_its_connection_eats_no_code() {
+    for in_time in [true, false] {
+        let patience = if in_time { "3s" } else { "500ms" };
+        let (app, proxy) = spawn(&[("http.request_deadline", patience)]).await;
+        let code = mailed_code(&app).await;
+        let mut other = connect(&app.database.url).await;
+        let lock = other.transaction().await.unwrap();
+        lock.execute("SELECT FROM challenges FOR UPDATE", &[]).await.unwrap();
+        proxy.plan(Kind::Verify, Fate::LeaveAlone);
+        let visitor = app.visitor();
+        let unlock = async {
+            proxy.met(1).await;
+            while proxy.sent(Kind::FindSessions) < 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            if !in_time {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            lock.commit().await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(visitor.types_code(ADA, &code), unlock);
+        let busy = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity
                 WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid())";
-    app.database.until(busy).await;
-    let traces = traces(&app).await;
-    assert!(traces == TAKEN || traces == UNTOUCHED, "{traces:?}");
-    finish(app, proxy).await;
+        app.database.until(busy).await;
+        if in_time {
+            assert_work(&app, &Tokens::of(&answer)).await;
+            assert_eq!(traces(&app).await, TAKEN);
+        } else {
+            assert_unavailable(&answer);
+            assert_eq!(traces(&app).await, UNTOUCHED);
+            app.visitor().logs_in_with(ADA, &code).await;
+        }
+        finish(app, proxy).await;
+    }
 }
 
 /// A7, A14: a wrong guess whose answer is lost was one guess: it is not evaluated again.
@@ -195,6 +213,45 @@ async fn a_refresh_with_a_lost_answer_has_one_successor() {
         assert_work(&app, &first).await;
         finish(app, proxy).await;
     }
+}
+
+/// E2, E3: a refresh is sent again after a lost answer, and arrives when its caller was told 503 and has gone on by two
+/// generations: it ends nobody's session.
+#[tokio::test]
+async fn a_refresh_that_arrives_late_is_no_theft() {
+    let (app, proxy) =
+        spawn(&[("http.request_deadline", "500ms"), ("database.statement_timeout", "300ms")]).await;
+    let tokens = app.logs_in(ADA).await;
+    proxy.plan(Kind::Refresh, Fate::LoseAnswer);
+    proxy.plan(Kind::Refresh, Fate::HoldRequest);
+    let request = app.visitor().request("refresh", &json!({ "refresh_token": tokens.refresh }));
+    assert_unavailable(&app.send(&request).await);
+    let first = Tokens::of(&app.served_again(&request).await);
+    let second = Tokens::of(&app.refreshes(&first.refresh).await);
+    proxy.heal();
+    proxy.met(2).await;
+    assert_eq!(app.database.count("SELECT count(*) FROM sessions").await, 1, "nobody stole anything");
+    assert_work(&app, &second).await;
+    assert_eq!(app.outcomes("refresh", "theft").await, 0);
+    finish(app, proxy).await;
+}
+
+/// K4: a theft is counted where the session ended, also when the caller has gone before the answer came.
+#[tokio::test]
+async fn a_theft_that_nobody_waits_for_is_counted() {
+    let (app, proxy) = spawn(&[("http.request_deadline", "500ms")]).await;
+    let tokens = app.logs_in(ADA).await;
+    let first = Tokens::of(&app.refreshes(&tokens.refresh).await);
+    Tokens::of(&app.refreshes(&first.refresh).await);
+    proxy.plan(Kind::Refresh, Fate::HoldAnswer);
+    assert_unavailable(&app.refreshes(&tokens.refresh).await);
+    proxy.heal();
+    proxy.met(1).await;
+    assert_eq!(app.database.count("SELECT count(*) FROM sessions").await, 0);
+    while app.outcomes("refresh", "theft").await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    finish(app, proxy).await;
 }
 
 /// F: a logout whose answer is lost has ended the session; nobody else's.

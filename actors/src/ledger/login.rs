@@ -106,7 +106,7 @@ impl Batch for LoginBatch {
             && waiting.step_up == new.step_up
     }
 
-    async fn write(&self, rows: Vec<LoginRow>) -> Result<Vec<(AddressId, ())>, StoreError> {
+    async fn write(&self, rows: Vec<LoginRow>, _: &[Instant]) -> Result<Vec<(AddressId, ())>, StoreError> {
         let (parting, now, leased) = (self.part(&rows), self.clock.sql_now(), Instant::now());
         let mail = (&*parting.slots, &*parting.parts);
         let posted = self.store.login(now, &rows, self.policy, self.holder, mail).await?;

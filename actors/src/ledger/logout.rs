@@ -4,6 +4,7 @@ use super::Batch;
 use crate::store::sessions::SessionId;
 use crate::store::{Store, StoreError};
 use doorcode_domain::{Clock, TenantId};
+use tokio::time::Instant;
 
 /// What ends.
 #[derive(Clone, Copy)]
@@ -24,6 +25,7 @@ impl Batch for LogoutBatch {
     type Row = SessionId;
     type Key = SessionId;
     type Answer = ();
+    const LOOKS_UP: bool = true;
 
     fn key(row: &SessionId) -> SessionId {
         *row
@@ -37,7 +39,7 @@ impl Batch for LogoutBatch {
         true
     }
 
-    async fn write(&self, rows: Vec<SessionId>) -> Result<Vec<(SessionId, ())>, StoreError> {
+    async fn write(&self, rows: Vec<SessionId>, _: &[Instant]) -> Result<Vec<(SessionId, ())>, StoreError> {
         match self.reach {
             Reach::One => drop(self.store.logout(&rows).await?),
             Reach::All => drop(self.store.end_all(self.clock.sql_now(), &rows).await?),
@@ -46,7 +48,11 @@ impl Batch for LogoutBatch {
     }
 
     /// A statement ends all that it should or nothing, so asking again finds out which.
-    async fn look_up(&self, rows: Vec<SessionId>) -> Result<Vec<(SessionId, ())>, StoreError> {
-        self.write(rows).await
+    async fn look_up(
+        &self,
+        rows: Vec<SessionId>,
+        until: &[Instant],
+    ) -> Result<Vec<(SessionId, ())>, StoreError> {
+        self.write(rows, until).await
     }
 }

@@ -3,6 +3,7 @@
 //! One actor per kind of write, each with its own [`Batch`]. A row's key is written at most once per statement: what is
 //! the same request joins the row that waits, what is not queues behind it, at most [`KEY_QUEUE`] deep.
 
+mod commit;
 mod login;
 mod logout;
 mod queue;
@@ -16,13 +17,12 @@ use crate::store::StoreError;
 use actor_runtime::{Actor, Admission, Context, Failure, Meter, Reply};
 use doorcode_domain::TenantId;
 use queue::Queue;
-use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 pub(crate) use login::LoginBatch;
 pub(crate) use logout::{LogoutBatch, Reach};
@@ -32,9 +32,6 @@ pub(crate) use verify::VerifyBatch;
 /// Different requests for one key that may wait behind each other; the next is refused.
 /// Five guesses a code, twice over two lanes, never need more.
 pub(crate) const KEY_QUEUE: usize = 8;
-
-/// Between two tries to find out what a lost answer was.
-const LOOK_UP_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a statement came to, by key.
 pub(crate) type Answers<B> = Vec<(<B as Batch>::Key, <B as Batch>::Answer)>;
@@ -48,18 +45,26 @@ pub(crate) trait Batch: Sized + Send + Sync + 'static {
     type Row: Clone + Send + Sync + 'static;
     type Key: Clone + Eq + Hash + Send + Sync + 'static;
     type Answer: Clone + Send + 'static;
+    /// Whether a lost answer can be looked up.
+    const LOOKS_UP: bool = false;
 
     fn key(row: &Self::Row) -> Self::Key;
     fn tenant(row: &Self::Row) -> TenantId;
     /// Whether one write serves both.
     fn same(waiting: &Self::Row, new: &Self::Row) -> bool;
-    /// Writes rows of distinct keys in one statement. A key without an answer is refused as unavailable.
-    fn write(&self, rows: Vec<Self::Row>) -> impl Future<Output = Result<Answers<Self>, StoreError>> + Send;
-    /// After an answer was lost: what can be found out. A row of which nothing is known has no answer; then its caller
-    /// is told that the outcome is unknown. May be asked again.
+    /// Writes rows of distinct keys in one statement; `until` says by row when the last who waits for it has gone. A row
+    /// that was decided on too late to be written has no answer.
+    fn write(
+        &self,
+        rows: Vec<Self::Row>,
+        until: &[Instant],
+    ) -> impl Future<Output = Result<Answers<Self>, StoreError>> + Send;
+    /// After an answer was lost: what can be found out by now. A row of which nothing is known has no answer. Asked again
+    /// as long as somebody waits: what was sent may still happen.
     fn look_up(
         &self,
         _rows: Vec<Self::Row>,
+        _until: &[Instant],
     ) -> impl Future<Output = Result<Answers<Self>, StoreError>> + Send {
         async { Ok(Vec::new()) }
     }
@@ -155,7 +160,7 @@ impl<B: Batch> Ledger<B> {
         let (batch, counts) = (self.batch.clone(), self.counts.clone());
         state.tasks.spawn(async move {
             let _landing = guard;
-            commit(&*batch, &counts, entries).await;
+            commit::commit(&*batch, &counts, entries).await;
         });
     }
 
@@ -187,63 +192,6 @@ impl<B: Batch> Drop for FlushGuard<B> {
     fn drop(&mut self) {
         if let Some(context) = &self.context {
             context.send(LedgerMessage::Flushed(std::mem::take(&mut self.keys)));
-        }
-    }
-}
-
-/// Writes entries and answers everybody who waits. A statement that wrote nothing is tried once more; one that the
-/// server refuses for its data is halved until the row to blame stands alone; a lost answer is looked up.
-async fn commit<B: Batch>(batch: &B, counts: &FlushCounts, entries: Vec<Entry<B>>) {
-    let mut parts = vec![entries];
-    while let Some(mut part) = parts.pop() {
-        let rows = || part.iter().map(|entry| entry.row.clone()).collect::<Vec<_>>();
-        let mut written = batch.write(rows()).await;
-        if written.as_ref().is_err_and(StoreError::wrote_nothing) {
-            written = batch.write(rows()).await;
-        }
-        match written {
-            Ok(answers) => answer(part, answers),
-            Err(StoreError::Data(why)) if part.len() > 1 => {
-                tracing::warn!(why, rows = part.len(), "a batch was refused; halving it");
-                let rest = part.split_off(part.len() / 2);
-                parts.push(part);
-                parts.push(rest);
-            }
-            Err(error) => {
-                counts.failed.fetch_add(1, Relaxed);
-                tracing::warn!(%error, rows = part.len(), "a batch failed");
-                let found = if error.wrote_nothing() { Vec::new() } else { find_out(batch, &part).await };
-                answer(part, found);
-            }
-        }
-    }
-}
-
-/// What lost answers were, as soon as that can be found out while somebody waits for one: what takes one connection away
-/// often takes all of them, and the server for a moment.
-async fn find_out<B: Batch>(batch: &B, entries: &[Entry<B>]) -> Answers<B> {
-    loop {
-        let rows = entries.iter().map(|entry| entry.row.clone()).collect();
-        let error = match batch.look_up(rows).await {
-            Ok(found) => return found,
-            Err(error) => error,
-        };
-        let given_up = entries.iter().flat_map(|entry| &entry.waiters).all(Waiter::is_gone);
-        if given_up || matches!(error, StoreError::Data(_)) {
-            tracing::warn!(%error, rows = entries.len(), "lost answers cannot be looked up");
-            return Vec::new();
-        }
-        tokio::time::sleep(LOOK_UP_PAUSE).await;
-    }
-}
-
-fn answer<B: Batch>(entries: Vec<Entry<B>>, answers: Answers<B>) {
-    let answers: HashMap<B::Key, B::Answer> = answers.into_iter().collect();
-    for entry in entries {
-        let outcome = answers.get(&B::key(&entry.row)).cloned().ok_or(Refusal::Unavailable);
-        for waiter in entry.waiters {
-            // a caller that has gone meanwhile needs no answer
-            let _ = waiter.reply.send(outcome.clone());
         }
     }
 }

@@ -3,20 +3,25 @@
 use super::Batch;
 use crate::store::sessions::{RefreshVerdict, SessionId};
 use crate::store::{Store, StoreError, micros};
+use crate::upkeep::observer::{Outcomes, count};
 use doorcode_domain::{Clock, TenantId, TokenPosition};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 pub(crate) struct RefreshBatch {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) idle: Duration,
     pub(crate) retry_window: Duration,
+    pub(crate) outcomes: Arc<Outcomes>,
 }
 
 impl Batch for RefreshBatch {
     type Row = (SessionId, TokenPosition);
     type Key = SessionId;
     type Answer = RefreshVerdict;
+    const LOOKS_UP: bool = true;
 
     fn key(row: &Self::Row) -> SessionId {
         row.0
@@ -30,12 +35,37 @@ impl Batch for RefreshBatch {
         waiting.1 == new.1
     }
 
-    async fn write(&self, rows: Vec<Self::Row>) -> Result<Vec<(SessionId, RefreshVerdict)>, StoreError> {
-        self.store.refresh(self.clock.sql_now(), &rows, micros(self.idle), micros(self.retry_window)).await
+    async fn write(
+        &self,
+        rows: Vec<Self::Row>,
+        until: &[Instant],
+    ) -> Result<Vec<(SessionId, RefreshVerdict)>, StoreError> {
+        let lives = (micros(self.idle), micros(self.retry_window));
+        let verdicts = self.store.refresh(self.clock.sql_now(), &rows, until, lives).await?;
+        let thefts = verdicts.iter().filter(|(_, verdict)| *verdict == RefreshVerdict::Theft);
+        thefts.for_each(|(session, _)| self.report_theft(session));
+        Ok(verdicts)
     }
 
-    /// Repeating a refresh is safe by design: the same token gets the same successor.
-    async fn look_up(&self, rows: Vec<Self::Row>) -> Result<Vec<(SessionId, RefreshVerdict)>, StoreError> {
-        self.write(rows).await
+    /// Repeating a refresh is safe by design: the same token gets the same successor, as long as somebody waits for it.
+    async fn look_up(
+        &self,
+        rows: Vec<Self::Row>,
+        until: &[Instant],
+    ) -> Result<Vec<(SessionId, RefreshVerdict)>, StoreError> {
+        self.write(rows, until).await
+    }
+}
+
+impl RefreshBatch {
+    /// Here, where the session ended, and not where the answer arrives: perhaps nobody is there to hear it.
+    fn report_theft(&self, session: &SessionId) {
+        count(&self.outcomes.refresh_theft);
+        tracing::warn!(
+            event = "refresh_token_reuse",
+            tenant = %session.tenant.0,
+            session = %session.key.0,
+            "a superseded refresh token was shown; its session was ended"
+        );
     }
 }

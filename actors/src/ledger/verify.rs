@@ -8,6 +8,7 @@ use crate::store::{Store, StoreError, micros};
 use doorcode_domain::{Clock, TenantId};
 use std::collections::HashMap;
 use std::time::Duration;
+use tokio::time::Instant;
 
 pub(crate) struct VerifyBatch {
     pub(crate) store: Store,
@@ -22,6 +23,7 @@ impl Batch for VerifyBatch {
     type Row = VerifyRow;
     type Key = AddressId;
     type Answer = Verdict;
+    const LOOKS_UP: bool = true;
 
     fn key(row: &VerifyRow) -> AddressId {
         row.address
@@ -35,13 +37,21 @@ impl Batch for VerifyBatch {
         false
     }
 
-    async fn write(&self, rows: Vec<VerifyRow>) -> Result<Vec<(AddressId, Verdict)>, StoreError> {
+    async fn write(
+        &self,
+        rows: Vec<VerifyRow>,
+        until: &[Instant],
+    ) -> Result<Vec<(AddressId, Verdict)>, StoreError> {
         let lives = (micros(self.idle), micros(self.absolute));
-        self.store.verify(self.clock.sql_now(), &rows, lives, self.sessions).await
+        self.store.verify(self.clock.sql_now(), &rows, until, lives, self.sessions).await
     }
 
     /// A code that was accepted is never eaten: its session was named beforehand, so it is found if it was begun.
-    async fn look_up(&self, rows: Vec<VerifyRow>) -> Result<Vec<(AddressId, Verdict)>, StoreError> {
+    async fn look_up(
+        &self,
+        rows: Vec<VerifyRow>,
+        _: &[Instant],
+    ) -> Result<Vec<(AddressId, Verdict)>, StoreError> {
         let session = |row: &VerifyRow| SessionId { tenant: row.address.tenant, key: row.session };
         let addresses: HashMap<_, _> = rows.iter().map(|row| (session(row), row.address)).collect();
         let begun: Vec<_> = addresses.keys().copied().collect();

@@ -209,16 +209,8 @@ impl LoginService {
                 count(&outcomes.refresh_gone);
                 return Err(RefreshError::Rejected);
             }
-            RefreshVerdict::Theft => {
-                count(&outcomes.refresh_theft);
-                tracing::warn!(
-                    event = "refresh_token_reuse",
-                    tenant = %token.tenant.0,
-                    session = %session.0,
-                    "a superseded refresh token was shown; its session was ended"
-                );
-                return Err(RefreshError::Rejected);
-            }
+            // counted by the ledger
+            RefreshVerdict::Theft => return Err(RefreshError::Rejected),
         };
         count(match moved.how {
             Moved::Rotated => &outcomes.refresh_rotated,

@@ -1,11 +1,13 @@
 //! Logins and verifies, many in a statement.
 
+use super::database_clock::last;
 use super::outbox::{OutboxPart, OutboxRow};
 use super::{Store, StoreError, micros, sql};
 use crate::address_id::AddressId;
 use crate::mail::record;
 use crate::settings::Settings;
 use doorcode_domain::{AddressKey, ChallengeId, CodeMac, CustomerId, Micros, SessionKey, TenantId};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// What `/login` proposes for an address.
@@ -151,11 +153,13 @@ impl Store {
         Ok(written.collect())
     }
 
-    /// Evaluates guesses; rows must be unique by address. The answer is in no particular order.
+    /// Evaluates guesses; rows must be unique by address. The answer is in no particular order, without the rows whose
+    /// callers wait no longer (`until`): they were not looked at.
     pub(crate) async fn verify(
         &self,
         now: Option<Micros>,
         rows: &[VerifyRow],
+        until: &[Instant],
         (idle_us, absolute_us): (i64, i64),
         sessions_max: i64,
     ) -> Result<Vec<(AddressId, Verdict)>, StoreError> {
@@ -168,8 +172,10 @@ impl Store {
         let sessions: Vec<Uuid> = rows.iter().map(|r| r.session.0).collect();
         let ended: Vec<Option<Uuid>> = rows.iter().map(|r| r.ended.map(|k| k.0)).collect();
         let decoys: Vec<i32> = rows.iter().map(|r| r.decoy).collect();
+        let deadlines = self.database_clock.times(until);
         let written = self
-            .query(
+            .query_until(
+                last(until),
                 sql::VERIFY,
                 &[
                     &now,
@@ -185,10 +191,13 @@ impl Store {
                     &idle_us,
                     &absolute_us,
                     &sessions_max,
+                    &deadlines,
                 ],
             )
             .await?;
-        Ok(written.iter().map(|row| (address(row), verdict(row))).collect())
+        self.database_clock.note(&written);
+        let decided = written.iter().filter(|row| !row.get::<_, bool>("late"));
+        Ok(decided.map(|row| (address(row), verdict(row))).collect())
     }
 }
 

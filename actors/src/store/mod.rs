@@ -1,6 +1,7 @@
 //! What is remembered, and how: the only place that names SQL or a connection.
 
 pub(crate) mod challenges;
+mod database_clock;
 mod error;
 pub(crate) mod keys;
 mod migrate;

@@ -1,5 +1,6 @@
 //! The pooled connection: timeouts on everything, statements prepared at birth, a connection that timed out thrown away.
 
+use super::database_clock::DatabaseClock;
 use super::error::StoreError;
 use super::{sql, tls};
 use crate::settings::DatabaseSettings;
@@ -8,6 +9,7 @@ use deadpool_postgres::{
 };
 use std::time::Duration;
 use thiserror::Error;
+use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, Row};
 
@@ -57,6 +59,7 @@ pub(crate) fn connection_config(settings: &DatabaseSettings) -> Result<Config, D
 #[derive(Clone)]
 pub(crate) struct Store {
     pool: Pool,
+    pub(super) database_clock: DatabaseClock,
     /// Longest wait for an answer: the server's own limit and a little for the way.
     answer_timeout: Duration,
 }
@@ -65,6 +68,8 @@ impl Store {
     pub(crate) fn new(settings: &DatabaseSettings) -> Result<Self, DatabaseUrlError> {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(connection_config(settings)?, tls::connector(), recycling);
+        let database_clock = DatabaseClock::default();
+        let noted = database_clock.clone();
         let pool = Pool::builder(manager)
             .max_size(settings.pool_size.get())
             .runtime(Runtime::Tokio1)
@@ -76,19 +81,23 @@ impl Store {
             .pre_recycle(Hook::sync_fn(|_, metrics| {
                 if metrics.age() > MAX_AGE { Err(HookError::message("too old")) } else { Ok(()) }
             }))
-            .post_create(Hook::async_fn(|client, _| {
+            .post_create(Hook::async_fn(move |client, _| {
+                let noted = noted.clone();
                 Box::pin(async move {
                     let hot =
                         [sql::LOGIN, sql::VERIFY, sql::REFRESH, sql::RESOLVE_OUTBOX, sql::SETTLE_OUTBOX];
                     futures_util::future::try_join_all(hot.map(|text| client.prepare_cached(text)))
                         .await
                         .map_err(HookError::Backend)?;
+                    let read = client.query("SELECT clock_timestamp() AS read_at", &[]).await;
+                    noted.note(&read.map_err(HookError::Backend)?);
                     Ok(())
                 })
             }))
             .build()
             .map_err(|e| DatabaseUrlError::Pool(e.to_string()))?;
-        Ok(Self { pool, answer_timeout: settings.statement_timeout + Duration::from_millis(500) })
+        let answer_timeout = settings.statement_timeout + Duration::from_millis(500);
+        Ok(Self { pool, database_clock, answer_timeout })
     }
 
     /// Runs one statement of ours and returns its rows.
@@ -98,6 +107,29 @@ impl Store {
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
         let client = self.pool.get().await?;
+        self.query_on(client, text, parameters).await
+    }
+
+    /// The same, not later than somebody waits for it: a connection may be long in coming.
+    pub(super) async fn query_until(
+        &self,
+        until: Instant,
+        text: &'static str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        let client = self.pool.get().await?;
+        if until <= Instant::now() {
+            return Err(StoreError::NoConnection("it came too late".to_owned()));
+        }
+        self.query_on(client, text, parameters).await
+    }
+
+    async fn query_on(
+        &self,
+        client: Object,
+        text: &'static str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
         let answer = tokio::time::timeout(self.answer_timeout, async {
             let statement = client.prepare_cached(text).await?;
             client.query(&statement, parameters).await

@@ -1,7 +1,9 @@
 //! Refreshes and logouts, many in a statement.
 
+use super::database_clock::last;
 use super::{Store, StoreError, sql};
 use doorcode_domain::{CustomerId, Micros, SessionKey, TenantId, TokenPosition};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Whose session.
@@ -50,22 +52,30 @@ pub(crate) enum Moved {
 }
 
 impl Store {
-    /// Advances sessions; rows must be unique by session. The answer is in no particular order.
+    /// Advances sessions; rows must be unique by session. The answer is in no particular order, without the rows whose
+    /// callers wait no longer (`until`): of them nothing was decided.
     pub(crate) async fn refresh(
         &self,
         now: Option<Micros>,
         rows: &[(SessionId, TokenPosition)],
-        idle_us: i64,
-        retry_us: i64,
+        until: &[Instant],
+        (idle_us, retry_us): (i64, i64),
     ) -> Result<Vec<(SessionId, RefreshVerdict)>, StoreError> {
         let tenants: Vec<Uuid> = rows.iter().map(|r| r.0.tenant.0).collect();
         let sessions: Vec<Uuid> = rows.iter().map(|r| r.0.key.0).collect();
         let generations: Vec<i32> = rows.iter().map(|r| r.1.generation).collect();
         let branches: Vec<i32> = rows.iter().map(|r| r.1.branch).collect();
+        let deadlines = self.database_clock.times(until);
         let moved = self
-            .query(sql::REFRESH, &[&now, &tenants, &sessions, &generations, &branches, &idle_us, &retry_us])
+            .query_until(
+                last(until),
+                sql::REFRESH,
+                &[&now, &tenants, &sessions, &generations, &branches, &idle_us, &retry_us, &deadlines],
+            )
             .await?;
-        Ok(moved.iter().map(|row| (session_id(row), verdict(row))).collect())
+        self.database_clock.note(&moved);
+        let decided = moved.iter().filter(|row| row.get::<_, i32>("verdict") >= 0);
+        Ok(decided.map(|row| (session_id(row), verdict(row))).collect())
     }
 
     /// Ends sessions.

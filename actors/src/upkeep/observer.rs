@@ -112,7 +112,7 @@ pub(crate) fn count(counter: &AtomicU64) {
 pub(crate) struct Observability {
     pub(crate) meters: Vec<Arc<Meter>>,
     pub(crate) ledgers: Vec<(&'static str, Arc<FlushCounts>)>,
-    pub(crate) outcomes: Outcomes,
+    pub(crate) outcomes: Arc<Outcomes>,
     pub(crate) mails: Arc<MailCounts>,
     pub(crate) swept: Arc<SweepCounts>,
     pub(crate) store: Store,

@@ -4,21 +4,24 @@
 -- $1 now in µs, or NULL for the database's clock. $2 to $10 one array per column, rows unique by (tenant, address):
 -- digit_mac and base32_mac are NULL where the typed code cannot be read that way; session_key is chosen beforehand;
 -- ended_key is the session to end if this one begins (NULL: none); decoy is a slot.
--- $11 idle and $12 absolute life of a session in µs; $13 sessions that a customer may have.
+-- $11 idle and $12 absolute life of a session in µs; $13 sessions that a customer may have. $14 by row: until when, by the
+-- database's clock, its caller waits; a row that is decided later is not evaluated.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 ),
 asked AS MATERIALIZED (
     SELECT i.*, clock.now_us
     FROM clock CROSS JOIN ROWS FROM (
-        unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[], $8::uuid[], $9::uuid[], $10::int[]),
+        unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[], $8::uuid[], $9::uuid[], $10::int[], $14::timestamptz[]),
         generate_series(1, cardinality($2::uuid[]))
-    ) AS i (tenant_id, address_key, typed_digit_mac, typed_base32_mac, at_device_us, at_client_tag, session_key, ended_key, decoy, place)
+    ) AS i (tenant_id, address_key, typed_digit_mac, typed_base32_mac, at_device_us, at_client_tag, session_key, ended_key, decoy, deadline, place)
     -- one lock order for all replicas
     ORDER BY tenant_id, address_key
 ),
 held AS MATERIALIZED (
-    SELECT a.*, c.row, is_known(c.row, a.at_device_us, a.at_client_tag, a.now_us) AS known
+    SELECT a.*, c.row, is_known(c.row, a.at_device_us, a.at_client_tag, a.now_us) AS known,
+        -- read anew: the row's lock may have been long in coming
+        clock_timestamp() > a.deadline AS late
     FROM asked a CROSS JOIN LATERAL (
         SELECT c AS row FROM challenges c
         WHERE (c.tenant_id, c.address_key) = (a.tenant_id, a.address_key)
@@ -28,7 +31,8 @@ held AS MATERIALIZED (
 ),
 weighed AS MATERIALIZED (
     SELECT h.*,
-        (h.row).expires_us > now_us
+        NOT late
+            AND (h.row).expires_us > now_us
             AND CASE WHEN known THEN (h.row).k_guesses ELSE (h.row).s_guesses END > 0
             AND may_guess(h.row, known, (h.row).alphabet, now_us) AS evaluated,
         coalesce(CASE WHEN (h.row).alphabet = 0 THEN (h.row).digit_mac = typed_digit_mac
@@ -121,5 +125,5 @@ fooled AS (
 )
 SELECT a.tenant_id, a.address_key, a.now_us, j.customer_id,
     coalesce(j.evaluated, false) AS evaluated, coalesce(j.missed, false) AS missed, coalesce(j.known, false) AS known,
-    coalesce((j.row).alphabet, 0::smallint) AS alphabet
+    coalesce((j.row).alphabet, 0::smallint) AS alphabet, coalesce(j.late, false) AS late, clock_timestamp() AS read_at
 FROM asked a LEFT JOIN judged j USING (place)

@@ -1,8 +1,9 @@
 -- Advances each presented token's session by at most one generation; repeating a request gives the same successor.
 --
 -- $1 now in µs, or NULL for the database's clock. $2 to $5 one array per column, rows unique by (tenant, session).
--- $6 idle life, $7 how long a retry gets its first answer again; µs.
--- verdict: 0 unknown, expired or disabled; 1 rotated; 2 the same successor again; 3 a new branch of it; 4 theft, ended;
+-- $6 idle life, $7 how long a retry gets its first answer again; µs. $8 by row: until when, by the database's clock, its
+-- caller waits. A row that is decided later changes nothing: by then its token may be an old one to an honest client.
+-- verdict: -1 too late; 0 unknown, expired or disabled; 1 rotated; 2 the same successor again; 3 a new branch of it; 4 theft, ended;
 -- 5 ahead of the row (the database lost a write), accepted.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
@@ -10,8 +11,8 @@ WITH clock AS MATERIALIZED (
 asked AS MATERIALIZED (
     SELECT i.*, clock.now_us
     FROM clock CROSS JOIN ROWS FROM (
-        unnest($2::uuid[], $3::uuid[], $4::int[], $5::int[]), generate_series(1, cardinality($2::uuid[]))
-    ) AS i (tenant_id, session_key, at_generation, at_branch, place)
+        unnest($2::uuid[], $3::uuid[], $4::int[], $5::int[], $8::timestamptz[]), generate_series(1, cardinality($2::uuid[]))
+    ) AS i (tenant_id, session_key, at_generation, at_branch, deadline, place)
     -- one lock order for all replicas
     ORDER BY tenant_id, session_key
 ),
@@ -26,6 +27,8 @@ held AS MATERIALIZED (
 ),
 weighed AS MATERIALIZED (
     SELECT h.*, CASE
+        -- read anew: the row's lock may have been long in coming
+        WHEN clock_timestamp() > h.deadline THEN -1
         WHEN least(h.idle_until_us, h.expires_us) <= h.now_us THEN 0
         WHEN NOT EXISTS (
             SELECT FROM customers k
@@ -61,5 +64,5 @@ ended AS (
 )
 SELECT a.tenant_id, a.session_key, coalesce(j.verdict, 0) AS verdict, j.customer_id, j.created_us,
     j.next_generation AS generation, j.next_branch AS branch, j.next_rotated_us AS rotated_us,
-    least(j.next_idle_until_us, j.expires_us) - a.now_us AS left_us
+    least(j.next_idle_until_us, j.expires_us) - a.now_us AS left_us, clock_timestamp() AS read_at
 FROM asked a LEFT JOIN judged j USING (place)

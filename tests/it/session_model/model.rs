@@ -22,6 +22,8 @@ pub struct Token {
 /// In the order of the statement's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// Its caller waits no longer.
+    Late,
     Gone,
     Rotated,
     Repeated,

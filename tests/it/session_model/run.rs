@@ -291,6 +291,7 @@ impl<'a> Run<'a> {
 
 fn name(verdict: Verdict) -> &'static str {
     match verdict {
+        Verdict::Late => "late",
         Verdict::Gone => "gone",
         Verdict::Rotated => "rotated",
         Verdict::Repeated => "repeated",

@@ -2,6 +2,7 @@
 
 use super::model::{ABSOLUTE, IDLE, RETRY, Successor, Token, Verdict};
 use crate::support::postgres::{Database, connect};
+use std::time::{Duration, SystemTime};
 use tokio_postgres::{Client, Row, Statement};
 use uuid::Uuid;
 
@@ -47,8 +48,18 @@ impl Statements {
         session
     }
 
-    /// Together with the same token at a tenant where it means nothing.
     pub async fn refresh(&self, now: i64, session: Uuid, token: Token) -> (Verdict, Option<Successor>) {
+        self.refresh_until(SystemTime::now() + Duration::from_secs(60), now, session, token).await
+    }
+
+    /// Together with the same token at a tenant where it means nothing.
+    pub async fn refresh_until(
+        &self,
+        deadline: SystemTime,
+        now: i64,
+        session: Uuid,
+        token: Token,
+    ) -> (Verdict, Option<Successor>) {
         let Token { generation, branch } = token;
         let rows = self
             .client
@@ -62,6 +73,7 @@ impl Statements {
                     &vec![branch, branch],
                     &IDLE,
                     &RETRY,
+                    &vec![deadline; 2],
                 ],
             )
             .await
@@ -108,9 +120,9 @@ impl Statements {
 }
 
 fn answer(row: &Row) -> (Verdict, Option<Successor>) {
-    use Verdict::{Ahead, Branched, Gone, Repeated, Rotated, Theft};
-    let verdict = row.get::<_, i32>("verdict");
-    let verdict = [Gone, Rotated, Repeated, Branched, Theft, Ahead][usize::try_from(verdict).unwrap()];
+    use Verdict::{Ahead, Branched, Gone, Late, Repeated, Rotated, Theft};
+    let verdict = row.get::<_, i32>("verdict") + 1;
+    let verdict = [Late, Gone, Rotated, Repeated, Branched, Theft, Ahead][usize::try_from(verdict).unwrap()];
     let successor = row.get::<_, Option<i32>>("generation").map(|generation| Successor {
         token: Token { generation, branch: row.get("branch") },
         issued: row.get("rotated_us"),

@@ -52,13 +52,15 @@ pub enum Fate {
     HoldAnswer,
     /// The connection is cut while the server is at it: as soon as it has the request.
     LeaveAlone,
+    /// The request stays on its way until [`Proxy::heal`], and arrives then, whoever has hung up meanwhile.
+    HoldRequest,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Weather {
     /// No byte passes, either way.
     frozen: bool,
-    /// No answer that is held back passes.
+    /// Nothing that is held back passes.
     holding: bool,
     /// No new connections.
     refusing: bool,
@@ -275,6 +277,7 @@ impl Line {
                 _ = changes.changed() => true,
                 message = self.client.next() => match message? {
                     Some(message) => self.take_request(&message, weather.frozen).await?,
+                    None if self.holds(Fate::HoldRequest, weather) => return self.arrive_late(changes).await,
                     None => false,
                 },
                 message = self.server.next() => match message? {
@@ -292,11 +295,29 @@ impl Line {
         if weather.frozen {
             return Ok(());
         }
-        self.to_server.write_all(&std::mem::take(&mut self.waiting_for_server)).await?;
-        let held = weather.holding && matches!(self.doom, Some((Fate::HoldAnswer, _)));
-        if !held {
+        if !self.holds(Fate::HoldRequest, weather) {
+            self.to_server.write_all(&std::mem::take(&mut self.waiting_for_server)).await?;
+        }
+        if !self.holds(Fate::HoldAnswer, weather) {
             self.to_client.write_all(&std::mem::take(&mut self.waiting_for_client)).await?;
         }
+        Ok(())
+    }
+
+    fn holds(&self, fate: Fate, weather: Weather) -> bool {
+        weather.holding && self.doom.is_some_and(|(doom, _)| doom == fate)
+    }
+
+    /// The client has hung up; what it sent is carried out all the same.
+    async fn arrive_late(mut self, mut changes: watch::Receiver<Weather>) -> Result<()> {
+        let _ = changes.wait_for(|weather| !weather.holding).await;
+        self.to_server.write_all(&self.waiting_for_server).await?;
+        while let Some(message) = self.server.next().await? {
+            if message.tag == b'Z' {
+                break;
+            }
+        }
+        self.meet();
         Ok(())
     }
 
@@ -345,7 +366,7 @@ impl Line {
         let (_, fate) = plan.remove(next);
         drop(plan);
         self.doom = Some((fate, self.asked + 1));
-        if fate == Fate::HoldAnswer {
+        if matches!(fate, Fate::HoldAnswer | Fate::HoldRequest) {
             self.stuck = true;
             self.shared.weather.send_modify(|weather| weather.holding = true);
         }
