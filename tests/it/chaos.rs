@@ -19,6 +19,9 @@ async fn spawn(settings: &[(&str, &str)]) -> (TestApp, Proxy) {
 /// A connection that got stuck is given up after half a second more than this.
 const BRISK: [(&str, &str); 1] = [("database.statement_timeout", "300ms")];
 
+/// Callers wait this long, a connection is given up when they have gone.
+const HASTY: [(&str, &str); 2] = [("http.request_deadline", "1s"), ("database.statement_timeout", "1s")];
+
 /// What guesses have left behind: whether a code lives, a stranger's guesses at it, sessions.
 #[derive(Debug, PartialEq, Eq)]
 struct Traces {
@@ -114,50 +117,50 @@ async fn a14_what_cannot_be_found_out_is_503() {
     finish(app, proxy).await;
 }
 
-/// A14: the connection goes while PostgreSQL is still at it, here behind a lock. What happens before the caller has gone is
-/// found, though the first look found nothing; what would happen later does not: no code is eaten.
+/// A14: the connection goes while PostgreSQL is still at it, here behind a lock: what happens before the caller has gone is
+/// found, though the first look finds nothing.
 #[tokio::test]
-async fn a14_a_write_that_outlives_its_connection_eats_no_code() {
-    for in_time in [true, false] {
-        let patience = if in_time { "3s" } else { "500ms" };
-        let (app, proxy) = spawn(&[("http.request_deadline", patience)]).await;
-        let code = mailed_code(&app).await;
-        let mut other = connect(&app.database.url).await;
-        let lock = other.transaction().await.unwrap();
-        lock.execute("SELECT FROM challenges FOR UPDATE", &[]).await.unwrap();
-        proxy.plan(Kind::Verify, Fate::LeaveAlone);
-        let visitor = app.visitor();
-        let unlock = async {
-            proxy.met(1).await;
-            while proxy.sent(Kind::FindSessions) < 2 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            if !in_time {
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
-            lock.commit().await.unwrap();
-        };
-        let (answer, ()) = tokio::join!(visitor.types_code(ADA, &code), unlock);
-        let busy = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity
-                WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid())";
-        app.database.until(busy).await;
-        if in_time {
-            assert_work(&app, &Tokens::of(&answer)).await;
-            assert_eq!(traces(&app).await, TAKEN);
-        } else {
-            assert_unavailable(&answer);
-            assert_eq!(traces(&app).await, UNTOUCHED);
-            app.visitor().logs_in_with(ADA, &code).await;
+async fn a14_a_write_that_outlives_its_connection_is_found() {
+    let (app, proxy) = spawn(&[]).await;
+    let code = mailed_code(&app).await;
+    let mut other = connect(&app.database.url).await;
+    let lock = other.transaction().await.unwrap();
+    lock.execute("SELECT FROM challenges FOR UPDATE", &[]).await.unwrap();
+    proxy.plan(Kind::Verify, Fate::LeaveAlone);
+    let visitor = app.visitor();
+    let unlock = async {
+        proxy.met(1).await;
+        while proxy.sent(Kind::FindSessions) < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        finish(app, proxy).await;
-    }
+        assert_eq!(traces(&app).await, UNTOUCHED);
+        lock.commit().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(visitor.types_code(ADA, &code), unlock);
+    assert_work(&app, &Tokens::of(&answer)).await;
+    assert_eq!(traces(&app).await, TAKEN);
+    finish(app, proxy).await;
+}
+
+/// A14: the right code arrives at PostgreSQL when its caller was told 503: it is not eaten.
+#[tokio::test]
+async fn a14_a_guess_that_arrives_late_eats_no_code() {
+    let (app, proxy) = spawn(&HASTY).await;
+    let code = mailed_code(&app).await;
+    proxy.plan(Kind::Verify, Fate::HoldRequest);
+    assert_unavailable(&app.types_code(ADA, &code).await);
+    proxy.heal();
+    proxy.met(1).await;
+    assert_eq!(traces(&app).await, UNTOUCHED);
+    app.visitor().logs_in_with(ADA, &code).await;
+    finish(app, proxy).await;
 }
 
 /// A7, A14: a wrong guess whose answer is lost was one guess: it is not evaluated again.
 #[tokio::test]
 async fn a14_a_wrong_guess_with_a_lost_answer_counts_once() {
     for fate in [Fate::LoseAnswer, Fate::HoldAnswer] {
-        let (app, proxy) = spawn(&BRISK).await;
+        let (app, proxy) = spawn(&HASTY).await;
         let code = mailed_code(&app).await;
         proxy.plan(Kind::Verify, fate);
         assert_unavailable(&app.types_code(ADA, &another_code(&code)).await);
@@ -219,8 +222,7 @@ async fn a_refresh_with_a_lost_answer_has_one_successor() {
 /// generations: it ends nobody's session.
 #[tokio::test]
 async fn a_refresh_that_arrives_late_is_no_theft() {
-    let (app, proxy) =
-        spawn(&[("http.request_deadline", "500ms"), ("database.statement_timeout", "300ms")]).await;
+    let (app, proxy) = spawn(&HASTY).await;
     let tokens = app.logs_in(ADA).await;
     proxy.plan(Kind::Refresh, Fate::LoseAnswer);
     proxy.plan(Kind::Refresh, Fate::HoldRequest);
@@ -239,7 +241,7 @@ async fn a_refresh_that_arrives_late_is_no_theft() {
 /// K4: a theft is counted where the session ended, also when the caller has gone before the answer came.
 #[tokio::test]
 async fn a_theft_that_nobody_waits_for_is_counted() {
-    let (app, proxy) = spawn(&[("http.request_deadline", "500ms")]).await;
+    let (app, proxy) = spawn(&HASTY).await;
     let tokens = app.logs_in(ADA).await;
     let first = Tokens::of(&app.refreshes(&tokens.refresh).await);
     Tokens::of(&app.refreshes(&first.refresh).await);
@@ -274,7 +276,7 @@ async fn a_logout_with_a_lost_answer_ends_the_session() {
 /// A14: a guess that never reached PostgreSQL was none, and the caller may make it again.
 #[tokio::test]
 async fn a_guess_that_never_arrives_costs_nothing() {
-    let (app, proxy) = spawn(&[]).await;
+    let (app, proxy) = spawn(&HASTY).await;
     let code = mailed_code(&app).await;
     for typed in [&code, &another_code(&code)] {
         proxy.plan(Kind::Verify, Fate::LoseRequest);

@@ -13,6 +13,7 @@ use run::{Run, START, Step, honest_step, rare_step, step, theft_step};
 use statements::Statements;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 use tokio::runtime::Runtime;
 
 /// `PROPTEST_CASES` asks for more.
@@ -132,6 +133,23 @@ async fn the_state_table_line_by_line() {
             };
             assert_eq!(statements.row(key).await, after, "{line}");
         }
+    }
+    database.remove().await;
+}
+
+/// E2, E3: what is carried out after its caller's deadline changes nothing, whatever the token.
+#[tokio::test]
+async fn a_refresh_that_nobody_waits_for_changes_nothing() {
+    let database = Database::new().await;
+    let statements = Statements::open(&database).await;
+    for (generation, branch) in [(5, 2), (4, 1), (5, 1), (3, 1), (0, 0), (6, 0)] {
+        let key = statements.begin(START).await;
+        let before = (5, 2, 1, START, START + IDLE);
+        statements.restore(key, before).await;
+        let past = SystemTime::now() - Duration::from_millis(1);
+        let got = statements.refresh_until(past, START + 1, key, Token { generation, branch }).await;
+        assert_eq!(got, (Verdict::Late, None), "{generation}.{branch}");
+        assert_eq!(statements.row(key).await, Some(before));
     }
     database.remove().await;
 }

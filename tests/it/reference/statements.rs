@@ -2,6 +2,7 @@
 
 use super::model::{COOLDOWN, Caller, Compared, DAY, Face, LIFE, Lane, MAILS, Mail, Rate, SECOND, StepUp};
 use crate::support::postgres::{Database, connect};
+use std::time::{Duration, SystemTime};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 use uuid::Uuid;
@@ -53,16 +54,23 @@ impl Statements {
                     &vec![caller.device.unwrap_or(0)],
                     &vec![caller.prefix],
                     &vec![bits],
+                    &vec![1i32 << 16],
                     &LIFE,
                     &COOLDOWN,
                     &i32::try_from(MAILS.burst).unwrap(),
                     &MAILS.period,
-                    &(20 * SECOND),
+                    &1i16,
+                    &Uuid::nil(),
+                    &vec![Uuid::new_v4()],
+                    &vec![0i16],
+                    &vec![20 * SECOND],
+                    &vec![&b""[..]],
                 ],
             )
             .await;
-        let row = only(rows.unwrap());
-        row.get::<_, bool>("mail_now").then(|| mail(&row))
+        let rows = rows.unwrap();
+        assert!(rows.len() <= 1);
+        rows.first().map(mail)
     }
 
     /// What a guess came to, and whether a session began.
@@ -91,6 +99,7 @@ impl Statements {
                     &(7 * DAY),
                     &(30 * DAY),
                     &20i64,
+                    &vec![SystemTime::now() + Duration::from_secs(60)],
                 ],
             )
             .await;
@@ -133,9 +142,11 @@ pub fn face(row: &Row) -> Face {
     if row.get::<_, i16>("alphabet") == 0 { Face::Digits } else { Face::Base32 }
 }
 
+/// Of the outbox: place, code, what the mail is about.
 pub fn mail(row: &Row) -> Mail {
-    let id = row.get::<_, Uuid>("challenge_id").as_u128();
-    Mail { id, face: face(row), ends: row.get("expires_us") }
+    let due: &[u8] = row.get("due");
+    let face = if due[19] & 1 == 0 { Face::Digits } else { Face::Base32 };
+    Mail { id: u128::from_be_bytes(due[2..18].try_into().unwrap()), face, ends: row.get("expires_us") }
 }
 
 /// What the MAC of a code is in production: one value per code and face.

@@ -69,8 +69,8 @@ pub fn honest_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => wait().prop_map(Step::Wait),
         12 => calls().prop_map(|calls| Step::Refresh(Who::Owner, calls)),
-        2 => Just(Step::Save),
-        1 => Just(Step::Restore),
+        3 => Just(Step::Save),
+        3 => Just(Step::Restore),
     ]
 }
 
@@ -88,7 +88,7 @@ pub fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         48 => honest_step(),
         12 => calls().prop_map(|calls| Step::Refresh(Who::Thief, calls)),
-        1 => Just(Step::Steal),
+        3 => Just(Step::Steal),
         1 => disable.prop_map(|(customer, tenant)| Step::Disable { customer, tenant }),
         1 => Just(Step::Logout),
     ]
