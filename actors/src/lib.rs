@@ -27,6 +27,7 @@ mod keys;
 mod ledger;
 mod login;
 mod mail;
+mod outcomes;
 mod settings;
 mod step_up;
 mod store;

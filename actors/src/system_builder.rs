@@ -12,6 +12,7 @@ use crate::mail::Sender;
 use crate::mail::capacity::MailCapacity;
 use crate::mail::dispatcher::{MailCounts, MailDispatcher, MailDispatcherMessage};
 use crate::mail::mailers::{MailerDeps, mailers};
+use crate::outcomes::Outcomes;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::challenges::LoginPolicy;
@@ -19,7 +20,7 @@ use crate::system::{FaultInjector, SystemDeps};
 use crate::upkeep::guess_stats::{self, GuessCounts, GuessStats};
 use crate::upkeep::janitor::{self, Janitor, SweepCounts};
 use crate::upkeep::keyring::{self, Keyring};
-use crate::upkeep::observer::{self, Observability, Observer, Outcomes};
+use crate::upkeep::observer::{self, Observability, Observer};
 use crate::upkeep::portals::{self, PortalMap, Portals};
 use actor_runtime::{
     Actor, ChildSpec, Handle, Meter, Periodic, PeriodicMessage, PeriodicTask, Pool, Rhythm, child,

@@ -19,6 +19,9 @@ async fn spawn(settings: &[(&str, &str)]) -> (TestApp, Proxy) {
 /// A connection that got stuck is given up after half a second more than this.
 const BRISK: [(&str, &str); 1] = [("database.statement_timeout", "300ms")];
 
+/// The same, and callers wait for longer.
+const PATIENT: [(&str, &str); 2] = [("http.request_deadline", "2s"), ("database.statement_timeout", "300ms")];
+
 /// Callers wait this long, a connection is given up when they have gone.
 const HASTY: [(&str, &str); 2] = [("http.request_deadline", "1s"), ("database.statement_timeout", "1s")];
 
@@ -145,7 +148,7 @@ async fn a14_a_write_that_outlives_its_connection_is_found() {
 /// A14: the right code arrives at PostgreSQL when its caller was told 503: it is not eaten.
 #[tokio::test]
 async fn a14_a_guess_that_arrives_late_eats_no_code() {
-    let (app, proxy) = spawn(&HASTY).await;
+    let (app, proxy) = spawn(&PATIENT).await;
     let code = mailed_code(&app).await;
     proxy.plan(Kind::Verify, Fate::HoldRequest);
     assert_unavailable(&app.types_code(ADA, &code).await);
@@ -160,7 +163,7 @@ async fn a14_a_guess_that_arrives_late_eats_no_code() {
 #[tokio::test]
 async fn a14_a_wrong_guess_with_a_lost_answer_counts_once() {
     for fate in [Fate::LoseAnswer, Fate::HoldAnswer] {
-        let (app, proxy) = spawn(&HASTY).await;
+        let (app, proxy) = spawn(&PATIENT).await;
         let code = mailed_code(&app).await;
         proxy.plan(Kind::Verify, fate);
         assert_unavailable(&app.types_code(ADA, &another_code(&code)).await);

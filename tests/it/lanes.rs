@@ -10,11 +10,11 @@ use tracing_subscriber::fmt::MakeWriter;
 
 const DAY_S: u64 = 86_400;
 /// Where Ada lives.
-const HOME: &str = "192.0.2.10";
+pub const HOME: &str = "192.0.2.10";
 
-/// A network that nobody was seen in before.
-fn far(number: u32) -> String {
-    format!("198.18.{}.{}", number / 250, number % 250 + 1)
+/// A network (/24) that nobody was seen in before.
+pub fn far(number: u32) -> String {
+    format!("198.{}.{}.1", 18 + number / 250, number % 250 + 1)
 }
 
 /// The device cookie that a browser was given, as it sends it back.
@@ -31,7 +31,7 @@ async fn device_after_login(visitor: Visitor<'_>, email: &str) -> String {
     device_of(&answer)
 }
 
-fn is_digits(code: &str) -> bool {
+pub fn is_digits(code: &str) -> bool {
     code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit())
 }
 
@@ -122,8 +122,8 @@ async fn l3_a_stranger_who_asks_every_second() {
         app.pass_s(1);
     }
     let mailed = app.mails_to(ADA).await - before;
-    assert_eq!(mailed, 5, "the strangers' burst, at least a minute apart");
-    // five mails, one code until 120 s before its end: the newest
+    assert_eq!(mailed, 4, "a network's share of the strangers' burst, at least a minute apart");
+    // one code until 120 s before its end: the newest
     let mut code = String::new();
     for _ in 0..mailed {
         code = app.mailed_code(ADA).await;

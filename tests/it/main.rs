@@ -33,6 +33,7 @@ mod session_ends;
 mod session_model;
 mod sessions;
 mod spending;
+mod strangers;
 mod supervision;
 mod support;
 mod tokens;

@@ -82,7 +82,10 @@ async fn a_year_of_guessing_stays_within_the_table() {
         let (end, pace) = (START + days * DAY, if face == Face::Digits { 2 * DAY } else { MAILS.period / 2 });
         while run.now <= end {
             let before = (run.mails[lane as usize].len(), of(&run, face));
-            run.step(&Step::Siege(prefix, age, step_up, 1)).await.unwrap();
+            // two networks: one alone gets a part of a strangers' lane
+            for prefix in [prefix, prefix + 2] {
+                run.step(&Step::Siege(prefix, age, step_up, 1)).await.unwrap();
+            }
             if (run.mails[lane as usize].len(), of(&run, face)) == before {
                 run.now += pace;
             }

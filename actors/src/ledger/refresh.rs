@@ -1,9 +1,9 @@
 //! Refreshes. The same token shown twice at once is one write, and both get the one successor.
 
 use super::Batch;
+use crate::outcomes::{Outcomes, count};
 use crate::store::sessions::{RefreshVerdict, SessionId};
 use crate::store::{Store, StoreError, micros};
-use crate::upkeep::observer::{Outcomes, count};
 use doorcode_domain::{Clock, TenantId, TokenPosition};
 use std::sync::Arc;
 use std::time::Duration;

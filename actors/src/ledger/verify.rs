@@ -57,7 +57,7 @@ impl Batch for VerifyBatch {
         let begun: Vec<_> = addresses.keys().copied().collect();
         let found = self.store.find_sessions(&begun).await?;
         let answer = |(session, customer, now_us)| {
-            let verdict = Verdict { guess: GuessOutcome::LoggedIn(customer), now_us };
+            let verdict = Verdict { guess: GuessOutcome::LoggedIn(customer), counted: true, now_us };
             Some((*addresses.get(&session)?, verdict))
         };
         Ok(found.into_iter().filter_map(answer).collect())

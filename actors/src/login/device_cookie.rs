@@ -22,10 +22,12 @@ pub(crate) struct DeviceCookie {
 }
 
 impl DeviceCookie {
-    /// The first of the presented values that is ours; none: an empty cookie.
-    pub(crate) fn read(key: &MacKey, tenant: TenantId, presented: &[String]) -> Self {
-        // a browser sends one per tenant: more than a few are somebody's game
-        presented.iter().take(8).find_map(|text| Self::decode(key, tenant, text)).unwrap_or_default()
+    /// This tenant's among what was presented, by its tag, if it is ours; else an empty cookie. A browser may send any
+    /// number of other tenants'.
+    pub(crate) fn read(key: &MacKey, tenant: TenantId, presented: &[(String, String)]) -> Self {
+        let tag = tenant.cookie_tag();
+        let of_tenant = presented.iter().find(|(of, _)| *of == tag);
+        of_tenant.and_then(|(_, text)| Self::decode(key, tenant, text)).unwrap_or_default()
     }
 
     fn decode(key: &MacKey, tenant: TenantId, text: &str) -> Option<Self> {
@@ -107,11 +109,26 @@ mod tests {
 
     const T: TenantId = TenantId(Uuid::from_u128(7));
 
+    fn sent(tenant: TenantId, value: &str) -> Vec<(String, String)> {
+        vec![(tenant.cookie_tag(), value.to_owned())]
+    }
+
+    /// L1: a browser that has logged in at many tenants is known at each of them.
+    #[test]
+    fn other_tenants_cookies_are_in_nobodys_way() {
+        let (key, tenants) = (key(1), (1..=40).map(|n| TenantId(Uuid::from_u128(n))));
+        let cookie = |tenant| DeviceCookie::default().with(&key, tenant, address(1), 5).encode(&key, tenant);
+        let all: Vec<_> = tenants.clone().flat_map(|tenant| sent(tenant, &cookie(tenant))).collect();
+        for tenant in tenants {
+            assert_eq!(DeviceCookie::read(&key, tenant, &all).since(&key, tenant, address(1)), 5);
+        }
+    }
+
     #[test]
     fn remembers_eight_addresses_newest_first() {
         let key = key(1);
         let cookie = (1..=9).fold(DeviceCookie::default(), |c, n| c.with(&key, T, address(n), n as i64));
-        let read = DeviceCookie::read(&key, T, &["junk".to_owned(), cookie.encode(&key, T)]);
+        let read = DeviceCookie::read(&key, T, &sent(T, &cookie.encode(&key, T)));
         assert_eq!(read, cookie);
         assert_eq!((read.since(&key, T, address(1)), read.since(&key, T, address(9))), (0, 9));
         assert!(cookie.encode(&key, T).len() < 256, "F4");
@@ -122,7 +139,7 @@ mod tests {
     fn only_ours_counts() {
         let cookie = DeviceCookie::default().with(&key(1), T, address(1), 5).encode(&key(1), T);
         let since = |key: &MacKey, tenant, text: &str| {
-            DeviceCookie::read(key, tenant, &[text.to_owned()]).since(key, tenant, address(1))
+            DeviceCookie::read(key, tenant, &sent(tenant, text)).since(key, tenant, address(1))
         };
         assert_eq!(since(&key(1), T, &cookie), 5);
         assert_eq!(since(&key(2), T, &cookie), 0);

@@ -6,7 +6,7 @@
 
 use super::service::{Caller, Login, LoginService};
 use crate::error::{RefreshError, Refusal, VerifyError};
-use crate::upkeep::observer::count;
+use crate::outcomes::count;
 use doorcode_domain::{
     Email, HANDOVER_LIFE_S, HandoverCode, PkceChallenge, RefreshToken, TenantId, TenantSlug, TokenPosition,
     TypedCode,

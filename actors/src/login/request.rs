@@ -12,9 +12,6 @@ use doorcode_domain::{
 };
 use std::net::IpAddr;
 
-/// Rows of the decoy table.
-const DECOYS: u128 = 1_024;
-
 /// Who asks, for which address: resolved once, before the tenant's issuer hears of it.
 pub(crate) struct LoginRequest {
     /// `None`: the slug names no tenant. Such requests do all that others do.
@@ -24,7 +21,7 @@ pub(crate) struct LoginRequest {
     pub(crate) limit: LimitKey,
     pub(crate) client: IpAddr,
     /// What the caller presented as device cookies; nothing unless it is ours.
-    pub(crate) device_cookies: Vec<String>,
+    pub(crate) device_cookies: Vec<(String, String)>,
 }
 
 /// What somebody typed, and the session it would begin.
@@ -53,7 +50,8 @@ impl LoginRequest {
             digit_mac: mac(Alphabet::Digits),
             base32_mac: mac(Alphabet::Base32),
             device_us: self.device(keys).since(&keys.device, tenant, address),
-            client_tag: self.client_tag(keys),
+            client_tag: self.tag(keys, 32, 64),
+            network_tag: self.tag(keys, 24, 48),
             step_up: step_up(self.tenant),
         })
     }
@@ -69,10 +67,11 @@ impl LoginRequest {
             digit_mac: mac(Alphabet::Digits),
             base32_mac: mac(Alphabet::Base32),
             device_us: self.device(keys).since(&keys.device, tenant, address),
-            client_tag: self.client_tag(keys),
+            client_tag: self.tag(keys, 32, 64),
+            network_tag: self.tag(keys, 24, 48),
+            step_up: step_up(self.tenant),
             session: guess.session,
             ended: guess.ended,
-            decoy: (address.0.as_u128() % DECOYS) as i32,
         }
     }
 
@@ -86,12 +85,12 @@ impl LoginRequest {
         prefix(self.client)
     }
 
-    /// A keyed tag of the caller's network prefix (/32 or /64), different for each address: no one can follow a network
-    /// through the table.
-    fn client_tag(&self, keys: &Keys) -> i64 {
+    /// A keyed tag of the caller's network prefix (so many bits of IPv4, of IPv6), different for each address: no one can
+    /// follow a network through the table.
+    fn tag(&self, keys: &Keys, v4_bits: usize, v6_bits: usize) -> i64 {
         let prefix: Vec<u8> = match self.client {
-            IpAddr::V4(v4) => v4.octets().to_vec(),
-            IpAddr::V6(v6) => v6.octets()[..8].to_vec(),
+            IpAddr::V4(v4) => v4.octets()[..v4_bits / 8].to_vec(),
+            IpAddr::V6(v6) => v6.octets()[..v6_bits / 8].to_vec(),
         };
         let address = self.address;
         let mac = keys.client_tag.mac128(&[address.tenant.0.as_bytes(), address.key.0.as_bytes(), &prefix]);

@@ -10,10 +10,11 @@ use crate::login::issuer::{Ask, IssuerMessage, Question};
 use crate::login::issuers::{IssuerSlot, Issuers, TenantDirectory};
 use crate::login::quota::LimitKey;
 use crate::login::request::{Guess, LoginRequest, address_of};
+use crate::outcomes::count;
 use crate::store::challenges::GuessOutcome;
 use crate::store::sessions::{Moved, RefreshVerdict, SessionId};
 use crate::upkeep::guess_stats::GuessCounts;
-use crate::upkeep::observer::{ActorRows, Observability, TreeSnapshot, count};
+use crate::upkeep::observer::{ActorRows, Observability, TreeSnapshot};
 use crate::upkeep::portals::PortalMap;
 use actor_runtime::{Actor, Admission, Handle, Pool, Reply, until};
 use arc_swap::ArcSwap;
@@ -36,8 +37,9 @@ pub struct Caller {
     pub deadline: Instant,
     /// The caller's address: socket peer or right-most untrusted hop, IPv4-mapped unwrapped.
     pub client: IpAddr,
-    /// Values of `__Host-portal_device_*` cookies, as sent. Judged by the service, never trusted here.
-    pub device_cookies: Vec<String>,
+    /// `__Host-portal_device_*` cookies as sent: whose by its name (tag of a tenant), value. Judged by the service, never
+    /// trusted here.
+    pub device_cookies: Vec<(String, String)>,
 }
 
 /// What a successful login or refresh returns.
@@ -148,7 +150,9 @@ impl LoginService {
         let guess = Guess { typed: typed.clone(), session, ended: ended.map(|(_, key)| key) };
         let verdict =
             self.ask_issuer(admitted, |reply| Question::Guess(guess, reply)).await.map_err(refused)?;
-        self.0.guesses.add(tenant_id, matches!(verdict.guess, GuessOutcome::LoggedIn(_)));
+        if verdict.counted {
+            self.0.guesses.add(tenant_id, matches!(verdict.guess, GuessOutcome::LoggedIn(_)));
+        }
         let customer = match verdict.guess {
             GuessOutcome::LoggedIn(customer) => customer,
             GuessOutcome::Wrong => {

@@ -6,9 +6,16 @@ use super::{Store, StoreError, micros, sql};
 use crate::address_id::AddressId;
 use crate::mail::record;
 use crate::settings::Settings;
-use doorcode_domain::{AddressKey, ChallengeId, CodeMac, CustomerId, Micros, SessionKey, TenantId};
+use doorcode_domain::{ChallengeId, CodeMac, CustomerId, Micros, SessionKey, TenantId};
+use std::collections::{HashMap, HashSet};
 use tokio::time::Instant;
+use tokio_postgres::Row;
 use uuid::Uuid;
+
+/// Rows that addresses at slugs which name no tenant share; far more than a statement has.
+const UNKNOWN_ROWS: u128 = 65_536;
+/// Rows of the decoy table.
+const DECOYS: i32 = 16_384;
 
 /// What `/login` proposes for an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +28,8 @@ pub(crate) struct LoginRow {
     pub(crate) device_us: Micros,
     /// Keyed tag of the caller's network prefix.
     pub(crate) client_tag: i64,
+    /// The same of the coarse prefix, whose share of the strangers' lane is limited.
+    pub(crate) network_tag: i64,
     /// See `challenges.step_up` in the schema.
     pub(crate) step_up: i16,
 }
@@ -63,12 +72,12 @@ pub(crate) struct VerifyRow {
     pub(crate) base32_mac: Option<CodeMac>,
     pub(crate) device_us: Micros,
     pub(crate) client_tag: i64,
+    pub(crate) network_tag: i64,
+    pub(crate) step_up: i16,
     /// Chosen beforehand, so that a lost answer can be looked up.
     pub(crate) session: SessionKey,
     /// The session to end if this one begins.
     pub(crate) ended: Option<SessionKey>,
-    /// Which decoy is written where the address has no row.
-    pub(crate) decoy: i32,
 }
 
 /// What a guess came to.
@@ -86,6 +95,8 @@ pub(crate) enum GuessOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) guess: GuessOutcome,
+    /// Whether it counts toward the tenant-wide trip: not what a trip refuses.
+    pub(crate) counted: bool,
     /// The statement's time.
     pub(crate) now_us: Micros,
 }
@@ -102,12 +113,13 @@ impl Store {
         (slots, parts): (&[i32], &[OutboxPart]),
     ) -> Result<Vec<OutboxRow>, StoreError> {
         let tenants: Vec<Uuid> = rows.iter().map(|r| r.address.tenant.0).collect();
-        let addresses: Vec<Uuid> = rows.iter().map(|r| r.address.key.0).collect();
+        let addresses = row_keys(rows.iter().map(|r| r.address));
         let challenges: Vec<Uuid> = rows.iter().map(|r| r.challenge.0).collect();
         let digit_macs: Vec<Uuid> = rows.iter().map(|r| r.digit_mac.0).collect();
         let base32_macs: Vec<Uuid> = rows.iter().map(|r| r.base32_mac.0).collect();
         let devices: Vec<i64> = rows.iter().map(|r| r.device_us).collect();
         let clients: Vec<i64> = rows.iter().map(|r| r.client_tag).collect();
+        let networks: Vec<i64> = rows.iter().map(|r| r.network_tag).collect();
         let step_ups: Vec<i16> = rows.iter().map(|r| r.step_up).collect();
         let LoginPolicy { life_us, cooldown_us, mail_burst, mail_period_us } = policy;
         let ids: Vec<Uuid> = parts.iter().map(|p| p.id).collect();
@@ -138,6 +150,7 @@ impl Store {
                     &lanes,
                     &leases,
                     &asked,
+                    &networks,
                 ],
             )
             .await?;
@@ -164,14 +177,18 @@ impl Store {
         sessions_max: i64,
     ) -> Result<Vec<(AddressId, Verdict)>, StoreError> {
         let tenants: Vec<Uuid> = rows.iter().map(|r| r.address.tenant.0).collect();
-        let addresses: Vec<Uuid> = rows.iter().map(|r| r.address.key.0).collect();
+        let addresses = row_keys(rows.iter().map(|r| r.address));
         let digit_macs: Vec<Option<Uuid>> = rows.iter().map(|r| r.digit_mac.map(|m| m.0)).collect();
         let base32_macs: Vec<Option<Uuid>> = rows.iter().map(|r| r.base32_mac.map(|m| m.0)).collect();
         let devices: Vec<i64> = rows.iter().map(|r| r.device_us).collect();
         let clients: Vec<i64> = rows.iter().map(|r| r.client_tag).collect();
+        let networks: Vec<i64> = rows.iter().map(|r| r.network_tag).collect();
+        let step_ups: Vec<i16> = rows.iter().map(|r| r.step_up).collect();
         let sessions: Vec<Uuid> = rows.iter().map(|r| r.session.0).collect();
         let ended: Vec<Option<Uuid>> = rows.iter().map(|r| r.ended.map(|k| k.0)).collect();
-        let decoys: Vec<i32> = rows.iter().map(|r| r.decoy).collect();
+        // beginning anywhere, so that two replicas seldom meet
+        let first = rows.first().map_or(0, |r| (r.session.0.as_u128() % DECOYS as u128) as i32);
+        let decoys: Vec<i32> = (first..).take(rows.len()).map(|slot| slot % DECOYS).collect();
         let deadlines = self.database_clock.times(until);
         let written = self
             .query_until(
@@ -192,24 +209,62 @@ impl Store {
                     &absolute_us,
                     &sessions_max,
                     &deadlines,
+                    &networks,
+                    &step_ups,
                 ],
             )
             .await?;
         self.database_clock.note(&written);
         let decided = written.iter().filter(|row| !row.get::<_, bool>("late"));
-        Ok(decided.map(|row| (address(row), verdict(row))).collect())
+        let asked: HashMap<_, _> =
+            addresses.iter().zip(rows).map(|(key, r)| ((r.address.tenant.0, *key), r.address)).collect();
+        let address = |row: &Row| asked.get(&(row.get("tenant_id"), row.get("address_key"))).copied();
+        Ok(decided.filter_map(|row| Some((address(row)?, verdict(row)))).collect())
     }
 }
 
-pub(super) fn address(row: &tokio_postgres::Row) -> AddressId {
-    AddressId { tenant: TenantId(row.get("tenant_id")), key: AddressKey(row.get("address_key")) }
+/// Which row an address has: its own; at slugs that name no tenant one of a fixed number, so that a flood of them makes no
+/// more. Two addresses of one statement never get the same.
+fn row_keys(addresses: impl Iterator<Item = AddressId>) -> Vec<Uuid> {
+    let mut taken = HashSet::new();
+    let row_key = |AddressId { tenant, key }| {
+        if tenant != TenantId::UNKNOWN {
+            return key.0;
+        }
+        let mut slot = key.0.as_u128() % UNKNOWN_ROWS;
+        while !taken.insert(slot) {
+            slot = (slot + 1) % UNKNOWN_ROWS;
+        }
+        Uuid::from_u128(slot)
+    };
+    addresses.map(row_key).collect()
 }
 
-fn verdict(row: &tokio_postgres::Row) -> Verdict {
+fn verdict(row: &Row) -> Verdict {
     let guess = match row.get::<_, Option<Uuid>>("customer_id") {
         Some(customer) => GuessOutcome::LoggedIn(CustomerId(customer)),
         None if row.get("missed") => GuessOutcome::Wrong,
         None => GuessOutcome::NotEvaluated,
     };
-    Verdict { guess, now_us: row.get("now_us") }
+    Verdict { guess, counted: row.get("counted"), now_us: row.get("now_us") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doorcode_domain::AddressKey;
+
+    #[test]
+    fn unknown_slugs_share_a_fixed_number_of_rows() {
+        let at = |tenant, n| AddressId { tenant, key: AddressKey(Uuid::from_u128(n)) };
+        let unknown = |n| at(TenantId::UNKNOWN, n);
+        let same = [7, 7 + UNKNOWN_ROWS, 7 + 2 * UNKNOWN_ROWS, UNKNOWN_ROWS - 1, 2 * UNKNOWN_ROWS - 1];
+        let keys = row_keys(same.map(unknown).into_iter());
+        assert_eq!(keys, [7, 8, 9, UNKNOWN_ROWS - 1, 0].map(Uuid::from_u128), "never two the same");
+        let known = at(TenantId(Uuid::from_u128(1)), 7 + UNKNOWN_ROWS);
+        assert_eq!(row_keys([known].into_iter()), [known.key.0]);
+        let many: HashSet<_> =
+            (0..1_000_000).flat_map(|n| row_keys([unknown(n * 7_919)].into_iter())).collect();
+        assert_eq!(many.len() as u128, UNKNOWN_ROWS);
+    }
 }

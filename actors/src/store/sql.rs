@@ -54,4 +54,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (8, "lookups", include_str!("../../../sql/migrations/0008_lookups.sql")),
     (9, "outbox", include_str!("../../../sql/migrations/0009_outbox.sql")),
     (10, "hosted_page", include_str!("../../../sql/migrations/0010_hosted_page.sql")),
+    (11, "strangers", include_str!("../../../sql/migrations/0011_strangers.sql")),
 ];

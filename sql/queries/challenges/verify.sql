@@ -6,15 +6,17 @@
 -- ended_key is the session to end if this one begins (NULL: none); decoy is a slot.
 -- $11 idle and $12 absolute life of a session in µs; $13 sessions that a customer may have. $14 by row: until when, by the
 -- database's clock, its caller waits; a row that is decided later is not evaluated.
+-- $15 by row: the tag of the asking network (/24, /48); $16 by row: as `challenges.step_up`.
+-- `counted`: whether the guess counts toward the tenant-wide trip.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 ),
 asked AS MATERIALIZED (
     SELECT i.*, clock.now_us
     FROM clock CROSS JOIN ROWS FROM (
-        unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[], $8::uuid[], $9::uuid[], $10::int[], $14::timestamptz[]),
+        unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[], $8::uuid[], $9::uuid[], $10::int[], $14::timestamptz[], $15::bigint[], $16::smallint[]),
         generate_series(1, cardinality($2::uuid[]))
-    ) AS i (tenant_id, address_key, typed_digit_mac, typed_base32_mac, at_device_us, at_client_tag, session_key, ended_key, decoy, deadline, place)
+    ) AS i (tenant_id, address_key, typed_digit_mac, typed_base32_mac, at_device_us, at_client_tag, session_key, ended_key, decoy, deadline, network_tag, at_step_up, place)
     -- one lock order for all replicas
     ORDER BY tenant_id, address_key
 ),
@@ -34,7 +36,10 @@ weighed AS MATERIALIZED (
         NOT late
             AND (h.row).expires_us > now_us
             AND CASE WHEN known THEN (h.row).k_guesses ELSE (h.row).s_guesses END > 0
-            AND may_guess(h.row, known, (h.row).alphabet, now_us) AS evaluated,
+            AND may_guess(h.row, known, (h.row).alphabet, now_us)
+            -- digits: not after a trip, and not more than the network's share
+            AND (known OR (h.row).alphabet = 1
+                 OR NOT is_tripped(known, at_step_up) AND share_admits_digits(h.row, network_tag, now_us)) AS evaluated,
         coalesce(CASE WHEN (h.row).alphabet = 0 THEN (h.row).digit_mac = typed_digit_mac
                       ELSE (h.row).base32_mac = typed_base32_mac END, false) AS same
     FROM held h
@@ -70,6 +75,10 @@ written AS (
         -- the cool-down does not apply after a code was used or burned: its guesses or its lane's budget are spent
         s_quiet_us = CASE WHEN j.hit OR (j.burned AND NOT j.known) THEN 0 ELSE c.s_quiet_us END,
         k_quiet_us = CASE WHEN j.hit OR (j.burned AND j.known) THEN 0 ELSE c.k_quiet_us END,
+        share_tags = CASE WHEN j.missed AND NOT j.known AND c.alphabet = 0
+            THEN share_tags_next(c, j.network_tag, j.now_us) ELSE c.share_tags END,
+        share_tats = CASE WHEN j.missed AND NOT j.known AND c.alphabet = 0
+            THEN share_tats_next(c, j.network_tag, j.now_us, 0, guess_period_us(false, 0::smallint)) ELSE c.share_tats END,
         touched_us = greatest(c.touched_us, j.now_us),
         -- a success makes its network prefix known: newest first, at most 8
         known_tags = CASE WHEN j.customer_id IS NULL THEN c.known_tags
@@ -100,7 +109,7 @@ surplus AS MATERIALIZED (
         OFFSET $13::bigint - 1
     ) o
 ),
-doomed AS MATERIALIZED (
+to_delete AS MATERIALIZED (
     SELECT d.tenant_id, d.session_key
     -- one lock order for all replicas
     FROM (SELECT * FROM surplus ORDER BY tenant_id, session_key) d CROSS JOIN LATERAL (
@@ -111,7 +120,7 @@ doomed AS MATERIALIZED (
     ) s
 ),
 ended AS (
-    DELETE FROM sessions s USING doomed d
+    DELETE FROM sessions s USING to_delete d
     WHERE s.tenant_id = ANY (ARRAY[d.tenant_id]) AND s.session_key = d.session_key
 ),
 decoy AS (
@@ -120,10 +129,13 @@ decoy AS (
     ORDER BY slot
     FOR UPDATE
 ),
-fooled AS (
+decoy_touched AS (
     UPDATE decoys SET touched_us = clock.now_us FROM clock WHERE slot = ANY (ARRAY(SELECT slot FROM decoy))
 )
 SELECT a.tenant_id, a.address_key, a.now_us, j.customer_id,
     coalesce(j.evaluated, false) AS evaluated, coalesce(j.missed, false) AS missed, coalesce(j.known, false) AS known,
-    coalesce((j.row).alphabet, 0::smallint) AS alphabet, coalesce(j.late, false) AS late, clock_timestamp() AS read_at
+    coalesce((j.row).alphabet, 0::smallint) AS alphabet,
+    coalesce(j.evaluated, false) OR a.typed_digit_mac IS NULL
+        OR NOT is_tripped(coalesce(j.known, is_fresh_device(a.at_device_us, a.now_us)), a.at_step_up) AS counted,
+    coalesce(j.late, false) AS late, clock_timestamp() AS read_at
 FROM asked a LEFT JOIN judged j USING (place)

@@ -47,8 +47,8 @@ pub struct PortalCookies {
     pub access: TaggedCookies,
     /// Refresh tokens.
     pub refresh: TaggedCookies,
-    /// Values of the device cookies, of whatever tenant.
-    pub device: Vec<String>,
+    /// The device cookies of whatever tenants: tag, value.
+    pub device: Vec<(String, String)>,
 }
 
 impl fmt::Debug for PortalCookies {
@@ -90,8 +90,8 @@ impl PortalCookies {
                 cookies.refresh.add(tag, value);
             } else if let Some(tag) = tag(name, ACCESS) {
                 cookies.access.add(tag, value);
-            } else if tag(name, DEVICE).is_some() {
-                cookies.device.push(value.to_owned());
+            } else if let Some(tag) = tag(name, DEVICE) {
+                cookies.device.push((tag.to_string(), value.to_owned()));
             }
         }
         cookies
@@ -252,7 +252,8 @@ mod tests {
         let b = format!("__Host-portal_refresh_{TAG_B}=two;__Host-portal_device_{TAG_B}=d2");
         let cookies = read(&[&a, &b]);
         assert_eq!(cookies.refresh.of_tag(Tag::read(TAG_B).unwrap()).unwrap().token.as_str(), "two");
-        assert_eq!(cookies.device, ["d1", "d2"]);
+        let device = [(TAG_A, "d1"), (TAG_B, "d2")].map(|(tag, value)| (tag.to_owned(), value.to_owned()));
+        assert_eq!(cookies.device, device);
         assert!(cookies.refresh.only().is_none(), "two are not one");
         assert_eq!(read(&[&a]).refresh.only().unwrap().token.as_str(), "one");
         assert_eq!(cookies.refresh.holding("two").unwrap().tag.to_string(), TAG_B);

@@ -86,6 +86,10 @@ impl Bucket {
         self.seen = now;
     }
 
+    pub fn is_whole(&self, now: i64) -> bool {
+        self.grown(now) == self.rate.burst * self.rate.period
+    }
+
     /// How long until it has one.
     pub fn wait(&self, now: i64) -> i64 {
         (self.rate.period - self.grown(now)).max(0)
@@ -96,10 +100,17 @@ impl Bucket {
     }
 }
 
+/// What one coarse network gets of the strangers' lane, at most.
+pub const SHARE: [Rate; 2] = [Rate { burst: 4, period: MAILS.period }, Rate { burst: 15, period: 14 * DAY }];
+/// Networks whose shares are told apart.
+const SHARES: usize = 4;
+
 /// Who calls: from a network, perhaps with a device cookie issued at some time.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller {
     pub prefix: i64,
+    /// The coarse network that the prefix is part of.
+    pub network: i64,
     pub device: Option<i64>,
 }
 
@@ -146,6 +157,8 @@ pub struct Address {
     quiet_until: [i64; 2],
     mails: [Bucket; 2],
     failures: [[Bucket; 2]; 2],
+    /// Of strangers' networks: who, mails, digit guesses. The one named `None` is all the others together.
+    shares: Vec<(Option<i64>, [Bucket; 2])>,
     /// Networks with a success and its day, newest first.
     prefixes: Vec<(i64, i64)>,
     devices_from: i64,
@@ -160,6 +173,7 @@ impl Address {
             quiet_until: [0; 2],
             mails: [Bucket::full(MAILS); 2],
             failures: [Lane::Stranger, Lane::Known].map(by_face),
+            shares: Vec::new(),
             prefixes: Vec::new(),
             devices_from: 0,
             is_customer,
@@ -182,7 +196,15 @@ impl Address {
     /// `/login`, with the id of the code that would be new.
     pub fn login(&mut self, now: i64, caller: Caller, step_up: StepUp, id: u128) -> Option<Mail> {
         let lane = self.lane(caller, now);
-        if now < self.quiet_until[lane as usize] || self.mails[lane as usize].tokens(now) < 1 {
+        // after a trip, digits that only strangers wait for are replaced at once
+        let useless = lane == Lane::Stranger
+            && step_up == (StepUp { may: true, tripped: true })
+            && self.code.is_some_and(|code| code.face == Face::Digits && !code.known_asked);
+        if (now < self.quiet_until[lane as usize] && !useless) || self.mails[lane as usize].tokens(now) < 1 {
+            return None;
+        }
+        let share = self.share(now, caller);
+        if lane == Lane::Stranger && share[0].tokens(now) < 1 {
             return None;
         }
         let spent = self.failures[lane as usize][Face::Digits as usize].tokens(now) < 1;
@@ -202,7 +224,11 @@ impl Address {
             None if awaited && lane == Lane::Stranger => return None,
             None => Code {
                 id,
-                face: if steps_up { Face::Base32 } else { Face::Digits },
+                face: if steps_up || (lane == Lane::Stranger && step_up.may && share[1].tokens(now) < 1) {
+                    Face::Base32
+                } else {
+                    Face::Digits
+                },
                 ends: now + LIFE,
                 used: false,
                 guesses: [GUESSES; 2],
@@ -211,6 +237,9 @@ impl Address {
         };
         code.known_asked |= lane == Lane::Known;
         self.code = Some(code);
+        if lane == Lane::Stranger {
+            self.take_share(now, caller, 0);
+        }
         self.mails[lane as usize].take(now, 1);
         self.quiet_until[lane as usize] = now + COOLDOWN;
         Some(Mail { id: code.id, face: code.face, ends: code.ends })
@@ -221,16 +250,28 @@ impl Address {
         &mut self,
         now: i64,
         caller: Caller,
+        step_up: StepUp,
         right: impl Fn(u128, Face) -> bool,
     ) -> Option<Compared> {
         let lane = self.lane(caller, now);
+        let share = self.share(now, caller)[1].tokens(now);
+        let tripped = step_up == StepUp { may: true, tripped: true };
         let code = self.code.as_mut().filter(|code| !code.used && now < code.ends)?;
         let budget = &mut self.failures[lane as usize][code.face as usize];
         if code.guesses[lane as usize] == 0 || budget.tokens(now) < 1 {
             return None;
         }
-        code.guesses[lane as usize] -= 1;
+        let strange_digits = lane == Lane::Stranger && code.face == Face::Digits;
+        if strange_digits && (tripped || share < 1) {
+            return None;
+        }
         let right = right(code.id, code.face);
+        if strange_digits && !right {
+            self.take_share(now, caller, 1);
+        }
+        let code = self.code.as_mut()?;
+        let budget = &mut self.failures[lane as usize][code.face as usize];
+        code.guesses[lane as usize] -= 1;
         if right {
             code.used = true;
             self.quiet_until = [0; 2];
@@ -247,6 +288,36 @@ impl Address {
             self.prefixes.truncate(PREFIXES);
         }
         Some(compared)
+    }
+
+    /// What is left of a network's mails and digit guesses. Shares are whole, and forgotten, when the lane is.
+    fn share(&self, now: i64, caller: Caller) -> [Bucket; 2] {
+        let found = if self.is_whole(now) { None } else { self.place(caller).map(|at| self.shares[at].1) };
+        found.unwrap_or(SHARE.map(Bucket::full))
+    }
+
+    fn place(&self, caller: Caller) -> Option<usize> {
+        let of = |who| self.shares.iter().position(|(of, _)| *of == who);
+        of(Some(caller.network)).or(if self.shares.len() < SHARES { None } else { of(None) })
+    }
+
+    fn is_whole(&self, now: i64) -> bool {
+        let [mails, digits] =
+            [&self.mails[0], &self.failures[0][Face::Digits as usize]].map(|bucket| bucket.is_whole(now));
+        mails && digits
+    }
+
+    /// Before the lane is charged.
+    fn take_share(&mut self, now: i64, caller: Caller, what: usize) {
+        if self.is_whole(now) {
+            self.shares.clear();
+        }
+        let at = self.place(caller).unwrap_or_else(|| {
+            let who = (self.shares.len() < SHARES).then_some(caller.network);
+            self.shares.push((who, SHARE.map(Bucket::full)));
+            self.shares.len() - 1
+        });
+        self.shares[at].1[what].take(now, 1);
     }
 
     /// All devices and networks become strangers.

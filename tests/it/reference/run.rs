@@ -5,10 +5,14 @@ use super::statements::{Statements, Typed, face_mac};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestCaseError;
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Some midnight, and a little.
 pub const START: i64 = 20_600 * DAY + 5 * SECOND;
+
+/// A tenant that takes base32 and is not under attack.
+const CALM: StepUp = StepUp { may: true, tripped: false };
 
 /// What somebody types.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +32,7 @@ pub type Age = Option<i64>;
 #[derive(Clone, Debug)]
 pub enum Step {
     Login(i64, Age, StepUp),
-    Guess(i64, Age, Key, u8),
+    Guess(i64, Age, Key, StepUp, u8),
     /// Ask and fail, over and over.
     Siege(i64, Age, StepUp, u8),
     /// Log in, and come back after a time without a cookie.
@@ -42,7 +46,7 @@ pub enum Step {
 }
 
 pub fn prefix() -> impl Strategy<Value = i64> {
-    prop_oneof![4 => 0..2i64, 1 => 0..10i64]
+    prop_oneof![4 => select(vec![0, 2]), 1 => 0..12i64]
 }
 
 pub fn age() -> impl Strategy<Value = Age> {
@@ -52,7 +56,7 @@ pub fn age() -> impl Strategy<Value = Age> {
 
 pub fn step_up() -> impl Strategy<Value = StepUp> {
     prop_oneof![
-        4 => Just(StepUp { may: true, tripped: false }),
+        4 => Just(CALM),
         1 => any::<(bool, bool)>().prop_map(|(may, tripped)| StepUp { may, tripped })
     ]
 }
@@ -77,7 +81,7 @@ pub fn step() -> impl Strategy<Value = Step> {
     let away = select(vec![DAY, 89 * DAY, 90 * DAY - 5 * SECOND - 1, 90 * DAY - 5 * SECOND, 91 * DAY]);
     prop_oneof![
         6 => (prefix(), age(), step_up()).prop_map(|(p, a, s)| Step::Login(p, a, s)),
-        6 => (prefix(), age(), key, 1..6u8).prop_map(|(p, a, k, n)| Step::Guess(p, a, k, n)),
+        6 => (prefix(), age(), key, step_up(), 1..6u8).prop_map(|(p, a, k, s, n)| Step::Guess(p, a, k, s, n)),
         2 => (prefix(), age(), step_up(), 1..6u8).prop_map(|(p, a, s, n)| Step::Siege(p, a, s, n)),
         1 => (prefix(), step_up(), away).prop_map(|(p, s, us)| Step::Return(p, s, us)),
         1 => (7..11i64).prop_map(Step::Tour),
@@ -100,6 +104,8 @@ pub struct Run<'a> {
     pub mails: [Vec<i64>; 2],
     /// When a guess failed, by lane and face.
     pub failures: [[Vec<i64>; 2]; 2],
+    /// Of strangers' networks: when mails left, when a digit guess failed.
+    shares: [BTreeMap<i64, Vec<i64>>; 2],
     /// Evaluated guesses of the live code, by lane.
     of_code: [u32; 2],
 }
@@ -120,20 +126,22 @@ impl<'a> Run<'a> {
             previous: 0,
             mails: Default::default(),
             failures: Default::default(),
+            shares: Default::default(),
             of_code: [0; 2],
         }
     }
 
     pub fn caller(&self, prefix: i64, age: Age) -> Caller {
-        Caller { prefix, device: age.map(|age| self.now - age) }
+        // two prefixes to a network
+        Caller { prefix, network: prefix / 2, device: age.map(|age| self.now - age) }
     }
 
     pub async fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
         match *step {
             Step::Login(prefix, age, step_up) => self.login(self.caller(prefix, age), step_up).await,
-            Step::Guess(prefix, age, key, times) => {
+            Step::Guess(prefix, age, key, step_up, times) => {
                 for _ in 0..times {
-                    self.guess(self.caller(prefix, age), key).await?;
+                    self.guess(self.caller(prefix, age), step_up, key).await?;
                 }
                 Ok(())
             }
@@ -141,30 +149,30 @@ impl<'a> Run<'a> {
                 for _ in 0..times {
                     self.login(self.caller(prefix, age), step_up).await?;
                     for _ in 0..6 {
-                        self.guess(self.caller(prefix, age), Key::Wrong).await?;
+                        self.guess(self.caller(prefix, age), step_up, Key::Wrong).await?;
                     }
                 }
                 Ok(())
             }
             Step::Return(prefix, step_up, us) => {
                 self.login(self.caller(prefix, None), step_up).await?;
-                self.guess(self.caller(prefix, None), Key::Right).await?;
+                self.guess(self.caller(prefix, None), step_up, Key::Right).await?;
                 self.now += us;
                 self.statements.sweep(self.now).await;
                 self.login(self.caller(prefix, None), step_up).await?;
-                self.guess(self.caller(prefix, None), Key::Wrong).await
+                self.guess(self.caller(prefix, None), step_up, Key::Wrong).await
             }
             Step::Tour(networks) => {
-                let step_up = StepUp { may: true, tripped: false };
+                let step_up = CALM;
                 for prefix in 0..networks {
                     self.now += MAILS.period;
                     self.login(self.caller(prefix, None), step_up).await?;
-                    self.guess(self.caller(prefix, None), Key::Right).await?;
+                    self.guess(self.caller(prefix, None), step_up, Key::Right).await?;
                 }
                 self.now += MAILS.period;
                 self.login(self.caller(networks, None), step_up).await?;
                 for prefix in 0..3 {
-                    self.guess(self.caller(prefix, None), Key::Wrong).await?;
+                    self.guess(self.caller(prefix, None), step_up, Key::Wrong).await?;
                 }
                 Ok(())
             }
@@ -182,13 +190,13 @@ impl<'a> Run<'a> {
                 if self.is_customer {
                     self.model.forget_devices(self.now);
                 }
-                let device = Caller { prefix: 0, device: Some(self.now - SECOND) };
+                let device = Caller { prefix: 0, network: 0, device: Some(self.now - SECOND) };
                 if later {
                     self.now += 100 * DAY;
                     self.statements.sweep(self.now).await;
                 }
-                self.login(device, StepUp { may: true, tripped: false }).await?;
-                self.guess(device, Key::Wrong).await
+                self.login(device, CALM).await?;
+                self.guess(device, CALM, Key::Wrong).await
             }
         }
     }
@@ -201,6 +209,9 @@ impl<'a> Run<'a> {
         prop_assert_eq!(got, expected, "login of {:?} {:?} {:?}", lane, caller, step_up);
         if let Some(mail) = got {
             self.mails[lane as usize].push(self.now);
+            if lane == Lane::Stranger {
+                self.shares[0].entry(caller.network).or_default().push(self.now);
+            }
             if before.is_some_and(|(id, _)| id != mail.id) {
                 self.previous = before.unwrap().0;
             }
@@ -211,7 +222,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    pub async fn guess(&mut self, caller: Caller, key: Key) -> Result<(), TestCaseError> {
+    pub async fn guess(&mut self, caller: Caller, step_up: StepUp, key: Key) -> Result<(), TestCaseError> {
         let (id, face) = self.model.last_code().unwrap_or((0, Face::Digits));
         let wrong = Typed { digits: Uuid::from_u128(8), base32: None };
         let read = |id, face| match face {
@@ -225,8 +236,8 @@ impl<'a> Run<'a> {
             (Key::OtherFace, Face::Base32) => read(id, Face::Digits),
             (Key::Previous, face) => read(self.previous, face),
         };
-        let expected = self.model.guess(self.now, caller, |id, face| typed.is(id, face));
-        let (got, session) = self.statements.verify(self.now, self.address, caller, typed).await;
+        let expected = self.model.guess(self.now, caller, step_up, |id, face| typed.is(id, face));
+        let (got, session) = self.statements.verify(self.now, self.address, caller, step_up, typed).await;
         prop_assert_eq!(got, expected, "guess {:?} of {:?}", key, caller);
         prop_assert_eq!(session, self.is_customer && got.is_some_and(|compared| compared.right));
         if let Some(Compared { lane, face, right }) = got {
@@ -234,6 +245,9 @@ impl<'a> Run<'a> {
             prop_assert!(self.of_code[lane as usize] <= 5, "A5: {:?}", self.of_code);
             if !right {
                 self.failures[lane as usize][face as usize].push(self.now);
+                if (lane, face) == (Lane::Stranger, Face::Digits) {
+                    self.shares[1].entry(caller.network).or_default().push(self.now);
+                }
             }
         }
         Ok(())
@@ -241,6 +255,11 @@ impl<'a> Run<'a> {
 
     /// Whatever the two worlds agreed on: no span admitted more than the contract's table.
     pub fn assert_bounds(&self) -> Result<(), TestCaseError> {
+        for (networks, rate) in self.shares.iter().zip(model::SHARE) {
+            for (network, moments) in networks {
+                prop_assert!(rate.holds(moments), "share of network {}", network);
+            }
+        }
         for lane in [Lane::Stranger, Lane::Known] {
             prop_assert!(MAILS.holds(&self.mails[lane as usize]), "mails to {:?}", lane);
             for face in [Face::Digits, Face::Base32] {

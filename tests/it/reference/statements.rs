@@ -39,7 +39,6 @@ impl Statements {
         step_up: StepUp,
         id: u128,
     ) -> Option<Mail> {
-        let bits = 2 * i16::from(step_up.may) + i16::from(step_up.tripped);
         let rows = self
             .client
             .query(
@@ -53,7 +52,7 @@ impl Statements {
                     &vec![face_mac(id, Face::Base32)],
                     &vec![caller.device.unwrap_or(0)],
                     &vec![caller.prefix],
-                    &vec![bits],
+                    &vec![bits(step_up)],
                     &vec![1i32 << 16],
                     &LIFE,
                     &COOLDOWN,
@@ -65,6 +64,7 @@ impl Statements {
                     &vec![0i16],
                     &vec![20 * SECOND],
                     &vec![&b""[..]],
+                    &vec![caller.network],
                 ],
             )
             .await;
@@ -79,6 +79,7 @@ impl Statements {
         now: i64,
         address: Uuid,
         caller: Caller,
+        step_up: StepUp,
         typed: Typed,
     ) -> (Option<Compared>, bool) {
         let rows = self
@@ -100,6 +101,8 @@ impl Statements {
                     &(30 * DAY),
                     &20i64,
                     &vec![SystemTime::now() + Duration::from_secs(60)],
+                    &vec![caller.network],
+                    &vec![bits(step_up)],
                 ],
             )
             .await;
@@ -131,6 +134,10 @@ impl Statements {
         let text = "INSERT INTO customers VALUES ($1, $2, $2, 'a@example.com', false, 0)";
         self.client.execute(text, &[&TENANT, &address]).await.unwrap();
     }
+}
+
+fn bits(step_up: StepUp) -> i16 {
+    2 * i16::from(step_up.may) + i16::from(step_up.tripped)
 }
 
 pub fn only(mut rows: Vec<Row>) -> Row {

@@ -147,7 +147,7 @@ impl Proxy {
             .send_modify(|weather| *weather = Weather { cut: weather.cut, ..Weather::default() });
     }
 
-    /// How many statements of a kind were sent.
+    /// Statements of a kind that were sent.
     pub fn sent(&self, kind: Kind) -> usize {
         self.shared.seen.lock().unwrap().iter().filter(|seen| **seen == kind).count()
     }
@@ -312,11 +312,7 @@ impl Line {
     async fn arrive_late(mut self, mut changes: watch::Receiver<Weather>) -> Result<()> {
         let _ = changes.wait_for(|weather| !weather.holding).await;
         self.to_server.write_all(&self.waiting_for_server).await?;
-        while let Some(message) = self.server.next().await? {
-            if message.tag == b'Z' {
-                break;
-            }
-        }
+        while self.server.next().await?.is_some_and(|message| message.tag != b'Z') {}
         self.meet();
         Ok(())
     }
@@ -342,9 +338,7 @@ impl Line {
         self.waiting_for_server.extend(&message.bytes);
         if matches!(message.tag, b'S' | b'Q') {
             self.asked += 1;
-            if let Some((Fate::LeaveAlone, answer)) = self.doom
-                && self.asked == answer
-            {
+            if self.doom == Some((Fate::LeaveAlone, self.asked)) {
                 self.to_server.write_all(&std::mem::take(&mut self.waiting_for_server)).await?;
                 self.meet();
                 return Ok(false);
@@ -364,7 +358,6 @@ impl Line {
         let mut plan = self.shared.plan.lock().unwrap();
         let next = plan.iter().position(|(planned, _)| *planned == kind)?;
         let (_, fate) = plan.remove(next);
-        drop(plan);
         self.doom = Some((fate, self.asked + 1));
         if matches!(fate, Fate::HoldAnswer | Fate::HoldRequest) {
             self.stuck = true;
@@ -373,7 +366,7 @@ impl Line {
         Some(fate)
     }
 
-    /// Takes a message on its way; whether the connection lives on.
+    /// The same.
     fn take_answer(&mut self, message: &Message) -> bool {
         let doomed = self.doom.filter(|(_, answer)| self.answered + 1 == *answer).map(|(fate, _)| fate);
         let complete = message.tag == b'Z';
