@@ -110,6 +110,8 @@ const BACKGROUND: &[&str] = &[
     "%Sums up all portals%",
     "%Adds up what a replica counted%",
     "%pg_settings%",
+    // of a new connection
+    "%AS read_at",
     "SHOW %",
     "SET %",
     "BEGIN%",

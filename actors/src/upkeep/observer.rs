@@ -63,7 +63,6 @@ pub struct PoolSnapshot {
     pub waiting: usize,
 }
 
-
 /// Everything there is to see. Shared by the service and the observer.
 pub(crate) struct Observability {
     pub(crate) meters: Vec<Arc<Meter>>,
