@@ -20,10 +20,18 @@ async fn spawn(settings: &[(&str, &str)]) -> (TestApp, Proxy) {
 const BRISK: [(&str, &str); 1] = [("database.statement_timeout", "300ms")];
 
 /// The same, and callers wait for longer.
-const PATIENT: [(&str, &str); 2] = [("http.request_deadline", "2s"), ("database.statement_timeout", "300ms")];
+const PATIENT: [(&str, &str); 3] = [
+    ("http.request_deadline", "2s"),
+    ("database.statement_timeout", "300ms"),
+    ("database.wait_timeout", "500ms"),
+];
 
 /// Callers wait this long, a connection is given up when they have gone.
-const HASTY: [(&str, &str); 2] = [("http.request_deadline", "1s"), ("database.statement_timeout", "1s")];
+const HASTY: [(&str, &str); 3] = [
+    ("http.request_deadline", "1s"),
+    ("database.statement_timeout", "1s"),
+    ("database.wait_timeout", "500ms"),
+];
 
 /// What guesses have left behind: whether a code lives, a stranger's guesses at it, sessions.
 #[derive(Debug, PartialEq, Eq)]
@@ -109,8 +117,7 @@ async fn a14_a_code_outlives_a_failover() {
 /// A14: what cannot be found out in time is 503, not 401: and the code is taken with its session, not without.
 #[tokio::test]
 async fn a14_what_cannot_be_found_out_is_503() {
-    let (app, proxy) =
-        spawn(&[("http.request_deadline", "500ms"), ("database.statement_timeout", "300ms")]).await;
+    let (app, proxy) = spawn(&HASTY).await;
     let code = mailed_code(&app).await;
     proxy.plan(Kind::Verify, Fate::LoseAll);
     assert_unavailable(&app.types_code(ADA, &code).await);
