@@ -153,7 +153,8 @@ struct Crash {
 #[derive(Default)]
 struct Directory {
     live: HashMap<IssuerSlot, Live>,
-    slots: HashMap<ActorId, IssuerSlot>,
+    /// Every life until its end is known, also one that takes no more messages.
+    lives: HashMap<ActorId, (IssuerSlot, Handle<IssuerMessage>)>,
     crashes: HashMap<IssuerSlot, Crash>,
     parent: Option<ActorCell>,
 }
@@ -232,7 +233,7 @@ impl Issuers {
         let cell = start_linked(issuer, &handle, parent).map_err(|_| Refusal::Unavailable)?;
         let id = cell.get_id();
         directory.live.insert(slot, Live { handle: handle.clone(), id });
-        directory.slots.insert(id, slot);
+        directory.lives.insert(id, (slot, handle.clone()));
         Ok((handle, id))
     }
 
@@ -247,7 +248,6 @@ impl Issuers {
     /// Only if it is still that life of it.
     fn remove(&self, slot: IssuerSlot, id: ActorId) {
         let mut directory = lock(&self.directory);
-        directory.slots.remove(&id);
         if directory.live.get(&slot).is_some_and(|live| live.id == id) {
             directory.live.remove(&slot);
         }
@@ -256,17 +256,20 @@ impl Issuers {
     /// An issuer ended by itself: the next call starts it anew, after a pause that grows while it keeps crashing.
     fn crashed(&self, id: ActorId, reason: RestartReason, why: &str) {
         let mut directory = lock(&self.directory);
-        let Some(slot) = directory.slots.remove(&id) else { return };
-        let Some(live) = directory.live.remove(&slot) else { return };
+        let Some((slot, handle)) = directory.lives.remove(&id) else { return };
+        // a call may have met the dead one already, and begun the next life
+        if directory.live.get(&slot).is_some_and(|live| live.id == id) {
+            directory.live.remove(&slot);
+        }
         let now = Instant::now();
         // who crashed and was not called again is forgotten
         directory.crashes.retain(|_, crash| now.saturating_duration_since(crash.until) < CRASHES_KEPT);
         let crash =
-            directory.crashes.entry(slot).or_insert(Crash { times: 0, until: now, handle: live.handle });
+            directory.crashes.entry(slot).or_insert(Crash { times: 0, until: now, handle: handle.clone() });
         let pause = backoff(PAUSE, PAUSE_MAX, crash.times);
         crash.times += 1;
         crash.until = now + pause;
-        let (handle, times) = (crash.handle.clone(), crash.times);
+        let times = crash.times;
         drop(directory);
         let reason = handle.instance.failed(reason, why, pause, times.into());
         let (issuer, pause_ms) = (handle.instance.name(), pause.as_millis() as u64);
@@ -280,11 +283,20 @@ impl Issuers {
         );
     }
 
+    /// A retired issuer has ended.
+    fn retired(&self, id: ActorId) {
+        let mut directory = lock(&self.directory);
+        let Some((slot, _)) = directory.lives.remove(&id) else { return };
+        if directory.live.get(&slot).is_some_and(|live| live.id == id) {
+            directory.live.remove(&slot);
+        }
+    }
+
     fn set_parent(&self, parent: Option<ActorCell>) {
         let mut directory = lock(&self.directory);
         directory.parent = parent;
         directory.live.clear();
-        directory.slots.clear();
+        directory.lives.clear();
     }
 
     /// All that live now, to drain.
@@ -335,7 +347,7 @@ impl Actor for Tenants {
         let (reason, why) = match why {
             // retired
             ChildEnd::Stopped(Some(reason)) if reason == "Drained" => {
-                self.issuers.remove_id(child.get_id());
+                self.issuers.retired(child.get_id());
                 return Ok(());
             }
             ChildEnd::Stopped(why) => (RestartReason::Killed, why.unwrap_or_default()),
@@ -343,14 +355,5 @@ impl Actor for Tenants {
         };
         self.issuers.crashed(child.get_id(), reason, &why);
         if crashes.exceeded() { Err("too many issuers crash".into()) } else { Ok(()) }
-    }
-}
-
-impl Issuers {
-    fn remove_id(&self, id: ActorId) {
-        let slot = lock(&self.directory).slots.get(&id).copied();
-        if let Some(slot) = slot {
-            self.remove(slot, id);
-        }
     }
 }
