@@ -51,11 +51,12 @@ impl ractor::Actor for Parent {
 }
 
 fn echo(runtime: &Runtime) -> Handle<Reply<()>> {
-    let meter = Meter::new("echo", Some(1_024));
+    let handle = Handle::new(Meter::new("echo", Some(1_024)));
     runtime.block_on(async {
         let (parent, _) = ractor::Actor::spawn(None, Parent, ()).await.unwrap();
-        start_linked(Echo, &meter, parent.get_cell()).unwrap().0
-    })
+        start_linked(Echo, &handle, parent.get_cell()).unwrap();
+    });
+    handle
 }
 
 async fn calls(handle: Handle<Reply<()>>, count: u32) {
