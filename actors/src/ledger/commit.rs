@@ -42,10 +42,10 @@ pub(super) async fn commit<B: Batch>(batch: &B, counts: &FlushCounts, entries: V
             Err(error) => {
                 counts.failed.fetch_add(1, Relaxed);
                 tracing::warn!(%error, rows = part.len(), "a batch failed");
-                if error.wrote_nothing() || !B::LOOKS_UP {
-                    refuse(part);
-                } else {
+                if B::LOOKS_UP && matches!(error, StoreError::Ambiguous(_)) {
                     find_out(batch, part).await;
+                } else {
+                    refuse(part);
                 }
             }
         }
@@ -55,7 +55,11 @@ pub(super) async fn commit<B: Batch>(batch: &B, counts: &FlushCounts, entries: V
 /// What lost answers were, as soon as that can be found out while somebody waits for one: what takes one connection away
 /// often takes all of them, and the server for a moment; and a statement that has lost its connection may still be at work.
 async fn find_out<B: Batch>(batch: &B, mut part: Vec<Entry<B>>) {
-    while !part.is_empty() {
+    loop {
+        part = awaited(part);
+        if part.is_empty() {
+            return;
+        }
         match batch.look_up(rows(&part), &until(&part)).await {
             Ok(found) => part = answer(part, found),
             Err(error @ StoreError::Data(_)) => {
@@ -64,8 +68,9 @@ async fn find_out<B: Batch>(batch: &B, mut part: Vec<Entry<B>>) {
             }
             Err(error) => tracing::debug!(%error, rows = part.len(), "lost answers cannot be looked up yet"),
         }
-        tokio::time::sleep(LOOK_UP_PAUSE).await;
-        part = awaited(part);
+        if !part.is_empty() {
+            tokio::time::sleep(LOOK_UP_PAUSE).await;
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! The queue and the commit over a batch that writes nowhere.
 
+use super::commit::commit;
 use super::queue::Queue;
 use super::{
     Answers, Batch, Entry, FlushCounts, KEY_QUEUE, Ledger, LedgerSettings, LedgerState, Outcome, Waiter,
-    commit,
 };
 use crate::error::Refusal;
 use crate::store::StoreError;
@@ -28,12 +28,15 @@ struct Fake {
     failures: Mutex<Vec<StoreError>>,
     written: Mutex<Vec<Vec<u32>>>,
     looked_up: Mutex<u32>,
+    /// A caller who leaves while the statement is on its way.
+    leaving: Mutex<Option<oneshot::Receiver<Outcome<u32>>>>,
 }
 
 impl Batch for Fake {
     type Row = Row;
     type Key = u32;
     type Answer = u32;
+    const LOOKS_UP: bool = true;
 
     fn key(row: &Row) -> u32 {
         row.1
@@ -45,7 +48,8 @@ impl Batch for Fake {
         waiting == new
     }
 
-    async fn write(&self, rows: Vec<Row>) -> Result<Answers<Self>, StoreError> {
+    async fn write(&self, rows: Vec<Row>, _: &[Instant]) -> Result<Answers<Self>, StoreError> {
+        drop(self.leaving.lock().unwrap().take());
         self.written.lock().unwrap().push(rows.iter().map(|row| row.1).collect());
         if rows.iter().any(|row| row.2 == POISON) {
             return Err(StoreError::Data("poison".to_owned()));
@@ -56,13 +60,18 @@ impl Batch for Fake {
         }
     }
 
-    /// The second look finds the even keys.
-    async fn look_up(&self, rows: Vec<Row>) -> Result<Answers<Self>, StoreError> {
+    /// The second look finds the even keys, the fourth all.
+    async fn look_up(&self, rows: Vec<Row>, _: &[Instant]) -> Result<Answers<Self>, StoreError> {
         let mut looked_up = self.looked_up.lock().unwrap();
         *looked_up += 1;
-        match *looked_up {
+        let seen = *looked_up;
+        match seen {
             1 => Err(StoreError::Ambiguous("gone".to_owned())),
-            _ => Ok(rows.iter().filter(|row| row.1 % 2 == 0).map(|row| (row.1, row.1 * 10)).collect()),
+            _ => Ok(rows
+                .iter()
+                .filter(|row| seen > 3 || row.1 % 2 == 0)
+                .map(|row| (row.1, row.1 * 10))
+                .collect()),
         }
     }
 }
@@ -138,8 +147,24 @@ async fn a_lost_answer_is_looked_up() {
 
     let fake = Fake::default();
     fake.failures.lock().unwrap().push(StoreError::Ambiguous("gone".to_owned()));
-    assert_eq!(committed(&fake, &[(1, 1, 0), (1, 2, 0)]).await, [Err(Refusal::Unavailable), Ok(20)]);
-    assert_eq!((fake.written.lock().unwrap().len(), *fake.looked_up.lock().unwrap()), (1, 2));
+    assert_eq!(committed(&fake, &[(1, 1, 0), (1, 2, 0)]).await, [Ok(10), Ok(20)]);
+    assert_eq!((fake.written.lock().unwrap().len(), *fake.looked_up.lock().unwrap()), (1, 4));
+}
+
+/// E2, E3: whoever has left meanwhile has nothing sent again, neither the write nor the question what it was.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_again_for_somebody_who_has_left() {
+    let failures = [StoreError::NoConnection("none".to_owned()), StoreError::Ambiguous("gone".to_owned())];
+    for failure in failures {
+        let (waiter, answer) = waiter();
+        let fake = Fake::default();
+        fake.failures.lock().unwrap().push(failure);
+        *fake.leaving.lock().unwrap() = Some(answer);
+        let entries = vec![Entry::<Fake> { row: (1, 1, 0), waiters: vec![waiter] }];
+        commit(&fake, &FlushCounts::default(), entries).await;
+        let looked_up = *fake.looked_up.lock().unwrap();
+        assert_eq!((fake.written.lock().unwrap().len(), looked_up), (1, 0));
+    }
 }
 
 /// Rows whose callers have left or run out of time are not written; the others are, as many as fit.
