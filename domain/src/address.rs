@@ -10,7 +10,7 @@ use uuid::Uuid;
 pub struct AddressKey(pub Uuid);
 
 impl AddressKey {
-    /// Of an address at a tenant. `email_key` is [`Email::key`](crate::email): the form in which addresses compare.
+    /// Of an address at a tenant. `email_key` is [`Email::key`](crate::Email::key): the form in which addresses compare.
     pub fn of(key: &MacKey, tenant: TenantId, email_key: &str) -> Self {
         Self(Uuid::from_bytes(key.mac128(&[tenant.0.as_bytes(), email_key.as_bytes()])))
     }
