@@ -77,8 +77,8 @@ const PROFILE: Profile = Profile {
 
 /// The life of a tenant's lease (actors, `quota`): the imprecision that the contract allows.
 const LEASE: Duration = Duration::from_secs(1);
-/// Guesses per code, and per strangers' lane in digits: fixed by the contract, no settings.
-const GUESSES: GuessLimit = GuessLimit { per_code: 5, per_lane: Some(20), per_network: None };
+/// Guesses per code, per strangers' lane in digits, and of them by one network: fixed by the contract, no settings.
+const GUESSES: GuessLimit = GuessLimit { per_code: 5, per_lane: Some(20), per_network: Some(15) };
 
 pub(super) async fn run(
     args: LoadtestArgs,
@@ -183,7 +183,7 @@ fn expected(limits: &Limits) -> Expectations {
         mail: address.enabled.then_some(MailLimit {
             budget,
             cool_down: Some(address.cooldown),
-            per_network: None,
+            per_network: Some(4),
         }),
         guesses: Some(GUESSES),
     }
