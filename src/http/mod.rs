@@ -18,6 +18,7 @@ pub(crate) mod public;
 pub(crate) mod request;
 pub(crate) mod response;
 pub mod routes;
+pub(crate) mod ticks;
 
 #[cfg(test)]
 mod tests;
