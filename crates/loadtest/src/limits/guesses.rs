@@ -106,7 +106,6 @@ struct Guesser<'a> {
     /// Guesses of one network; then another takes over.
     share: u32,
     guesses: u32,
-    asks: u32,
     link: Link,
     last: String,
 }
@@ -120,18 +119,16 @@ impl<'a> Guesser<'a> {
             network,
             share: u32::MAX,
             guesses: 0,
-            asks: 0,
             last: String::new(),
         }
     }
 
-    /// A new code. Each is asked for from another network: a network's share of mails is not the question here.
+    /// A new code. Each is asked for from another network: a network's share of mails is not the question here, and one
+    /// that has spent its guesses is mailed letters.
     async fn ask(&mut self) -> Result<String, String> {
         let inbox = &self.bench.inbox;
         let email = &self.customer.email;
-        let caller = if self.asks.is_multiple_of(2) { self.bench.callers.network() } else { self.network };
-        self.asks += 1;
-        self.link.call_as(caller.host(150));
+        self.link.call_as(self.bench.callers.network().host(150));
         inbox.learn_old(&mut self.link, email).await.map_err(|failure| failure.to_string())?;
         let answer =
             self.link.probe(Probe::Login(&self.customer)).await.map_err(|failure| failure.to_string())?;
