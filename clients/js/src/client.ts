@@ -95,12 +95,8 @@ export class Doorcode extends EventTarget {
     this.#asked = Date.now();
     const held = await this.#store.get();
     if (!this.#cookies) return held && (held.expiresAt > Date.now() ? this.#keep(held) : this.refresh());
-    const { status, body } = await this.#call("session", { method: "GET" }, 401);
-    if (status === 401) return this.refresh();
-    const { customer_id: customerId, tenant_id: tenantId, expires_at } = body;
-    // By this device's clock, which may be wrong: no token lives longer than an hour.
-    const expiresAt = Math.min(expires_at * 1000, Date.now() + 3_600_000);
-    return this.#keep({ customerId, tenantId, expiresAt });
+    const current = await this.#current();
+    return current ? this.#keep(current) : this.refresh();
   }
 
   /** Renews now; of many tabs that do, one asks the server. `null`: the session has ended. */
@@ -143,15 +139,27 @@ export class Doorcode extends EventTarget {
 
   async #renew(forced: boolean): Promise<Session | null> {
     const before = await this.#store.get();
-    return this.#alone(async () => {
+    return this.#alone(async (waited) => {
       const now = await this.#store.get();
       if (before && !now) return this.#keep(null); // another tab learnt that it has ended
       const newer = now && now.expiresAt > (before?.expiresAt ?? 0);
       if (now && (newer || (!forced && now.expiresAt - this.#ahead > Date.now()))) return this.#keep(now);
       if (!this.#cookies && !now) return this.#keep(null);
+      // What another tab wrote to `localStorage` may come after its lock, but its cookies are there.
+      const theirs = this.#cookies && waited && (await this.#current());
+      if (theirs && theirs.expiresAt - this.#ahead > Date.now()) return this.#keep(theirs);
       const answer = await this.#post("refresh", { refresh_token: now?.refreshToken ?? "" }, { accept: 401 });
       return answer.status === 401 ? this.#end("expired") : this.#begin(answer);
     });
+  }
+
+  /** The session of the browser's cookies, as the server sees it; `null` when it needs a renewal or there is none. */
+  async #current(): Promise<Session | null> {
+    const { status, body } = await this.#call("session", { method: "GET" }, 401);
+    if (status === 401) return null;
+    const { customer_id: customerId, tenant_id: tenantId, expires_at } = body;
+    // By this device's clock, which may be wrong: no token lives longer than an hour.
+    return { customerId, tenantId, expiresAt: Math.min(expires_at * 1000, Date.now() + 3_600_000) };
   }
 
   async #begin({ body: tokens }: Answer): Promise<Session> {
@@ -208,11 +216,15 @@ export class Doorcode extends EventTarget {
     if (this.#told && (restored || Date.now() - this.#asked > STALE)) await this.session().catch(() => {});
   }
 
-  /** One at a time, over all tabs where the browser has locks. */
-  #alone<T>(work: () => Promise<T>): Promise<T> {
+  /** One at a time, over all tabs where the browser has locks. `work` is told whether it had to wait for another tab. */
+  async #alone<T>(work: (waited: boolean) => Promise<T>): Promise<T> {
     const locks = globalThis.navigator?.locks;
-    if (locks) return locks.request(this.#name, work) as Promise<T>;
-    const turn = this.#queue.then(work, work);
+    if (locks) {
+      const first = await locks.request(this.#name, { ifAvailable: true }, async (lock) => lock && { done: await work(false) });
+      return first ? first.done : locks.request(this.#name, () => work(true));
+    }
+    const alone = () => work(false);
+    const turn = this.#queue.then(alone, alone);
     this.#queue = turn.catch(() => {});
     return turn;
   }
