@@ -70,15 +70,20 @@ export async function start(hosts) {
   const tls = https.createServer({ cert: await fs.readFile(CERT), key: await fs.readFile(KEY) }, serve);
   const plain = http.createServer(serve);
   const [tlsPort, plainPort] = await Promise.all([listen(tls), listen(plain)]);
-  const browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    ignoreDefaultArgs: ["--disable-back-forward-cache"],
-    args: [
-      "--no-sandbox", // Chromium refuses to run as root with it; it visits nothing but this test
-      `--host-resolver-rules=MAP *.test:443 127.0.0.1:${tlsPort}, MAP *:80 127.0.0.1:${plainPort}`,
-    ],
-  });
-  return { browser, servers: [tls, plain] };
+  const started = {};
+  started.launch = async () => {
+    started.browser = await chromium.launch({
+      executablePath: CHROMIUM,
+      ignoreDefaultArgs: ["--disable-back-forward-cache"],
+      args: [
+        "--no-sandbox", // Chromium refuses to run as root with it; it visits nothing but this test
+        // What Chromium asks for by itself finds nobody.
+        `--host-resolver-rules=MAP *.test:443 127.0.0.1:${tlsPort}, MAP *:80 127.0.0.1:${plainPort}, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1`,
+      ],
+    });
+  };
+  await started.launch();
+  return started;
 }
 
 /** The small reverse proxy of the first topology; elsewhere it only ends TLS. */
@@ -196,15 +201,32 @@ export async function axe(page, name) {
 
 // ---- running
 
+/** Longer than any check takes on a busy machine, in milliseconds. */
+const PATIENCE = 120_000;
+
+/** A Chromium that stops answering is no verdict on a page: after this the check runs once more, in a new one. */
+const hangs = new Error(`no end in ${PATIENCE / 1000} s`);
+
+const inTime = async (check) => {
+  let timer;
+  const late = new Promise((_, fail) => { timer = setTimeout(fail, PATIENCE, hangs); });
+  await Promise.race([check(), late]).finally(() => clearTimeout(timer));
+};
+
 /** Runs `checks` one after another, with what the last one called when it fails; ends the process. */
-export async function run(checks, { browser, servers }) {
+export async function run(checks, started) {
   let failed = 0;
   for (const [name, check] of Object.entries(checks)) {
     if (process.argv[2] && !name.includes(process.argv[2])) continue;
     const since = calls.length;
     const began = Date.now();
     try {
-      await check();
+      await inTime(check).catch(async (error) => {
+        if (error !== hangs) throw error;
+        console.log(`again   ${name}: ${error.message}`);
+        await started.launch();
+        await inTime(check);
+      });
       console.log(`ok      ${name} (${Date.now() - began} ms)`);
     } catch (error) {
       failed++;
@@ -213,11 +235,8 @@ export async function run(checks, { browser, servers }) {
         console.log(`        ${method} ${verb} site=${site} origin=${origin} -> ${status}`);
       }
     }
-    for (const context of browser.contexts()) await context.close();
+    await inTime(() => Promise.all(started.browser.contexts().map((context) => context.close()))).catch(started.launch);
   }
-  const version = browser.version();
-  await browser.close();
-  for (const server of servers) server.close();
-  console.log(`${Object.keys(checks).length - failed} passed, ${failed} failed in ${version}`);
-  process.exit(failed === 0 ? 0 : 1);
+  console.log(`${Object.keys(checks).length - failed} passed, ${failed} failed in ${started.browser.version()}`);
+  process.exit(failed === 0 ? 0 : 1); // its Chromium ends with it
 }
