@@ -41,6 +41,7 @@ mod upkeep;
 
 pub use actor_runtime::{
     ActorSnapshot, ActorState, FailureSnapshot, HistogramSnapshot, KindSnapshot, PeriodicSnapshot, ROOT,
+    powers_of_two,
 };
 pub use directory::Directory;
 pub use error::{RefreshError, Refusal, VerifyError};
@@ -50,12 +51,14 @@ pub use keys::{
 };
 pub use login::handover::HandedOver;
 pub use login::service::{Caller, Login, LoginService};
+pub use mail::counts::MailSnapshot;
 pub use mail::{Mailbox, SetupError, SmtpSettings, StoredMail, TlsMode, Transport};
 pub use settings::{
     AddressLimitSettings, AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, DatabaseUrl,
     JanitorSettings, MailSettings, Settings, TenantLimitSettings, TokenSettings,
 };
-pub use store::{DatabaseUrlError, MigrateError, check_migrated, migrate};
+pub use store::{DatabaseUrlError, MigrateError, PoolSnapshot, check_migrated, migrate};
 pub use system::{FaultInjector, StartError, System, SystemDeps};
-pub use upkeep::observer::{ActorRows, LedgerSnapshot, PoolSnapshot, TreeSnapshot};
+pub use upkeep::janitor::SweepSnapshot;
+pub use upkeep::observer::{ActorRows, LedgerSnapshot, TreeSnapshot};
 pub use upkeep::portals::{HostedPage, PortalMap};

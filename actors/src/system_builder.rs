@@ -10,7 +10,8 @@ use crate::login::quota::{Leases, TenantLimit};
 use crate::login::service::{Inner, LoginService};
 use crate::mail::Sender;
 use crate::mail::capacity::MailCapacity;
-use crate::mail::dispatcher::{MailCounts, MailDispatcher, MailDispatcherMessage};
+use crate::mail::counts::MailCounts;
+use crate::mail::dispatcher::{MailDispatcher, MailDispatcherMessage};
 use crate::mail::mailers::{MailerDeps, mailers};
 use crate::outcomes::Outcomes;
 use crate::settings::Settings;
@@ -138,11 +139,11 @@ impl SystemBuilder {
         let logout = self.ledger("ledger.logout", permits, one);
         let logout_all = self.ledger("ledger.logout_all", permits, all);
         let minters = self.minters();
-        let issuers = self.issuers(login, verify);
+        let (issuers, leases) = self.issuers(login, verify);
         let guesses = self.guess_stats();
         let swept = self.janitor();
         let tenants = TenantDirectory::new(self.store.clone(), self.deps.clock.clone());
-        let observability = self.observer(mails, swept, tenants.clone());
+        let observability = self.observer(mails, leases, swept, tenants.clone());
 
         let SystemBuilder { settings, deps, keys, portals, specs, meters, .. } = self;
         let faults = FaultInjector { meters: meters.into() };
@@ -273,7 +274,7 @@ impl SystemBuilder {
         &mut self,
         login: Handle<LedgerMessage<LoginBatch>>,
         verify: Handle<LedgerMessage<VerifyBatch>>,
-    ) -> Issuers {
+    ) -> (Issuers, Arc<Leases>) {
         let admission = self.settings.admission;
         let meter = Meter::under("tenants", "issuer", Some(admission.issuer_permits.get()));
         let limit = self.settings.tenant_limits;
@@ -281,12 +282,13 @@ impl SystemBuilder {
             .enabled
             .then(|| TenantLimit { per_second: limit.per_second.get(), burst: limit.burst.get() });
         let leases = Arc::new(Leases::new(limit, self.store.clone(), self.deps.clock.clone()));
-        let deps = IssuerDeps { keys: self.keys.clone(), login, verify, leases, idle: admission.issuer_idle };
+        let (keys, idle) = (self.keys.clone(), admission.issuer_idle);
+        let deps = IssuerDeps { keys, login, verify, leases: leases.clone(), idle };
         let issuers = Issuers::new(meter.clone(), deps, admission.max_issuers.get());
         let (tenants, watched) = (Handle::new(Meter::new("tenants", None)), issuers.clone());
         self.add(&tenants, move || Tenants { issuers: watched.clone() });
         self.show(&meter);
-        issuers
+        (issuers, leases)
     }
 
     fn guess_stats(&mut self) -> GuessCounts {
@@ -321,6 +323,7 @@ impl SystemBuilder {
     fn observer(
         &mut self,
         mails: Arc<MailCounts>,
+        leases: Arc<Leases>,
         swept: Arc<SweepCounts>,
         tenants: TenantDirectory,
     ) -> Arc<Observability> {
@@ -331,6 +334,7 @@ impl SystemBuilder {
             ledgers: std::mem::take(&mut self.ledgers),
             outcomes: self.outcomes.clone(),
             mails,
+            leases,
             swept,
             store: self.store.clone(),
             tenants,

@@ -51,7 +51,7 @@ def logins(doorcode: Doorcode, status: str = "200") -> float:
 
 
 def mails(doorcode: Doorcode) -> float:
-    return doorcode.count("doorcode_mails_total", state="sent")
+    return doorcode.count("doorcode_mails_finished_total", outcome="sent")
 
 
 def drained(doorcode: Doorcode, patience: float) -> float | None:

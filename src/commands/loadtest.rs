@@ -34,17 +34,17 @@ const PROFILE: Profile = Profile {
             Panel {
                 title: "Batch size: rows in a statement",
                 by: "kind",
-                reading: Reading::Ratio("doorcode_ledger_rows_total", "doorcode_ledger_flushes_total"),
+                reading: Reading::Ratio("doorcode_ledger_batch_rows_sum", "doorcode_ledger_batch_rows_count"),
             },
             Panel {
                 title: "Actors: messages handled a second",
                 by: "kind",
-                reading: Reading::Rate("doorcode_actor_handled_total"),
+                reading: Reading::Rate("doorcode_actor_busy_seconds_count"),
             },
             Panel {
                 title: "Mails a second, by what became of them",
-                by: "state",
-                reading: Reading::Rate("doorcode_mails_total"),
+                by: "outcome",
+                reading: Reading::Rate("doorcode_mails_finished_total"),
             },
             Panel {
                 title: "Statements that wait for a database connection",

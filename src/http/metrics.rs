@@ -1,6 +1,7 @@
 //! HTTP as Prometheus sees it: by route and status, both from our own tables, so labels cannot grow without end.
 
 use crate::http::exchange::Exchange;
+use doorcode_actors::powers_of_two;
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -38,9 +39,12 @@ impl Default for HttpMetrics {
     }
 }
 
-/// From half a millisecond to over the deadline.
+/// Powers of two, as native histograms have them, from half a millisecond to 4 s: the deadline (2 s) and what objectives
+/// are set for (0.25 s, 0.5 s) are bounds.
+const SECONDS: [f64; 14] = powers_of_two(-11);
+
 fn histogram() -> Histogram {
-    Histogram::new([0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0])
+    Histogram::new(SECONDS)
 }
 
 impl HttpMetrics {
@@ -56,6 +60,6 @@ impl HttpMetrics {
         let help = "Connections closed at once: too many of all, of a client or of its network";
         registry.register("doorcode_http_connections_refused", help, self.connections_refused.clone());
         let help = "Time from a request's head to its answer, by route";
-        registry.register("doorcode_http_request_seconds", help, self.seconds.clone());
+        registry.register("doorcode_http_request_duration_seconds", help, self.seconds.clone());
     }
 }

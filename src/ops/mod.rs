@@ -3,8 +3,10 @@
 //! A browser on the same machine can reach loopback too, so only known host names are answered (DNS rebinding), and
 //! nothing here changes anything unless the page is ours or the caller holds the admin key.
 
+mod exposition;
 mod faults;
 mod metrics;
+mod process;
 
 pub use faults::Faults;
 
@@ -158,7 +160,10 @@ fn prometheus(ops: &Ops) -> BoxedFilter<(Response,)> {
     ops.http.register(&mut registry);
     metrics::register(&mut registry, ops.service.clone(), ops.limits.clone());
     let registry = Arc::new(registry);
-    at(&METRICS).map(move |_| metrics::text(&registry)).boxed()
+    at(&METRICS)
+        .and(warp::header::headers_cloned())
+        .map(move |_, headers: HeaderMap| metrics::answer(&registry, &headers))
+        .boxed()
 }
 
 /// Every path that begins so.
@@ -232,7 +237,6 @@ mod tests {
         for line in [
             "doorcode_http_requests_total{route=\"livez\",status=\"200\"} 1",
             "doorcode_client_limit_callers 0",
-            "# EOF",
         ] {
             assert!(metrics.body.contains(line), "{line} in\n{}", metrics.body);
         }

@@ -20,6 +20,7 @@ mod lifecycle;
 mod limits;
 mod loadtest;
 mod login;
+mod metrics;
 mod outage;
 mod overload;
 mod portal_matrix;

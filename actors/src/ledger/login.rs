@@ -3,7 +3,8 @@
 use super::Batch;
 use crate::address_id::AddressId;
 use crate::mail::capacity::{MailCapacity, Reservation};
-use crate::mail::dispatcher::{MailCounts, MailDispatcherMessage};
+use crate::mail::counts::MailCounts;
+use crate::mail::dispatcher::MailDispatcherMessage;
 use crate::mail::record::{DUE_BYTES, push_asked};
 use crate::store::challenges::{LoginPolicy, LoginRow};
 use crate::store::outbox::{LANES, OutboxPart, OutboxRow};

@@ -14,13 +14,13 @@ mod verify;
 
 use crate::error::Refusal;
 use crate::store::StoreError;
-use actor_runtime::{Actor, Admission, Context, Failure, Meter, Reply};
+use actor_runtime::{Actor, Admission, Context, Failure, Histogram, Meter, Reply, powers_of_two};
 use doorcode_domain::TenantId;
 use queue::Queue;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -107,11 +107,24 @@ pub(crate) struct LedgerSettings {
 }
 
 /// Counted per ledger: how well writes are grouped.
-#[derive(Default)]
 pub(crate) struct FlushCounts {
-    pub(crate) flushes: AtomicU64,
-    pub(crate) rows: AtomicU64,
+    /// Rows in a flush.
+    pub(crate) batch: Histogram,
+    /// From a flush's beginning until all who waited for it are answered.
+    pub(crate) flush: Histogram,
     pub(crate) failed: AtomicU64,
+}
+
+/// Upper bounds of a batch's rows: powers of two to `database.batch_max`'s default.
+const BATCH_ROWS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+/// Upper bounds of a flush's time in seconds: powers of two from half a millisecond to past a request's deadline.
+const FLUSH_SECONDS: [f64; 14] = powers_of_two(-11);
+
+impl Default for FlushCounts {
+    fn default() -> Self {
+        let (batch, flush) = (Histogram::new(&BATCH_ROWS), Histogram::new(&FLUSH_SECONDS));
+        Self { batch, flush, failed: AtomicU64::new(0) }
+    }
 }
 
 pub(crate) struct Ledger<B: Batch> {
@@ -153,14 +166,15 @@ impl<B: Batch> Ledger<B> {
             return;
         }
         state.max_in_flight += 1;
-        self.counts.flushes.fetch_add(1, Relaxed);
-        self.counts.rows.fetch_add(entries.len() as u64, Relaxed);
+        self.counts.batch.record_count(entries.len());
         let keys = entries.iter().map(|entry| B::key(&entry.row)).collect();
         let guard = FlushGuard { context: context.cloned(), keys };
         let (batch, counts) = (self.batch.clone(), self.counts.clone());
         state.tasks.spawn(async move {
             let _landing = guard;
+            let begun = Instant::now();
             commit::commit(&*batch, &counts, entries).await;
+            counts.flush.record(begun.elapsed());
         });
     }
 

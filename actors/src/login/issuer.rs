@@ -106,13 +106,19 @@ fn pass<B: crate::ledger::Batch>(
 
 /// The limit, held against requests.
 impl Issuer {
+    /// Refused by the limit; the next token is that far away.
+    fn limited(&self, wait: Duration) -> Refusal {
+        self.deps.leases.refused();
+        limited(wait)
+    }
+
     /// Decides at once, or lets the request wait for a lease, or refuses it.
     fn receive(&self, context: &Context<IssuerMessage>, state: &mut IssuerState, waiting: Waiting) {
         state.handled += 1;
         let (limit, network) = (waiting.0.request.limit, waiting.0.request.network());
         if let Some(queue) = state.queues.get_mut(&limit) {
             if let Some((refused, _)) = queue.push(network, waiting) {
-                refused.refuse(limited(Duration::ZERO));
+                refused.refuse(self.limited(Duration::ZERO));
             }
             return;
         }
@@ -151,8 +157,8 @@ impl Issuer {
                 }
                 // other replicas took the tokens that these waited for: once is enough
                 Taken::Dry(wait) if served == 0 => {
-                    ask.refuse(limited(wait));
-                    queue.set_room(0).into_iter().for_each(|(ask, _)| ask.refuse(limited(wait)));
+                    ask.refuse(self.limited(wait));
+                    queue.set_room(0).into_iter().for_each(|(ask, _)| ask.refuse(self.limited(wait)));
                 }
                 taken => {
                     let network = ask.request.network();
@@ -177,7 +183,7 @@ impl Issuer {
             Taken::Dry(wait) => (wait, 0),
             Taken::Yes | Taken::Empty => (Duration::ZERO, usize::MAX),
         };
-        queue.set_room(room).into_iter().for_each(|(ask, _)| ask.refuse(limited(after)));
+        queue.set_room(room).into_iter().for_each(|(ask, _)| ask.refuse(self.limited(after)));
         let Some(context) = context.cloned() else {
             // draining: nobody will hear of a renewal
             queue.set_room(0).into_iter().for_each(|(ask, _)| ask.refuse(Refusal::Unavailable));

@@ -8,6 +8,7 @@ use crate::keys::Keys;
 use crate::store::{Store, StoreError};
 use doorcode_domain::{Clock, TenantSlug};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -63,6 +64,8 @@ pub(crate) struct Leases {
     store: Store,
     clock: Clock,
     held: Mutex<HashMap<LimitKey, Lease>>,
+    admitted: AtomicU64,
+    refused: AtomicU64,
 }
 
 /// Requests that this replica may still admit.
@@ -115,15 +118,28 @@ impl Lease {
 
 impl Leases {
     pub(crate) fn new(limit: Option<TenantLimit>, store: Store, clock: Clock) -> Self {
-        Self { limit, store, clock, held: Mutex::default() }
+        let (admitted, refused) = Default::default();
+        Self { limit, store, clock, held: Mutex::default(), admitted, refused }
     }
 
     /// One request's worth of a lease.
     pub(super) fn take(&self, key: LimitKey) -> Taken {
-        if self.limit.is_none() {
-            return Taken::Yes;
-        }
-        self.held().get_mut(&key).map_or(Taken::Empty, |lease| lease.take(Instant::now()))
+        let taken = match self.limit {
+            None => Taken::Yes,
+            Some(_) => self.held().get_mut(&key).map_or(Taken::Empty, |lease| lease.take(Instant::now())),
+        };
+        self.admitted.fetch_add(u64::from(taken == Taken::Yes), Relaxed);
+        taken
+    }
+
+    /// A request was refused by the limit.
+    pub(super) fn refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// Requests admitted and refused by all limits.
+    pub(crate) fn decided(&self) -> (u64, u64) {
+        (self.admitted.load(Relaxed), self.refused.load(Relaxed))
     }
 
     /// How many may wait for the tokens of a limit that is used up.

@@ -5,6 +5,7 @@
 //! Everything is bounded: mails in memory, statements in flight, rows in a statement; one that failed is repeated smaller.
 
 use super::capacity::{MailCapacity, Reservation};
+use super::counts::MailCounts;
 use super::mailers::{MailerPool, Outgoing};
 use super::outbox::{MailId, Outbox, Turn};
 use super::record::DUE_BYTES;
@@ -13,7 +14,7 @@ use crate::store::{Store, StoreError};
 use actor_runtime::{Actor, Admission, Context, Failure};
 use doorcode_domain::Clock;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -52,24 +53,6 @@ pub(crate) struct Looked(Vec<Turn>, Option<Vec<Seen>>);
 
 /// Rows that were to be settled, those that were still ours (`None`: the statement failed), and when it was sent.
 pub(crate) struct Settled(Vec<Uuid>, Option<Vec<Uuid>>, Instant);
-
-/// What became of mails.
-#[derive(Default)]
-pub(crate) struct MailCounts {
-    /// Each mail once, when it was promised.
-    pub(crate) due: AtomicU64,
-    pub(crate) sent: AtomicU64,
-    /// To nobody: unknown or disabled.
-    pub(crate) unaddressed: AtomicU64,
-    pub(crate) retried: AtomicU64,
-    pub(crate) refused: AtomicU64,
-    /// Their code was outlived, used or replaced before they left.
-    pub(crate) expired: AtomicU64,
-    /// Did not fit into memory and waited in Postgres.
-    pub(crate) deferred: AtomicU64,
-    /// Claimed from Postgres: deferred ones, and what a crash left.
-    pub(crate) recovered: AtomicU64,
-}
 
 #[derive(Clone)]
 pub(crate) struct MailDispatcher {
@@ -180,12 +163,15 @@ impl MailDispatcher {
             return self.pause(context, state);
         };
         state.look_max = (state.look_max * 2).min(self.batch_max);
+        let (now, now_us) = (Instant::now(), self.store.now_us(&self.clock));
         for (turn, code) in turns.into_iter().zip(seen) {
             let recipient = code.map(|code| (code.left, code.recipient));
             match recipient {
                 // a mailer reports each mail that it was given, or its death does
                 Some((left, Some(recipient))) => {
-                    self.mailers.dispatch(Outgoing::new(context, turn, recipient, left))
+                    let age = Duration::from_micros((now_us - turn.asked_us).max(0).unsigned_abs());
+                    let asked_at = now.checked_sub(age).unwrap_or(now);
+                    self.mailers.dispatch(Outgoing::new(context, turn, recipient, asked_at, left))
                 }
                 other => {
                     let count = if other.is_some() { &self.counts.unaddressed } else { &self.counts.expired };
@@ -298,6 +284,8 @@ impl MailDispatcher {
     fn tick(&self, context: &Context<MailDispatcherMessage>, state: &mut MailDispatcherState) {
         context.send_after(self.tick, MailDispatcherMessage::Tick);
         while state.tasks.try_join_next().is_some() {}
+        let oldest = state.outbox.oldest_us(Instant::now());
+        self.counts.oldest_due_us.store(oldest.unwrap_or(0), Relaxed);
         state.idle = if state.outbox.waiting() + state.out == 0 { state.idle + 1 } else { 0 };
         if state.idle == IDLE_CHECKPOINTS {
             self.mailers.rest();

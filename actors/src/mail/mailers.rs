@@ -3,7 +3,8 @@
 //! A worker never fails on a mail: panics and timeouts are caught, and every mail is reported to the mail dispatcher, by its
 //! own destruction if need be. The factory restarts workers without backoff and loses the job of a dying one, so neither is left to it.
 
-use super::dispatcher::{MailCounts, MailDispatcherMessage};
+use super::counts::MailCounts;
+use super::dispatcher::MailDispatcherMessage;
 use super::outbox::{MailId, Turn};
 use super::{LoginMail, MailTransport, Secret, Sender, Transport};
 use crate::keys::Keys;
@@ -37,6 +38,8 @@ pub(crate) struct Outgoing {
     dispatcher: Option<Context<MailDispatcherMessage>>,
     turn: Turn,
     recipient: Recipient,
+    /// When the code was asked for.
+    asked_at: Instant,
     /// The code's end.
     dead_at: Instant,
 }
@@ -46,9 +49,11 @@ impl Outgoing {
         dispatcher: &Context<MailDispatcherMessage>,
         turn: Turn,
         recipient: Recipient,
+        asked_at: Instant,
         left: Duration,
     ) -> Self {
-        Self { dispatcher: Some(dispatcher.clone()), turn, recipient, dead_at: Instant::now() + left }
+        let dead_at = Instant::now() + left;
+        Self { dispatcher: Some(dispatcher.clone()), turn, recipient, asked_at, dead_at }
     }
 
     fn report(mut self, message: fn(MailId) -> MailDispatcherMessage) {
@@ -275,6 +280,9 @@ impl Mailer {
         match tried.await {
             Ok(Ok(Ok(()))) => {
                 self.deps.counts.sent.fetch_add(1, Relaxed);
+                let is_base32 = mail.turn.mail.alphabet == Alphabet::Base32;
+                self.deps.counts.base32.fetch_add(u64::from(is_base32), Relaxed);
+                self.deps.counts.delay.record(mail.asked_at.elapsed());
                 self.took(now.elapsed());
                 mail.report(MailDispatcherMessage::Finished);
             }

@@ -1,6 +1,7 @@
 //! Mail: what a login-code mail says, and the ways it leaves. No actors here: each mailer owns a [`MailTransport`].
 
 pub(crate) mod capacity;
+pub(crate) mod counts;
 pub(crate) mod dispatcher;
 mod display_name;
 mod error;

@@ -55,11 +55,20 @@ pub(crate) struct Outbox {
     complete: Vec<Uuid>,
     /// Mails that left since the last settlement.
     unsettled: usize,
+    /// When rows were asked for whose mails were put off, and by when somebody has claimed these again.
+    put_off: Vec<(Micros, Instant)>,
 }
 
 impl Outbox {
     pub(crate) fn new(capacity: Arc<MailCapacity>) -> Self {
-        Self { rows: HashMap::new(), queue: Turns::default(), capacity, complete: Vec::new(), unsettled: 0 }
+        Self {
+            rows: HashMap::new(),
+            queue: Turns::default(),
+            capacity,
+            complete: Vec::new(),
+            unsettled: 0,
+            put_off: Vec::new(),
+        }
     }
 
     /// Mails that wait for their turn.
@@ -70,6 +79,13 @@ impl Outbox {
     /// Mails whose leaving Postgres does not know yet; rows that are complete count in any case.
     pub(crate) fn unsettled(&self) -> (usize, bool) {
         (self.unsettled, !self.complete.is_empty())
+    }
+
+    /// When the oldest mail was asked for that has not left: in memory, or put off and not claimed again.
+    pub(crate) fn oldest_us(&mut self, now: Instant) -> Option<Micros> {
+        self.put_off.retain(|(_, until)| *until > now);
+        let open = self.rows.values().filter(|row| row.open > 0).map(|row| row.asked_us);
+        open.chain(self.put_off.iter().map(|(asked_us, _)| *asked_us)).min()
     }
 
     /// Takes in a row that is leased until then. `false`: it cannot be read.
@@ -171,7 +187,14 @@ impl Outbox {
             ids.extend(due.map(|(id, _)| *id).take(most - chosen.len()));
         }
         self.unsettled = 0;
-        ids.iter().filter_map(|id| Some(self.rows.get_mut(id)?.settlement(*id))).collect()
+        let mut settlements = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(row) = self.rows.get_mut(&id) else { continue };
+            let settlement = row.settlement(id);
+            self.put_off.extend(settlement.late.as_ref().map(|late| (row.asked_us, renew + late.wait)));
+            settlements.push(settlement);
+        }
+        settlements
     }
 
     /// Postgres answered: these were settled, and held the holder's lease, extended until then. The others are not ours

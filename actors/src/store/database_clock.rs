@@ -4,6 +4,7 @@
 //! clock that was put right. Until then deadlines come out too early or too late by the difference; one that is too early
 //! is noticed by whoever still waits, and asked again.
 
+use doorcode_domain::Micros;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 use tokio::time::Instant;
@@ -27,6 +28,14 @@ impl DatabaseClock {
         let reading = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((read, at)) = reading else { return vec![SystemTime::UNIX_EPOCH; moments.len()] };
         moments.iter().map(|moment| shift(read, *moment, at)).collect()
+    }
+
+    /// Now, in the database's time; before the first reading by this machine's clock.
+    pub(super) fn now_us(&self) -> Micros {
+        let reading = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = reading.map_or_else(SystemTime::now, |(read, at)| shift(read, Instant::now(), at));
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Micros::try_from(since.as_micros()).unwrap_or(Micros::MAX)
     }
 }
 

@@ -20,8 +20,8 @@ pub(crate) use error::StoreError;
 #[cfg(test)]
 pub(crate) use migrate::connect;
 pub use migrate::{MigrateError, check_migrated, migrate};
-pub use pool::DatabaseUrlError;
 pub(crate) use pool::Store;
+pub use pool::{DatabaseUrlError, PoolSnapshot};
 
 /// A duration as the statements want it.
 pub(crate) fn micros(duration: std::time::Duration) -> i64 {

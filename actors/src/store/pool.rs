@@ -7,6 +7,8 @@ use crate::settings::DatabaseSettings;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
 };
+use doorcode_domain::{Clock, Micros};
+use serde::Serialize;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -53,6 +55,19 @@ pub(crate) fn connection_config(settings: &DatabaseSettings) -> Result<Config, D
         config.connect_timeout(settings.create_timeout);
     }
     Ok(config)
+}
+
+/// Database connections of this replica.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct PoolSnapshot {
+    /// Open connections.
+    pub connections: usize,
+    /// Of them, not in use.
+    pub idle: usize,
+    /// How many there may be.
+    pub max: usize,
+    /// Statements that wait for one.
+    pub waiting: usize,
 }
 
 /// Connections of this replica.
@@ -151,10 +166,16 @@ impl Store {
         }
     }
 
-    /// (connections, idle ones, requests waiting for one)
-    pub(crate) fn status(&self) -> (usize, usize, usize) {
+    /// What time it is there, as well as this process knows.
+    pub(crate) fn now_us(&self, clock: &Clock) -> Micros {
+        clock.sql_now().unwrap_or_else(|| self.database_clock.now_us())
+    }
+
+    /// The pool as of now.
+    pub(crate) fn status(&self) -> PoolSnapshot {
         let status = self.pool.status();
-        (status.size, status.available, status.waiting)
+        let (connections, idle) = (status.size, status.available);
+        PoolSnapshot { connections, idle, max: status.max_size, waiting: status.waiting }
     }
 
     /// For administration.

@@ -2,8 +2,9 @@
 
 use crate::store::Store;
 use crate::store::sweep::{Cursor, Sweep};
-use actor_runtime::{Failure, PeriodicTask};
+use actor_runtime::{Failure, PeriodicTask, unix_seconds};
 use doorcode_domain::Clock;
+use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -14,12 +15,48 @@ use uuid::Uuid;
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) const BEGINNING: Cursor = (Uuid::nil(), Uuid::nil());
 
-/// Rows deleted.
+/// What a table's sweeps came to.
+#[derive(Default)]
+pub(crate) struct TableSweeps {
+    /// Rows deleted.
+    rows: AtomicU64,
+    /// When a sweep last came to the table's end, by this machine's clock.
+    ended_s: AtomicU64,
+}
+
+/// By table.
 #[derive(Default)]
 pub(crate) struct SweepCounts {
-    pub(crate) challenges: AtomicU64,
-    pub(crate) sessions: AtomicU64,
-    pub(crate) tenant_limits: AtomicU64,
+    challenges: TableSweeps,
+    sessions: TableSweeps,
+    tenant_limits: TableSweeps,
+}
+
+/// One table's sweeps.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SweepSnapshot {
+    /// Its name.
+    pub table: &'static str,
+    /// Rows deleted.
+    pub rows: u64,
+    /// When a sweep last came to the table's end, in seconds since 1970; 0 is never in this process.
+    pub ended_s: u64,
+}
+
+impl SweepCounts {
+    pub(crate) fn snapshot(&self) -> Vec<SweepSnapshot> {
+        let tables = [
+            ("challenges", &self.challenges),
+            ("sessions", &self.sessions),
+            ("tenant_limits", &self.tenant_limits),
+        ];
+        let seen = |(table, sweeps): (_, &TableSweeps)| SweepSnapshot {
+            table,
+            rows: sweeps.rows.load(Relaxed),
+            ended_s: sweeps.ended_s.load(Relaxed),
+        };
+        tables.map(seen).to_vec()
+    }
 }
 
 pub(crate) struct Janitor {
@@ -45,7 +82,10 @@ impl PeriodicTask for Janitor {
         for (cursor, (table, count)) in self.cursors.iter_mut().zip(tables) {
             match self.store.sweep(table, *cursor, self.page, now).await {
                 Ok(swept) => {
-                    count.fetch_add(swept.gone.unsigned_abs(), Relaxed);
+                    count.rows.fetch_add(swept.gone.unsigned_abs(), Relaxed);
+                    if swept.next.is_none() {
+                        count.ended_s.store(unix_seconds(), Relaxed);
+                    }
                     *cursor = swept.next.unwrap_or(BEGINNING);
                 }
                 Err(error) => failed = Some(format!("a page of {table:?} cannot be swept: {error}")),

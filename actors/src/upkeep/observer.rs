@@ -3,12 +3,15 @@
 
 use crate::ledger::FlushCounts;
 use crate::login::issuers::TenantDirectory;
-use crate::mail::dispatcher::MailCounts;
+use crate::login::quota::Leases;
+use crate::mail::counts::{MailCounts, MailSnapshot};
 use crate::outcomes::Outcomes;
+use crate::store::PoolSnapshot;
 use crate::store::Store;
-use crate::upkeep::janitor::SweepCounts;
+use crate::upkeep::janitor::{SweepCounts, SweepSnapshot};
 use actor_runtime::{
-    ActorSnapshot, ActorState, Failure, Instance, KindSnapshot, Meter, PeriodicTask, ROOT, Rhythm,
+    ActorSnapshot, ActorState, Failure, HistogramSnapshot, Instance, KindSnapshot, Meter, PeriodicTask, ROOT,
+    Rhythm,
 };
 use serde::Serialize;
 use std::cmp::Reverse;
@@ -23,14 +26,18 @@ use tokio::time::{Instant, timeout_at};
 pub struct TreeSnapshot {
     /// One entry per kind of actor, in start order.
     pub actors: Vec<KindSnapshot>,
-    /// How writes were grouped: (ledger, flushes, rows, failed flushes).
+    /// How writes were grouped.
     pub ledgers: Vec<LedgerSnapshot>,
     /// What verbs came to: (verb, outcome, count). Counts only, never of whom.
     pub outcomes: Vec<(&'static str, &'static str, u64)>,
     /// What became of mails: (state, count).
     pub mails: Vec<(&'static str, u64)>,
-    /// Rows deleted by the janitor: (table, count).
-    pub swept: Vec<(&'static str, u64)>,
+    /// Of them, what is no state: how long they take, how old the oldest is.
+    pub mail: MailSnapshot,
+    /// What the tenants' limits said: (admitted, refused).
+    pub tenant_limit: (u64, u64),
+    /// What the janitor did.
+    pub swept: Vec<SweepSnapshot>,
     /// Database connections.
     pub pool: PoolSnapshot,
     /// Tenants, of those asked for lately, whose strangers get base32 codes because failures outgrew successes: an alert.
@@ -44,23 +51,12 @@ pub struct TreeSnapshot {
 pub struct LedgerSnapshot {
     /// `ledger.login` …
     pub kind: &'static str,
-    /// Statements sent.
-    pub flushes: u64,
-    /// Rows in them.
-    pub rows: u64,
+    /// Rows in a flush, which is one statement if all goes well.
+    pub batch: HistogramSnapshot,
+    /// Seconds from a flush's beginning until all who waited for it are answered.
+    pub flush: HistogramSnapshot,
     /// Statements that failed for good.
     pub failed: u64,
-}
-
-/// The pool.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct PoolSnapshot {
-    /// Open connections.
-    pub connections: usize,
-    /// Of them, not in use.
-    pub idle: usize,
-    /// Statements that wait for one.
-    pub waiting: usize,
 }
 
 /// Everything there is to see. Shared by the service and the observer.
@@ -69,6 +65,7 @@ pub(crate) struct Observability {
     pub(crate) ledgers: Vec<(&'static str, Arc<FlushCounts>)>,
     pub(crate) outcomes: Arc<Outcomes>,
     pub(crate) mails: Arc<MailCounts>,
+    pub(crate) leases: Arc<Leases>,
     pub(crate) swept: Arc<SweepCounts>,
     pub(crate) store: Store,
     pub(crate) tenants: TenantDirectory,
@@ -77,37 +74,22 @@ pub(crate) struct Observability {
 
 impl Observability {
     pub(crate) fn snapshot(&self) -> TreeSnapshot {
-        let (connections, idle, waiting) = self.store.status();
-        let mails = &self.mails;
+        let pool = self.store.status();
         let ledger = |(kind, counts): &(&'static str, Arc<FlushCounts>)| LedgerSnapshot {
             kind,
-            flushes: counts.flushes.load(Relaxed),
-            rows: counts.rows.load(Relaxed),
+            batch: counts.batch.snapshot(),
+            flush: counts.flush.snapshot(),
             failed: counts.failed.load(Relaxed),
         };
         TreeSnapshot {
             actors: self.meters.iter().map(|meter| meter.snapshot()).collect(),
             ledgers: self.ledgers.iter().map(ledger).collect(),
             outcomes: self.outcomes.snapshot(),
-            mails: [
-                ("due", &mails.due),
-                ("sent", &mails.sent),
-                ("unaddressed", &mails.unaddressed),
-                ("retried", &mails.retried),
-                ("refused", &mails.refused),
-                ("expired", &mails.expired),
-                ("deferred", &mails.deferred),
-                ("recovered", &mails.recovered),
-            ]
-            .into_iter()
-            .map(|(state, n)| (state, n.load(Relaxed)))
-            .collect(),
-            swept: vec![
-                ("challenges", self.swept.challenges.load(Relaxed)),
-                ("sessions", self.swept.sessions.load(Relaxed)),
-                ("tenant_limits", self.swept.tenant_limits.load(Relaxed)),
-            ],
-            pool: PoolSnapshot { connections, idle, waiting },
+            mails: self.mails.states(),
+            mail: self.mails.snapshot(),
+            tenant_limit: self.leases.decided(),
+            swept: self.swept.snapshot(),
+            pool,
             stepped_up: self.tenants.tripped(),
             silent: self.silent.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }

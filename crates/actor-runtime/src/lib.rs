@@ -10,6 +10,7 @@ mod actor;
 mod alive;
 mod error;
 mod handle;
+mod histogram;
 mod instance;
 mod meter;
 mod periodic;
@@ -21,9 +22,12 @@ pub use actor::{Actor, ChildEnd, Context, Envelope, Failure, Fault, start_linked
 pub use alive::{Alive, Busy};
 pub use error::CallError;
 pub use handle::{Admission, CallerPermit, Handle, Pool, Reply, until};
+pub use histogram::{Histogram, HistogramSnapshot, powers_of_two};
 pub use instance::{ActorSnapshot, ActorState, FailureSnapshot, Instance, Place, Remote};
-pub use meter::{Histogram, HistogramSnapshot, KindSnapshot, Meter, ROOT, RestartReason};
-pub use periodic::{Periodic, PeriodicMessage, PeriodicSnapshot, PeriodicStats, PeriodicTask, Rhythm};
+pub use meter::{KindSnapshot, Meter, ROOT, RestartReason};
+pub use periodic::{
+    Periodic, PeriodicMessage, PeriodicSnapshot, PeriodicStats, PeriodicTask, Rhythm, unix_seconds,
+};
 pub use supervisor::{
     ChildSpec, Drain, Intensity, Spawn, Supervisor, SupervisorExit, SupervisorMessage, Tolerance, backoff,
     child,

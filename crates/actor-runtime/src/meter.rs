@@ -1,5 +1,6 @@
 //! What is counted of one kind of actor. Meters live outside the actors, so a restart loses no count.
 
+use super::histogram::{Histogram, HistogramSnapshot};
 use super::instance::{FailureSnapshot, Instance};
 use super::periodic::{PeriodicSnapshot, PeriodicStats};
 use serde::Serialize;
@@ -58,35 +59,7 @@ impl RestartReason {
 const FAILURES: usize = 16;
 
 /// Upper bounds in seconds: from well inside a mailbox hop to past a request's whole deadline.
-const BOUNDS: [f64; 12] = [1e-5, 1e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.5, 2.0];
-
-/// A fixed-bucket histogram of durations.
-#[derive(Default)]
-pub struct Histogram {
-    buckets: [AtomicU64; BOUNDS.len() + 1],
-    micros: AtomicU64,
-}
-
-impl Histogram {
-    /// Adds one.
-    pub fn record(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let at = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
-        self.buckets[at].fetch_add(1, Relaxed);
-        self.micros.fetch_add(took.as_micros() as u64, Relaxed);
-    }
-
-    fn snapshot(&self) -> HistogramSnapshot {
-        let mut count = 0;
-        let mut buckets = Vec::with_capacity(BOUNDS.len());
-        for (bound, bucket) in BOUNDS.iter().zip(&self.buckets) {
-            count += bucket.load(Relaxed);
-            buckets.push((*bound, count));
-        }
-        count += self.buckets[BOUNDS.len()].load(Relaxed);
-        HistogramSnapshot { buckets, count, sum_s: self.micros.load(Relaxed) as f64 / 1e6 }
-    }
-}
+const SECONDS: [f64; 12] = [1e-5, 1e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.5, 2.0];
 
 /// One kind of actor, all its instances added up.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -120,17 +93,6 @@ pub struct KindSnapshot {
     /// How rounds went, of kinds that work in rounds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub periodic: Option<PeriodicSnapshot>,
-}
-
-/// Durations in fixed buckets.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct HistogramSnapshot {
-    /// (upper bound in seconds, how many at or below it): cumulative, as Prometheus has it.
-    pub buckets: Vec<(f64, u64)>,
-    /// How many in all.
-    pub count: u64,
-    /// Their sum in seconds.
-    pub sum_s: f64,
 }
 
 /// The kind of the root supervisor, of whom there is no meter.
@@ -181,8 +143,8 @@ impl Meter {
             handled: AtomicU64::new(0),
             expired: AtomicU64::new(0),
             restarts: Default::default(),
-            wait: Histogram::default(),
-            busy: Histogram::default(),
+            wait: Histogram::new(&SECONDS),
+            busy: Histogram::new(&SECONDS),
             permits: permits.map(|n| (n, Arc::new(Semaphore::new(n)))),
             periodic: OnceLock::new(),
         })

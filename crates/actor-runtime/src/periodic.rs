@@ -91,7 +91,8 @@ impl PeriodicStats {
     }
 }
 
-pub(crate) fn unix_seconds() -> u64 {
+/// Now, by this machine's clock.
+pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

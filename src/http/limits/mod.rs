@@ -11,6 +11,7 @@ use http::HeaderValue;
 use serde::Deserialize;
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Routes that share their limits.
@@ -62,6 +63,9 @@ struct Policies {
     own: Vec<(&'static str, Limiter)>,
     site: Vec<Limiter>,
     header: HeaderValue,
+    admitted: AtomicU64,
+    refused_client: AtomicU64,
+    refused_network: AtomicU64,
 }
 
 /// A request's fate.
@@ -115,6 +119,20 @@ impl ClientLimits {
         self.limiters().map(Limiter::len).sum()
     }
 
+    /// What the limits said so far: (group, decision, how often).
+    pub fn decisions(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let groups = [("login", &self.login), ("code", &self.code), ("session", &self.session)];
+        let of = |(group, policies): (&'static str, &Policies)| {
+            let counts = [
+                ("admitted", &policies.admitted),
+                ("refused_client", &policies.refused_client),
+                ("refused_network", &policies.refused_network),
+            ];
+            counts.map(|(decision, count)| (group, decision, count.load(Relaxed)))
+        };
+        groups.into_iter().flat_map(of).collect()
+    }
+
     fn limiters(&self) -> impl Iterator<Item = &Limiter> {
         [&self.login, &self.code, &self.session]
             .into_iter()
@@ -143,6 +161,9 @@ impl Policies {
             own: rates.iter().map(|(name, rate)| (*name, limiter(*rate, WhenFull::Evict))).collect(),
             site: rates.iter().map(|(_, rate)| limiter(site(rate), WhenFull::Refuse)).collect(),
             header: header(&items.join(", ")),
+            admitted: AtomicU64::default(),
+            refused_client: AtomicU64::default(),
+            refused_network: AtomicU64::default(),
         }
     }
 
@@ -151,9 +172,15 @@ impl Policies {
     /// not charged to the longer one or to the neighbours.
     fn check(&self, client: IpAddr) -> Verdict {
         let (own, site) = (Prefix::fine(client), Prefix::coarse(client));
-        let passes = self.site.iter().all(|limiter| limiter.would_admit(site))
-            && self.own.iter().all(|(_, limiter)| limiter.admit(own))
-            && self.site.iter().all(|limiter| limiter.admit(site));
+        let site_has_room = self.site.iter().all(|limiter| limiter.would_admit(site));
+        let own_admits = site_has_room && self.own.iter().all(|(_, limiter)| limiter.admit(own));
+        let passes = own_admits && self.site.iter().all(|limiter| limiter.admit(site));
+        let count = match (passes, site_has_room && !own_admits) {
+            (true, _) => &self.admitted,
+            (false, true) => &self.refused_client,
+            (false, false) => &self.refused_network,
+        };
+        count.fetch_add(1, Relaxed);
         let left: Vec<(&str, Left)> =
             self.own.iter().map(|(name, limiter)| (*name, limiter.left(own))).collect();
         let retry_after_s = (!passes).then(|| {
