@@ -94,7 +94,7 @@ impl World {
         directory.add_tenant(&tenant).await?;
         let kinds = ["new", "week", "device", "gone"];
         let emails = kinds.iter().flat_map(|kind| (0..customers).map(move |n| email(kind, n)));
-        let rows = emails.zip(0..).map(|(email, line)| Ok(ImportRow { line, email, customer_id: None }));
+        let rows = emails.zip(0..).map(|(email, line)| Ok(ImportRow { line, email, ..ImportRow::default() }));
         directory.import_customers("acme", rows).await?;
         for n in 0..customers {
             directory.disable_customer("acme", &email("gone", n)).await?;

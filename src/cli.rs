@@ -1,6 +1,7 @@
 //! The command line: its words and its help. What the commands do is in [`commands`](crate::commands).
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use doorcode_actors::directory::{Claims, ExternalId, Locale};
 use jiff::Timestamp;
 use login_loadtest::LoadArgs;
 use std::net::SocketAddr;
@@ -239,19 +240,29 @@ pub enum CustomerCommand {
     #[command(after_help = "\
 An address that is a customer already stays as it is.
 
-Example:
-  doorcode customer add acme ada@example.com grace@example.com")]
+Examples:
+  doorcode customer add acme ada@example.com grace@example.com
+  doorcode customer add acme linus@example.com --external-id user_42 --locale pt-BR --claims '{\"plan\":\"pro\"}'")]
     Add {
         /// The tenant's slug
         tenant: String,
         /// Where codes go
         #[arg(required = true, value_name = "EMAIL")]
         emails: Vec<String>,
+        /// The customer's id in your own system, 1 to 128 visible ASCII characters without @
+        #[arg(long, value_name = "ID")]
+        external_id: Option<ExternalId>,
+        /// The language of its mails, such as de or pt-BR
+        #[arg(long, value_name = "TAG")]
+        locale: Option<Locale>,
+        /// What tokens may say of it: a JSON object of at most 2 KiB
+        #[arg(long, value_name = "JSON")]
+        claims: Option<Claims>,
     },
     /// Make customers of a CSV file's lines: 100,000 in seconds
     #[command(after_help = "\
-One address a line, or columns named by a header line: `email`, and `customer_id` (a UUID) to keep ids that exist \
-elsewhere. Lines that cannot be customers are reported by number and the others are taken; the exit code is 1 if there \
+One address a line, or columns named by a header line: `email`; `customer_id` (a UUID) to keep ids that exist \
+elsewhere; `external_id`, `locale` and `claims` as `customer add` has them. Lines that cannot be customers are reported by number and the others are taken; the exit code is 1 if there \
 were any. Repeating an import changes nothing.
 
 Examples:

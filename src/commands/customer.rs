@@ -4,7 +4,7 @@ use super::table::{count, iso, write_json};
 use super::{CommandError, import};
 use crate::cli::CustomerCommand;
 use doorcode_actors::Directory;
-use doorcode_actors::directory::{Customer, ImportReport};
+use doorcode_actors::directory::{Customer, ExternalId, ImportReport, Locale, Profile};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -19,9 +19,16 @@ pub(super) async fn run(
     out: &mut dyn Write,
 ) -> Result<(), CommandError> {
     match command {
-        CustomerCommand::Add { tenant, emails } => {
+        CustomerCommand::Add { tenant, emails, external_id, locale, claims } => {
+            let profile = Profile { external_id, locale, claims: claims.unwrap_or_default() };
+            if profile.external_id.is_some() && emails.len() > 1 {
+                return Err(CommandError::failed(
+                    "an external id belongs to one customer, and several addresses are given",
+                    "add them one at a time, or import a CSV file with a column external_id",
+                ));
+            }
             for email in emails {
-                let added = directory.add_customer(&tenant, &email).await?;
+                let added = directory.add_customer_as(&tenant, &email, &profile).await?;
                 let verb = if added.new { "added" } else { "unchanged" };
                 writeln!(out, "{verb} {} with id {}", added.customer.email, added.customer.customer_id.0)?;
             }
@@ -133,6 +140,10 @@ fn as_json(customer: &Customer) -> Value {
         "email": customer.email,
         "disabled": customer.disabled,
         "created_at": iso(customer.created_us),
+        "updated_at": iso(customer.updated_us),
+        "external_id": customer.profile.external_id.as_ref().map(ExternalId::as_str),
+        "locale": customer.profile.locale.as_ref().map(Locale::as_str),
+        "claims": customer.profile.claims.members(),
     })
 }
 
@@ -168,6 +179,8 @@ mod tests {
             email: "ada@example.com".to_owned(),
             disabled: true,
             created_us: 1_795_399_200_000_000,
+            updated_us: 1_795_399_200_000_000,
+            profile: Profile::default(),
         };
         for number in 0..3 {
             let (mut text, mut machine) = (Vec::new(), Vec::new());

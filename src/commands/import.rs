@@ -48,6 +48,15 @@ struct Rows<R> {
 struct Columns {
     email: usize,
     customer_id: Option<usize>,
+    external_id: Option<usize>,
+    locale: Option<usize>,
+    claims: Option<usize>,
+}
+
+impl Columns {
+    /// Of a file without a header.
+    const PLAIN: Self =
+        Self { email: 0, customer_id: Some(1), external_id: None, locale: None, claims: None };
 }
 
 impl<R: Read> Rows<R> {
@@ -77,8 +86,7 @@ impl<R: Read> Rows<R> {
             Some(columns) => columns,
             None => {
                 let header = header(record);
-                let columns =
-                    *self.columns.insert(header.unwrap_or(Columns { email: 0, customer_id: Some(1) }));
+                let columns = *self.columns.insert(header.unwrap_or(Columns::PLAIN));
                 if header.is_some() {
                     return None;
                 }
@@ -91,6 +99,9 @@ impl<R: Read> Rows<R> {
             line: self.line(),
             email: cell(columns.email).unwrap_or_default(),
             customer_id: columns.customer_id.and_then(cell),
+            external_id: columns.external_id.and_then(cell),
+            locale: columns.locale.and_then(cell),
+            claims: columns.claims.and_then(cell),
         })
     }
 }
@@ -102,7 +113,13 @@ fn header(record: &StringRecord) -> Option<Columns> {
             .iter()
             .position(|cell| cell.trim_start_matches('\u{feff}').trim_matches('"').eq_ignore_ascii_case(name))
     };
-    Some(Columns { email: find("email")?, customer_id: find("customer_id") })
+    Some(Columns {
+        email: find("email")?,
+        customer_id: find("customer_id"),
+        external_id: find("external_id"),
+        locale: find("locale"),
+        claims: find("claims"),
+    })
 }
 
 impl<R: Read> Iterator for Rows<R> {

@@ -140,8 +140,10 @@ async fn make_tenant(
     let new = NewTenant { slug, name, portal_host: None, step_up: StepUp::Base32, origins: Vec::new() };
     let tenant = directory.add_tenant(&new).await?;
     // The driver's iterator borrows its pattern; rows must be Send.
-    let rows: Vec<_> =
-        (1..).zip(emails).map(|(line, email)| Ok(ImportRow { line, email, customer_id: None })).collect();
+    let rows: Vec<_> = (1..)
+        .zip(emails)
+        .map(|(line, email)| Ok(ImportRow { line, email, ..ImportRow::default() }))
+        .collect();
     let report = directory.import_customers(&tenant.slug, rows.into_iter()).await?;
     match report.refused.first() {
         Some(refused) => Err(CommandError::failed(

@@ -17,7 +17,7 @@ async fn a1_a_thousand_codes_have_six_digits() {
     let app = TestApp::spawn().await;
     let emails: Vec<String> = (0..1_000).map(|number| format!("customer{number}@example.com")).collect();
     let rows = (1..).zip(&emails);
-    let rows = rows.map(|(line, email)| Ok(ImportRow { line, email: email.clone(), customer_id: None }));
+    let rows = rows.map(|(line, email)| Ok(ImportRow { line, email: email.clone(), ..ImportRow::default() }));
     app.directory.import_customers(ACME, rows).await.unwrap();
     let visitor = app.visitor();
     let codes = futures_util::stream::iter(&emails).map(async |email| {

@@ -50,6 +50,13 @@ async fn commands_work_beside_dev() {
     beside(home, "tenant add acme --name Acme --origin https://portal.acme.com", 0).await;
     assert!(beside(home, "tenant add acme --name Again", 1).await.contains("acme"));
     beside(home, "customer add acme ann@example.com bob@example.com", 0).await;
+    beside(home, r#"customer add acme cat@example.com --external-id 42 --claims {"plan":"pro"}"#, 0).await;
+    assert!(
+        beside(home, "customer add acme x@example.com --external-id 42", 1).await.contains("external id")
+    );
+    let acme = json(&beside(home, "customer list acme --json", 0).await);
+    let cat = acme.as_array().unwrap().iter().find(|one| one["external_id"] == "42").unwrap();
+    assert_eq!((&cat["email"], &cat["claims"]["plan"]), (&"cat@example.com".into(), &"pro".into()));
     let list = home.join("customers.csv");
     let lines: String = (0..30).map(|n| format!("user{n}@example.com\n")).collect();
     std::fs::write(&list, format!("email\n{lines}not an address\n")).unwrap();

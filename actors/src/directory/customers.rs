@@ -1,6 +1,6 @@
 //! People who may log in at one tenant.
 
-use super::{Directory, DirectoryError, Ended, sql};
+use super::{Directory, DirectoryError, Ended, Profile, sql};
 use doorcode_domain::{CustomerId, Micros};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -16,6 +16,10 @@ pub struct Customer {
     pub disabled: bool,
     /// Database time.
     pub created_us: Micros,
+    /// Database time of the last change by an administrator.
+    pub updated_us: Micros,
+    /// What the tenant's own system said of it.
+    pub profile: Profile,
 }
 
 /// What came of adding an address.
@@ -37,14 +41,29 @@ pub struct CustomerPage {
 }
 
 impl Directory {
-    /// Makes one customer. An address that is one already stays as it is, its spelling too.
+    /// Makes one customer of which only the address is known. See [`add_customer_as`](Self::add_customer_as).
     pub async fn add_customer(&self, slug: &str, email: &str) -> Result<Added, DirectoryError> {
+        self.add_customer_as(slug, email, &Profile::default()).await
+    }
+
+    /// Makes one customer. An address that is one already stays as it is, its spelling and its profile too.
+    pub async fn add_customer_as(
+        &self,
+        slug: &str,
+        email: &str,
+        profile: &Profile,
+    ) -> Result<Added, DirectoryError> {
         let parsed = Self::parse_email(email)?;
         let client = self.client().await?;
         let tenant = self.tenant_id(&client, slug).await?;
         let key = self.key_of(tenant, &parsed);
         let add = client.prepare_cached(sql::CUSTOMERS_ADD).await?;
-        let made = client.execute(&add, &[&tenant.0, &Uuid::new_v4(), &key.0, &parsed.as_str()]).await?;
+        let (external_id, locale, claims) =
+            (profile.external_id(), profile.locale(), profile.claims.to_sql());
+        let id = Uuid::new_v4();
+        let made = client
+            .execute(&add, &[&tenant.0, &id, &key.0, &parsed.as_str(), &external_id, &locale, &claims])
+            .await?;
         let find = client.prepare_cached(sql::CUSTOMERS_FIND).await?;
         match client.query_opt(&find, &[&tenant.0, &key.0]).await? {
             Some(row) => Ok(Added { customer: read(&row)?, new: made == 1 }),
@@ -121,5 +140,7 @@ fn read(row: &Row) -> Result<Customer, DirectoryError> {
         email: row.try_get(1)?,
         disabled: row.try_get(2)?,
         created_us: row.try_get(3)?,
+        updated_us: row.try_get(7)?,
+        profile: Profile::read(row, 4)?,
     })
 }

@@ -1,5 +1,6 @@
 //! Why an administrator's verb did nothing.
 
+use super::ProfileError;
 use doorcode_domain::SlugError;
 use thiserror::Error;
 
@@ -57,6 +58,12 @@ pub enum DirectoryError {
         /// As typed.
         email: String,
     },
+    /// An external id names one customer.
+    #[error("the external id belongs to another customer of the tenant")]
+    ExternalIdTaken,
+    /// Not what a profile may hold.
+    #[error(transparent)]
+    BadProfile(#[from] ProfileError),
     /// No live session has the id.
     #[error("tenant `{slug}` has no session {session}")]
     NoSuchSession {
@@ -79,8 +86,10 @@ pub enum DirectoryError {
 impl From<tokio_postgres::Error> for DirectoryError {
     fn from(error: tokio_postgres::Error) -> Self {
         use tokio_postgres::error::SqlState;
-        match error.code() {
-            Some(code) if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::UNDEFINED_COLUMN => {
+        match (error.code(), error.as_db_error().and_then(|error| error.constraint())) {
+            (_, Some("customers_external_id")) => Self::ExternalIdTaken,
+            (_, Some("customers_claims_form")) => Self::BadProfile(ProfileError::Claims),
+            (Some(code), _) if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN].contains(code) => {
                 Self::NotMigrated(error)
             }
             _ => Self::Database(error),

@@ -1,17 +1,18 @@
 //! Many customers at once: one COPY into a table of the transaction, one INSERT out of it.
 
-use super::{Directory, DirectoryError, sql};
+use super::{Directory, DirectoryError, Profile, ProfileError, sql};
 use deadpool_postgres::Transaction;
 use doorcode_domain::Email;
 use doorcode_domain::{AddressKey, TenantId};
 use std::collections::HashMap;
 use std::pin::pin;
+use std::str::FromStr;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 /// A line of the list to import.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ImportRow {
     /// From 1, for the report.
     pub line: u64,
@@ -19,6 +20,12 @@ pub struct ImportRow {
     pub email: String,
     /// An id the customer has elsewhere already; `None` draws one.
     pub customer_id: Option<String>,
+    /// See [`Profile`]; an empty text is none, here and below.
+    pub external_id: Option<String>,
+    /// See [`Profile`].
+    pub locale: Option<String>,
+    /// See [`Profile`]: a JSON object.
+    pub claims: Option<String>,
 }
 
 /// A line that made no customer.
@@ -64,7 +71,10 @@ impl Directory {
         transaction.commit().await?;
         for row in &unplaced {
             let line = row.try_get::<_, i64>(0)?.unsigned_abs();
-            report.refused.push(RefusedLine { line, reason: "another customer has this id".to_owned() });
+            report.refused.push(RefusedLine {
+                line,
+                reason: "another customer has this customer_id or external_id".to_owned(),
+            });
         }
         report.existing = staged.saturating_sub(report.added).saturating_sub(unplaced.len() as u64);
         report.refused.sort_by_key(|refused| refused.line);
@@ -80,15 +90,22 @@ impl Directory {
         report: &mut ImportReport,
     ) -> Result<u64, DirectoryError> {
         let sink = transaction.copy_in(sql::IMPORT_COPY).await?;
-        let mut writer =
-            pin!(BinaryCopyInWriter::new(sink, &[Type::INT8, Type::UUID, Type::UUID, Type::TEXT]));
+        const INT8: Type = Type::INT8;
+        const UUID: Type = Type::UUID;
+        const TEXT: Type = Type::TEXT;
+        let mut writer = pin!(BinaryCopyInWriter::new(sink, &[INT8, UUID, UUID, TEXT, TEXT, TEXT, TEXT]));
         let mut seen = HashMap::new();
         for row in rows {
             match row.and_then(|row| self.check(tenant, row, &mut seen)) {
-                Ok((line, id, key, email)) => {
+                Ok((line, id, key, email, profile)) => {
                     // More than i64::MAX lines are not a file.
                     let line = i64::try_from(line).unwrap_or(i64::MAX);
-                    writer.as_mut().write(&[&line, &id, &key.0, &email.as_str()]).await?;
+                    let (external_id, locale) = (profile.external_id(), profile.locale());
+                    let claims = profile.claims.to_sql();
+                    writer
+                        .as_mut()
+                        .write(&[&line, &id, &key.0, &email.as_str(), &external_id, &locale, &claims])
+                        .await?;
                 }
                 Err(refused) => report.refused.push(refused),
             }
@@ -101,7 +118,7 @@ impl Directory {
         tenant: TenantId,
         row: ImportRow,
         seen: &mut HashMap<Uuid, u64>,
-    ) -> Result<(u64, Uuid, AddressKey, Email), RefusedLine> {
+    ) -> Result<(u64, Uuid, AddressKey, Email, Profile), RefusedLine> {
         let line = row.line;
         let refuse = |reason: String| RefusedLine { line, reason };
         let email = Email::parse(&row.email).map_err(|error| refuse(error.to_string()))?;
@@ -111,13 +128,25 @@ impl Directory {
                 Uuid::try_parse(text).map_err(|_| refuse("the customer_id is not a UUID".to_owned()))?
             }
         };
+        let profile = profile(&row).map_err(|error| refuse(error.to_string()))?;
         let key = self.key_of(tenant, &email);
         match seen.insert(key.0, line) {
-            None => Ok((line, id, key, email)),
+            None => Ok((line, id, key, email, profile)),
             Some(first) => {
                 seen.insert(key.0, first);
                 Err(refuse(format!("the same address as in line {first}")))
             }
         }
     }
+}
+
+fn profile(row: &ImportRow) -> Result<Profile, ProfileError> {
+    fn given<T: FromStr<Err = ProfileError>>(cell: Option<&String>) -> Result<Option<T>, ProfileError> {
+        cell.map(|cell| cell.trim()).filter(|cell| !cell.is_empty()).map(str::parse).transpose()
+    }
+    Ok(Profile {
+        external_id: given(row.external_id.as_ref())?,
+        locale: given(row.locale.as_ref())?,
+        claims: given(row.claims.as_ref())?.unwrap_or_default(),
+    })
 }

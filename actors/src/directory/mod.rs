@@ -8,6 +8,7 @@ mod error;
 mod hosted;
 mod import;
 mod origin;
+mod profile;
 mod sessions;
 mod sql;
 mod tenants;
@@ -18,6 +19,7 @@ pub use error::DirectoryError;
 pub use hosted::{Colour, HostedError, RETURN_URLS_MAX, ReturnUrl};
 pub use import::{ImportReport, ImportRow, RefusedLine};
 pub use origin::{Origin, OriginError, PortalHost};
+pub use profile::{Claims, ExternalId, Locale, Profile, ProfileError};
 pub use sessions::{Ended, Session};
 pub use tenants::{Figures, NewTenant, Tenant, TenantChange};
 

@@ -15,8 +15,11 @@ const SCHEMA: &str = "
         return_urls text[] NOT NULL DEFAULT '{}', colour text);
     CREATE TABLE origins (origin text PRIMARY KEY, tenant_id uuid NOT NULL);
     CREATE TABLE customers (tenant_id uuid NOT NULL, customer_id uuid NOT NULL, address_key uuid NOT NULL,
-        email text NOT NULL, disabled boolean NOT NULL, created_us bigint NOT NULL,
+        email text NOT NULL, disabled boolean NOT NULL, created_us bigint NOT NULL, external_id text, locale text,
+        claims jsonb NOT NULL DEFAULT '{}' CONSTRAINT customers_claims_form CHECK (octet_length(claims::text) <= 2048),
+        updated_us bigint NOT NULL DEFAULT 0,
         PRIMARY KEY (tenant_id, customer_id), UNIQUE (tenant_id, address_key));
+    CREATE UNIQUE INDEX customers_external_id ON customers (tenant_id, external_id);
     CREATE TABLE sessions (tenant_id uuid NOT NULL, session_key uuid NOT NULL, customer_id uuid NOT NULL,
         created_us bigint NOT NULL, generation int NOT NULL, branch int NOT NULL, prev_branch int NOT NULL,
         rotated_us bigint NOT NULL, idle_until_us bigint NOT NULL, expires_us bigint NOT NULL,
@@ -108,6 +111,7 @@ async fn the_directory_on_a_real_postgres() {
     an_origin_belongs_to_one_tenant(&world).await;
     a_hosted_page_is_given_and_taken(&world).await;
     customers_come_and_go(&world).await;
+    a_profile_is_kept(&world).await;
     lists_are_paged(&world).await;
     sessions_are_listed_and_ended(&world).await;
     an_import_reports_what_it_refused(&world).await;
@@ -226,6 +230,40 @@ async fn customers_come_and_go(world: &World) {
     assert!(directory.customer("other", "ada@example.com").await.is_ok(), "another tenant's stays");
 }
 
+async fn a_profile_is_kept(world: &World) {
+    let directory = &world.directory;
+    world.tenant("known").await;
+    let profile = |id: &str, claims: &str| Profile {
+        external_id: Some(id.parse().unwrap()),
+        locale: Some("pt-BR".parse().unwrap()),
+        claims: claims.parse().unwrap(),
+    };
+    let given = profile("user_42", r#"{"plan":"pro","seats":[1,2.5]}"#);
+    let added = directory.add_customer_as("known", "ada@example.com", &given).await.unwrap();
+    assert_eq!((added.customer.profile, added.new), (given.clone(), true));
+    let taken = directory.add_customer_as("known", "bob@example.com", &given).await;
+    assert!(matches!(taken, Err(DirectoryError::ExternalIdTaken)), "{taken:?}");
+    // 2,004 bytes here, 2,404 as PostgreSQL writes them
+    let wide = format!("{{\"a\":[{}0]}}", "1,".repeat(998));
+    let refused = directory.add_customer_as("known", "bob@example.com", &profile("7", &wide)).await;
+    assert!(matches!(refused, Err(DirectoryError::BadProfile(ProfileError::Claims))), "{refused:?}");
+    let line = |line, email: &str, id: &str, claims: &str| {
+        let text = |text: &str| Some(text.to_owned());
+        let (external_id, claims) = (text(id), text(claims));
+        Ok(ImportRow { line, email: email.to_owned(), external_id, claims, ..ImportRow::default() })
+    };
+    let rows = [
+        line(1, "cleo@example.com", "user_43", r#"{"plan":"free"}"#),
+        line(2, "dan@example.com", "user_42", ""),
+        line(3, "eve@example.com", "", "[]"),
+    ];
+    let report = directory.import_customers("known", rows.into_iter()).await.unwrap();
+    assert_eq!((report.added, report.existing, report.refused.len()), (1, 0, 2), "{report:?}");
+    let cleo = directory.customer("known", "cleo@example.com").await.unwrap().profile;
+    assert_eq!(cleo.external_id.unwrap().as_str(), "user_43");
+    assert_eq!(cleo.claims, r#"{"plan":"free"}"#.parse().unwrap());
+}
+
 async fn lists_are_paged(world: &World) {
     let directory = &world.directory;
     world.tenant("paged").await;
@@ -290,7 +328,12 @@ async fn sessions_are_listed_and_ended(world: &World) {
 }
 
 fn row(line: u64, email: &str, id: Option<Uuid>) -> Result<ImportRow, RefusedLine> {
-    Ok(ImportRow { line, email: email.to_owned(), customer_id: id.map(|id| id.to_string()) })
+    Ok(ImportRow {
+        line,
+        email: email.to_owned(),
+        customer_id: id.map(|id| id.to_string()),
+        ..ImportRow::default()
+    })
 }
 
 async fn an_import_reports_what_it_refused(world: &World) {
@@ -306,7 +349,12 @@ async fn an_import_reports_what_it_refused(world: &World) {
         row(5, "b@example.com", Some(kept)),
         row(6, "c@example.com", Some(kept)),
         row(7, "d@example.com", Some(known.customer_id.0)),
-        Ok(ImportRow { line: 8, email: "e@example.com".to_owned(), customer_id: Some("7".to_owned()) }),
+        Ok(ImportRow {
+            line: 8,
+            email: "e@example.com".to_owned(),
+            customer_id: Some("7".to_owned()),
+            ..ImportRow::default()
+        }),
         Err(RefusedLine { line: 9, reason: "not UTF-8".to_owned() }),
     ];
     let report = directory.import_customers("imported", rows.clone().into_iter()).await.unwrap();

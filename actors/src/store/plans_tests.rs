@@ -49,7 +49,7 @@ const FILL: &str = "
         VALUES ('00000000-0000-0000-0000-0000000000bb', 'acme', 'A', 0) ON CONFLICT DO NOTHING;
     CREATE TEMPORARY TABLE n AS SELECT g, '00000000-0000-0000-0000-0000000000bb'::uuid AS t, gen_random_uuid() AS id
         FROM generate_series(1, ROWS) g;
-    INSERT INTO customers SELECT t, id, id, 'a@b', false, 0 FROM n;
+    INSERT INTO customers SELECT t, id, id, 'a@b', false, 0, id::text FROM n;
     INSERT INTO challenges (tenant_id, address_key, challenge_id, digit_mac, base32_mac, expires_us, touched_us,
         alphabet, s_guesses, k_guesses, known_asked, mail_now) SELECT t, id, id, id, id, 0, 0, 0, 5, 5, false, false FROM n;
     INSERT INTO sessions (tenant_id, session_key, customer_id, created_us, rotated_us, idle_until_us, expires_us)

@@ -55,4 +55,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (9, "outbox", include_str!("../../../sql/migrations/0009_outbox.sql")),
     (10, "hosted_page", include_str!("../../../sql/migrations/0010_hosted_page.sql")),
     (11, "strangers", include_str!("../../../sql/migrations/0011_strangers.sql")),
+    (12, "customer_profiles", include_str!("../../../sql/migrations/0012_customer_profiles.sql")),
 ];

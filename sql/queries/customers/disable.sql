@@ -1,6 +1,7 @@
 -- Disables a customer and ends all of its sessions, in one step.
 WITH customer AS (
-    UPDATE customers SET disabled = true WHERE tenant_id = $1 AND address_key = $2 RETURNING customer_id
+    UPDATE customers SET disabled = true, updated_us = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+    WHERE tenant_id = $1 AND address_key = $2 RETURNING customer_id
 ), locked AS (
     -- In key order, as the ledger locks them, so that the two cannot deadlock.
     SELECT s.tenant_id, s.session_key FROM sessions s

@@ -1,2 +1,2 @@
 -- Takes an import's rows.
-COPY customers_import (line, customer_id, address_key, email) FROM STDIN (FORMAT binary)
+COPY customers_import (line, customer_id, address_key, email, external_id, locale, claims) FROM STDIN (FORMAT binary)

@@ -3,5 +3,8 @@ CREATE TEMPORARY TABLE customers_import (
     line bigint NOT NULL,
     customer_id uuid NOT NULL,
     address_key uuid NOT NULL,
-    email text NOT NULL
+    email text NOT NULL,
+    external_id text,
+    locale text,
+    claims text NOT NULL
 ) ON COMMIT DROP

@@ -182,7 +182,7 @@ impl Database {
         let directory = Directory::open(&self.settings(), &MASTER_KEY).await.unwrap();
         let rows = (0..count).map(|n| {
             let email = format!("user{n}@example.com");
-            Ok(ImportRow { line: n as u64 + 1, email, customer_id: None })
+            Ok(ImportRow { line: n as u64 + 1, email, ..ImportRow::default() })
         });
         let report = directory.import_customers(ACME, rows).await.unwrap();
         assert_eq!(report.added, count as u64);
