@@ -19,7 +19,7 @@ const SCHEMA: &str = "
         claims jsonb NOT NULL DEFAULT '{}' CONSTRAINT customers_claims_form CHECK (octet_length(claims::text) <= 2048),
         updated_us bigint NOT NULL DEFAULT 0,
         PRIMARY KEY (tenant_id, customer_id), UNIQUE (tenant_id, address_key));
-    CREATE UNIQUE INDEX customers_external_id ON customers (tenant_id, external_id);
+    CREATE UNIQUE INDEX customers_external_id ON customers (tenant_id, external_id) WHERE external_id IS NOT NULL;
     CREATE TABLE sessions (tenant_id uuid NOT NULL, session_key uuid NOT NULL, customer_id uuid NOT NULL,
         created_us bigint NOT NULL, generation int NOT NULL, branch int NOT NULL, prev_branch int NOT NULL,
         rotated_us bigint NOT NULL, idle_until_us bigint NOT NULL, expires_us bigint NOT NULL,
