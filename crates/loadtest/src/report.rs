@@ -198,7 +198,12 @@ impl Report {
             false => limit.limit.clone(),
         };
         for limit in self.limits.iter().filter(|limit| limit.status == Status::Broken) {
-            say(false, format!("{} is broken: {}", name(limit), limit.complaints.join("; ")));
+            let first = limit.complaints.first().map_or("", String::as_str);
+            let more = match limit.complaints.len() {
+                0 | 1 => String::new(),
+                all => format!(" (and {} more: see the table)", all - 1),
+            };
+            say(false, format!("{} is broken: {first}{more}", name(limit)));
         }
         for (status, what) in [
             (Status::Exact, "exact to one"),

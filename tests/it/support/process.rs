@@ -89,9 +89,14 @@ impl Setup {
         command
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end, which comes soon.
     pub async fn run(self) -> Output {
-        timeout(PATIENCE, self.command().output()).await.expect("an end").unwrap()
+        self.run_for(PATIENCE).await
+    }
+
+    /// Runs it to its end, which comes within this time.
+    pub async fn run_for(self, limit: Duration) -> Output {
+        timeout(limit, self.command().output()).await.expect("an end").unwrap()
     }
 
     /// Starts it and waits for the line that scripts wait for.

@@ -79,7 +79,7 @@ fn too_many(policy: &Policy, slack: Duration, run: &[Exchange]) -> Option<Breach
             let most = policy.most(span + slack);
             if inside > most {
                 let rule = format!(
-                    "{inside} were admitted within {:.3} s, at most {most} may be ({policy})",
+                    "number {inside} within {:.3} s, in which at most {most} may be ({policy})",
                     span.as_secs_f64()
                 );
                 first = Some(Breach { too_many: true, place: *place, rule });
