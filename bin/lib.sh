@@ -163,9 +163,9 @@ need_node_modules() {
     cp "$lock" "$has"
 }
 
-# The suite checks tokens with a library that is not ours. Everything else is worth running without it.
+# The suite checks tokens with libraries that are not ours. Everything else is worth running without it.
 need_pyjwt() {
-    local venv=$target/pyjwt wanted='PyJWT==2.15.1 cryptography==50.0.2'
+    local venv=$target/pyjwt wanted='PyJWT==2.15.1 cryptography==50.0.2 Authlib==1.9.10'
     if [ "$(cat "$venv/doorcode-has" 2>/dev/null)" != "$wanted" ]; then
         say "installing from PyPI into $venv: $wanted"
         rm -rf "$venv"

@@ -365,15 +365,21 @@ Examples:
     /// Make the key that follows the present one; says when it takes over
     #[command(after_help = "\
 Signing keys rotate by themselves (`tokens.key_rotation`); this does it out of turn. Nobody is logged out, no token \
-becomes invalid. If a key waits already, nothing is made.
+becomes invalid. If a key waits already, nothing is made. A new signing key takes over after `tokens.publish_ahead`; in an \
+emergency after 10.5 minutes, before a key that waits: whoever keeps the key set for longer than 300 s then refuses tokens \
+until they fetch it anew.
 
 Examples:
   doorcode keys rotate
+  doorcode keys rotate --emergency
   doorcode keys rotate --purpose refresh_mac")]
     Rotate {
         /// Which: the key of access tokens, or the one of refresh tokens
         #[arg(long, value_enum, default_value_t = RotatedPurpose::Signing)]
         purpose: RotatedPurpose,
+        /// Do not wait for verifiers that keep old key sets
+        #[arg(long, conflicts_with = "purpose")]
+        emergency: bool,
     },
     /// Wrap every key with a new master key; nobody is logged out
     #[command(after_help = "\

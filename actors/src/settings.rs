@@ -145,6 +145,9 @@ pub struct TokenSettings {
     /// For how long a signing key signs.
     #[serde(deserialize_with = "duration")]
     pub key_rotation: Duration,
+    /// For how long it is published before.
+    #[serde(deserialize_with = "duration")]
+    pub publish_ahead: Duration,
     /// A session's life without a refresh.
     #[serde(deserialize_with = "duration")]
     pub refresh_idle: Duration,

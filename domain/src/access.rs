@@ -35,6 +35,10 @@ pub struct AccessClaims {
 }
 
 impl AccessClaims {
+    /// The names of all of them.
+    pub const NAMES: [&str; 11] =
+        ["iss", "aud", "sub", "tenant_id", "client_id", "sid", "iat", "exp", "jti", "auth_time", "amr"];
+
     /// The claims of `session`, issued at `iat`.
     #[allow(clippy::too_many_arguments, reason = "one argument a claim; a builder would only rename them")]
     pub fn new(

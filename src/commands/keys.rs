@@ -9,6 +9,7 @@ use doorcode_actors::{KeyAdmin, KeyError, KeyInfo, Rotation};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 pub(super) async fn run(
@@ -26,10 +27,11 @@ pub(super) async fn run(
                 .map_err(|error| CommandError::failed(error.to_string(), ""))?;
             write_list(&keys, json, out)?;
         }
-        KeysCommand::Rotate { purpose } => {
+        KeysCommand::Rotate { purpose, emergency } => {
             let admin = connect::keys(config, data_dir).await?;
+            let lead = if emergency { Duration::ZERO } else { config.tokens.publish_ahead };
             let rotation = match purpose {
-                RotatedPurpose::Signing => admin.rotate_signing(config.tokens.algorithm).await,
+                RotatedPurpose::Signing => admin.rotate_signing(config.tokens.algorithm, lead).await,
                 RotatedPurpose::RefreshMac => admin.rotate_refresh(config.tokens.refresh_absolute).await,
             };
             write_rotation(&rotation.map_err(failed)?, out)?;

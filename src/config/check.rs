@@ -16,6 +16,8 @@ const LONGEST_CODE_LIFE: Duration = Duration::from_secs(600);
 const SHORTEST_CODE_LIFE: Duration = Duration::from_secs(180);
 /// Below this the published key set would grow long.
 const SHORTEST_KEY_LIFE: Duration = Duration::from_secs(3_600);
+/// Above what a key must be published before it signs, whoever keeps the key set no longer than told.
+const SHORTEST_PUBLISH_AHEAD: Duration = Duration::from_secs(660);
 /// An access token lives an hour: this leaves a repeated refresh most of it.
 const LONGEST_RETRY_WINDOW: Duration = Duration::from_secs(600);
 /// What stays of a lease after the longest try: the try's end is noted in it, by a clock that may differ.
@@ -87,6 +89,11 @@ impl Config {
             self.tokens.key_rotation >= SHORTEST_KEY_LIFE,
             "tokens.key_rotation",
             "expected at least 1h: every key is published for more than an hour after it has signed",
+        );
+        problems.unless(
+            (SHORTEST_PUBLISH_AHEAD..=self.tokens.key_rotation).contains(&self.tokens.publish_ahead),
+            "tokens.publish_ahead",
+            "expected 11m to tokens.key_rotation: verifiers have a key before it signs, and it is followed while it does",
         );
         problems.unless(
             self.limits.address.cooldown <= self.limits.address.refill,

@@ -66,6 +66,9 @@ pub trait LoginApi: Send + Sync + 'static {
     /// The published keys.
     fn jwks(&self) -> Arc<str>;
 
+    /// What middleware needs that knows the issuer's URL alone.
+    fn metadata(&self) -> String;
+
     /// Whether every actor answers.
     fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>>;
 
@@ -143,6 +146,10 @@ impl LoginApi for LoginService {
 
     fn jwks(&self) -> Arc<str> {
         self.jwks()
+    }
+
+    fn metadata(&self) -> String {
+        self.metadata()
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {

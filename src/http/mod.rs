@@ -57,7 +57,7 @@ pub fn service(
     public: Public,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static {
     use endpoints::{
-        exchange, handover, hosted, jwks, login, logout, preview, refresh, session, token, verify,
+        discovery, exchange, handover, hosted, jwks, login, logout, preview, refresh, session, token, verify,
     };
     let edge = Arc::new(public);
     let api = response::cors::preflight(edge.portals.clone())
@@ -84,6 +84,8 @@ pub fn service(
         .or(hosted::route_script())
         .unify()
         .or(jwks::route(&edge))
+        .unify()
+        .or(discovery::route(&edge))
         .unify()
         .or(preview::route(&edge))
         .unify()

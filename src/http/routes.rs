@@ -103,13 +103,18 @@ pub const HOSTED_LOGIN: Route = get("/t/{slug}/login", "hosted_login");
 pub const LOGIN_SCRIPT: Route = get("/doorcode-login.js", "login_script");
 /// The published keys.
 pub const JWKS: Route = get("/.well-known/jwks.json", "jwks");
+/// Where the keys are, for middleware that knows the issuer's URL alone (OpenID Connect Discovery).
+pub const OPENID_CONFIGURATION: Route = get("/.well-known/openid-configuration", "openid_configuration");
+/// The same (RFC 8414).
+pub const AUTHORIZATION_SERVER: Route =
+    get("/.well-known/oauth-authorization-server", "authorization_server");
 /// The development mailbox, a page.
 pub const MAILBOX: Route = get("/dev/mailbox", "mailbox");
 /// The development mailbox, for programs.
 pub const MAILBOX_JSON: Route = get("/dev/mailbox.json", "mailbox.json");
 
 /// The public listener.
-pub const PUBLIC: [&Route; 14] = [
+pub const PUBLIC: [&Route; 16] = [
     &LOGIN,
     &VERIFY,
     &TOKEN,
@@ -122,6 +127,8 @@ pub const PUBLIC: [&Route; 14] = [
     &HOSTED_LOGIN,
     &LOGIN_SCRIPT,
     &JWKS,
+    &OPENID_CONFIGURATION,
+    &AUTHORIZATION_SERVER,
     &MAILBOX,
     &MAILBOX_JSON,
 ];

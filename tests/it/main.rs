@@ -11,6 +11,7 @@ mod commands;
 mod cookies;
 mod corpus;
 mod crash;
+mod discovery;
 mod docs;
 mod hosted;
 mod janitor;

@@ -152,7 +152,7 @@ async fn d4_the_rust_example_works() {
 /// the change of keys, and the key that follows is published before it signs.
 #[tokio::test]
 async fn d11_another_algorithm_leaves_tokens_good() {
-    let mut app = TestApp::spawn().await;
+    let mut app = TestApp::builder().set("tokens.publish_ahead", "11m").spawn().await;
     let before = app.logs_in(ADA).await;
     app.configure("tokens.algorithm", "EdDSA");
     app.restart().await;

@@ -72,9 +72,10 @@ impl KeyAdmin {
         Ok(signing.iter().map(signing_info).chain(successors).collect())
     }
 
-    /// Publishes a signing key that will follow the newest one; if one waits already, that one.
-    pub async fn rotate_signing(&self, algorithm: Algorithm) -> Result<Rotation, KeyError> {
-        self.vault.rotate_signing(algorithm).await.map(Rotation::from)
+    /// Publishes a signing key that signs after `lead`, at least [`LEAD`](super::LEAD); if one waits already that will by
+    /// then, that one. One that waits for longer is passed over.
+    pub async fn rotate_signing(&self, algorithm: Algorithm, lead: Duration) -> Result<Rotation, KeyError> {
+        self.vault.rotate_signing(algorithm, lead.max(super::LEAD)).await.map(Rotation::from)
     }
 
     /// Makes a version of the refresh key that will follow the newest one; if one waits already, that one. `absolute`

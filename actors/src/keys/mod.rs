@@ -3,6 +3,7 @@
 //! [`Vault`] reads and changes them, [`Keys`] is what was read, [`KeyAdmin`] is the command line's door.
 
 mod admin;
+mod metadata;
 pub(crate) mod minter;
 mod recover;
 mod schedule;
@@ -20,8 +21,8 @@ use thiserror::Error;
 
 pub use admin::{KeyAdmin, KeyInfo, Rewrapped, Rotation};
 pub use recover::Recovered;
-pub use schedule::KeyState;
 pub(crate) use schedule::RELOAD;
+pub use schedule::{KeyState, LEAD};
 pub(crate) use signing::SigningKey;
 pub use signing::SigningKeyError;
 pub(crate) use vault::{KeyPolicy, Vault};

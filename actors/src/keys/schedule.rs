@@ -1,7 +1,7 @@
 //! When a key is published, signs, and is forgotten. Times are the database's.
 //!
 //! ```text
-//! created          active = created + LEAD          retired = successor's active          gone = retired + KEPT
+//! created          active = created + lead          retired = successor's active          gone = retired + KEPT
 //!    |---- next ----------|---- active -------------------|---- retiring -------------------------|
 //!    |---------------------------------- in the key set ------------------------------------------|
 //! ```
@@ -20,8 +20,9 @@ const KEY_SET_AGE: Duration = Duration::from_secs(300);
 /// For reloads that fail, verifiers that are slow, and clocks: ten reloads' worth.
 const MARGIN: Duration = Duration::from_secs(300);
 
-/// How long a signing key is published before it signs: whoever verifies its first token has it (D11).
-pub(crate) const LEAD: Duration = KEY_SET_AGE.saturating_add(RELOAD).saturating_add(MARGIN);
+/// How long a signing key is published before it signs, at the least: whoever verifies its first token has it (D11), if
+/// they keep the set no longer than they are told. `tokens.publish_ahead` is for those who do.
+pub const LEAD: Duration = KEY_SET_AGE.saturating_add(RELOAD).saturating_add(MARGIN);
 /// How long a signing key stays published after its successor took over: its last token has expired, and so has every
 /// copy of a key set with which that token was read (D11).
 pub(crate) const KEPT: Duration =
@@ -74,9 +75,9 @@ impl WrappedSigningKey {
     }
 }
 
-/// Whether the newest key, with a successor made now, will have signed for `period`.
-pub(crate) fn is_due(newest: &WrappedSigningKey, period_us: i64) -> bool {
-    newest.active_us.saturating_add(period_us) <= newest.now_us.saturating_add(crate::store::micros(LEAD))
+/// Whether the newest key, with a successor made now that signs after `lead`, will have signed for `period`.
+pub(crate) fn is_due(newest: &WrappedSigningKey, period_us: i64, lead: Duration) -> bool {
+    newest.active_us.saturating_add(period_us) <= newest.now_us.saturating_add(crate::store::micros(lead))
 }
 
 #[cfg(test)]

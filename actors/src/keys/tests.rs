@@ -89,7 +89,7 @@ impl World {
 }
 
 fn policy(algorithm: Algorithm) -> KeyPolicy {
-    KeyPolicy { algorithm, rotation: Duration::from_secs(30 * DAY_S as u64) }
+    KeyPolicy { algorithm, rotation: Duration::from_secs(30 * DAY_S as u64), publish_ahead: LEAD }
 }
 
 fn es256() -> KeyPolicy {

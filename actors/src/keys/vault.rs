@@ -1,6 +1,6 @@
 //! The keys in the database: read, made on first use, followed by successors.
 
-use super::schedule::{KEPT, KeyState, LEAD, PURPOSE_LEAD, is_due};
+use super::schedule::{KEPT, KeyState, PURPOSE_LEAD, is_due};
 use super::signing::{SigningKey, SigningKeyError};
 use super::wrap::MasterKey;
 use super::{
@@ -22,11 +22,17 @@ pub(crate) struct KeyPolicy {
     pub(crate) algorithm: Algorithm,
     /// For how long a key signs.
     pub(crate) rotation: Duration,
+    /// For how long it is published before.
+    pub(crate) publish_ahead: Duration,
 }
 
 impl From<&TokenSettings> for KeyPolicy {
     fn from(tokens: &TokenSettings) -> Self {
-        Self { algorithm: tokens.algorithm, rotation: tokens.key_rotation }
+        Self {
+            algorithm: tokens.algorithm,
+            rotation: tokens.key_rotation,
+            publish_ahead: tokens.publish_ahead,
+        }
     }
 }
 
@@ -106,7 +112,7 @@ impl Vault {
         if newest.algorithm == policy.algorithm.jose_name() {
             return Ok(keys);
         }
-        self.succeed(&newest, policy.algorithm, None).await?;
+        self.succeed(&newest, policy.algorithm, policy.publish_ahead, None).await?;
         self.read(policy.algorithm).await
     }
 
@@ -114,8 +120,8 @@ impl Vault {
     pub(crate) async fn tend(&self, policy: KeyPolicy) -> Result<Keys, KeyError> {
         let newest = self.newest_signing_key().await?;
         let period_us = micros(policy.rotation);
-        if is_due(&newest, period_us) {
-            self.succeed(&newest, policy.algorithm, Some(period_us)).await?;
+        if is_due(&newest, period_us, policy.publish_ahead) {
+            self.succeed(&newest, policy.algorithm, policy.publish_ahead, Some(period_us)).await?;
         }
         let gone = self.store.sweep_keys(self.now()).await?;
         if gone > 0 {
@@ -124,14 +130,19 @@ impl Vault {
         self.read(policy.algorithm).await
     }
 
-    /// A signing key that follows the newest one, or the one that waits to do so.
-    pub(crate) async fn rotate_signing(&self, algorithm: Algorithm) -> Result<Successor, KeyError> {
+    /// A signing key that takes over after `lead`, or one that waits to do so by then. One that waits for longer never signs.
+    pub(crate) async fn rotate_signing(
+        &self,
+        algorithm: Algorithm,
+        lead: Duration,
+    ) -> Result<Successor, KeyError> {
         let newest = self.newest_signing_key().await?;
-        if newest.state() == KeyState::Next && newest.algorithm == algorithm.jose_name() {
+        let in_time = newest.active_us <= newest.now_us.saturating_add(micros(lead));
+        if newest.state() == KeyState::Next && in_time && newest.algorithm == algorithm.jose_name() {
             let (name, active_us) = (newest.kid, newest.active_us);
             return Ok(Successor { name, algorithm: Some(algorithm), active_us, waited: true });
         }
-        self.succeed(&newest, algorithm, None).await?.ok_or(KeyError::Raced)
+        self.succeed(&newest, algorithm, lead, None).await?.ok_or(KeyError::Raced)
     }
 
     /// A version of the refresh key that follows the newest one, or the one that waits to do so. Tokens of the one
@@ -167,12 +178,13 @@ impl Vault {
         &self,
         newest: &WrappedSigningKey,
         algorithm: Algorithm,
+        lead: Duration,
         period_us: Option<i64>,
     ) -> Result<Option<Successor>, KeyError> {
         // whoever cannot open the keys there are must not add one that the others cannot open
         self.master.unwrap(&label("signing", &newest.kid), &newest.wrapped)?;
         let key = self.new_signing_key(algorithm).await?;
-        let overlap = Overlap { lead: LEAD, kept: KEPT };
+        let overlap = Overlap { lead, kept: KEPT };
         let added = self.store.succeed_signing_key(self.now(), newest, &key, &overlap, period_us).await?;
         Ok(added.map(|active_us| {
             tracing::info!(

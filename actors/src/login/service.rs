@@ -290,6 +290,11 @@ impl LoginService {
         self.0.keys.load().jwks.clone()
     }
 
+    /// What middleware needs that knows the issuer's URL alone: JSON.
+    pub fn metadata(&self) -> String {
+        self.0.keys.load().metadata(&self.0.issuer_url)
+    }
+
     /// Asks the actors and the database, all at once, whether they answer: `/readyz`. The error names who does not.
     pub async fn ready(&self) -> Result<(), Vec<String>> {
         let silent = self.0.observability.ask_all(Duration::from_secs(1)).await;

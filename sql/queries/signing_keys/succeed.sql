@@ -9,12 +9,20 @@ WITH clock AS MATERIALIZED (
 ),
 before AS (
     UPDATE signing_keys SET
-        retired_us = greatest(active_us, now_us + $7::bigint),
-        gone_us = greatest(active_us, now_us + $7::bigint) + $8::bigint
+        -- one that waits to sign later than the new one never does
+        active_us = least(active_us, now_us + $7::bigint),
+        retired_us = now_us + $7::bigint,
+        gone_us = now_us + $7::bigint + $8::bigint
     FROM clock
     WHERE kid = $2 AND wrapped = $3 AND retired_us IS NULL
         AND ($9::bigint IS NULL OR active_us + $9::bigint <= now_us + $7::bigint)
-    RETURNING retired_us
+    RETURNING retired_us, gone_us
+),
+-- the one before a key that waited signs no longer than until then either
+sooner AS (
+    UPDATE signing_keys s SET retired_us = b.retired_us, gone_us = b.gone_us
+    FROM before b
+    WHERE s.retired_us > b.retired_us
 )
 INSERT INTO signing_keys (kid, algorithm, wrapped, created_us, active_us)
 SELECT $4, $5, $6, now_us, before.retired_us

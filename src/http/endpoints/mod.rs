@@ -1,5 +1,6 @@
 //! One file per call of the public API.
 
+pub mod discovery;
 pub mod exchange;
 pub mod handover;
 pub mod hosted;

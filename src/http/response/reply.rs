@@ -176,6 +176,13 @@ pub fn typed(status: StatusCode, content_type: &'static str, body: impl Into<byt
     response
 }
 
+/// What everybody may keep for 300 s. Keys are published this long, and more, before their first use (D11).
+pub fn cacheable(content_type: &'static str, body: String) -> Response {
+    let mut response = typed(StatusCode::OK, content_type, body);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
+}
+
 /// 204.
 pub fn no_content() -> Response {
     let mut response = Response::default();

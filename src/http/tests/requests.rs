@@ -23,6 +23,14 @@ async fn all_endpoints_answer() {
     assert_eq!((keys.status, keys.body.as_str()), (200, "{\"keys\":[]}"));
     assert_eq!(keys.header("cache-control"), Some("public, max-age=300"), "D12");
     assert_eq!(keys.header("content-type"), Some("application/jwk-set+json"), "D9");
+    for path in ["openid-configuration", "oauth-authorization-server"] {
+        let said = edge
+            .send(format!("GET /.well-known/{path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())
+            .await;
+        assert_eq!((said.status, said.body.as_str()), (200, r#"{"issuer":"x"}"#), "{path}");
+        assert_eq!(said.header("cache-control"), Some("public, max-age=300"), "{path}");
+        assert_eq!(said.header("content-type"), Some("application/json"), "{path}");
+    }
 }
 
 /// Targets that name no plain path.

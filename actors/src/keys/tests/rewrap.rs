@@ -11,7 +11,7 @@ async fn a_new_master_key_logs_nobody_out() {
     let old = world.vault(1);
     let before = old.start(es256()).await.unwrap();
     let access = token(&before, world.now_s());
-    old.rotate_signing(Algorithm::EdDsa).await.unwrap();
+    old.rotate_signing(Algorithm::EdDsa, LEAD).await.unwrap();
     old.rotate_refresh(Duration::from_secs(60)).await.unwrap();
     let seen = world.store().signing_keys(Some(world.clock.now())).await.unwrap();
 
@@ -127,7 +127,7 @@ async fn a_listing_shows_where_keys_stand() {
     assert_eq!(KeyAdmin::list(&world.settings).await.unwrap(), []);
     let admin = KeyAdmin::open(&world.settings, &[1; 32]).unwrap();
     admin.vault.start(es256()).await.unwrap();
-    let rotation = admin.rotate_signing(Algorithm::EdDsa).await.unwrap();
+    let rotation = admin.rotate_signing(Algorithm::EdDsa, LEAD).await.unwrap();
     admin.rotate_refresh(Duration::from_secs(60)).await.unwrap();
     let keys = KeyAdmin::list(&world.settings).await.unwrap();
     let signing: Vec<_> = keys.iter().filter(|key| key.purpose == "signing").collect();

@@ -57,7 +57,7 @@ async fn d11_replicas_never_make_two_successors() {
     join_all(vaults.iter().map(|vault| vault.tend(es256()))).await.into_iter().for_each(|r| drop(r.unwrap()));
     assert_eq!(world.states().await, ["active", "next"]);
     // by hand as well, and again: the one that waits is told
-    let by_hand = join_all(vaults.iter().map(|vault| vault.rotate_signing(Algorithm::Es256))).await;
+    let by_hand = join_all(vaults.iter().map(|vault| vault.rotate_signing(Algorithm::Es256, LEAD))).await;
     let next = world.signing().await[1].0.clone();
     assert!(by_hand.into_iter().all(|told| told.is_ok_and(|told| told.waited && told.name == next)));
     world.clock.advance_s(LEAD_S);
@@ -71,7 +71,7 @@ async fn d11_replicas_never_make_two_successors() {
     vaults[1].tend(es256()).await.unwrap();
     assert_eq!(world.states().await, ["active"], "gone is deleted");
     // several rotations by hand at once: one line, never a fork
-    let by_hand = join_all(vaults.iter().map(|vault| vault.rotate_signing(Algorithm::Es256))).await;
+    let by_hand = join_all(vaults.iter().map(|vault| vault.rotate_signing(Algorithm::Es256, LEAD))).await;
     assert_eq!(by_hand.iter().filter(|told| told.as_ref().is_ok_and(|told| !told.waited)).count(), 1);
     assert_eq!(world.states().await, ["active", "next"]);
 }
@@ -140,7 +140,7 @@ async fn d11_no_verification_fails_through_rotations() {
             }
         }
         match step {
-            1_000 => drop(world.vault(1).rotate_signing(Algorithm::Es256).await.unwrap()),
+            1_000 => drop(world.vault(1).rotate_signing(Algorithm::Es256, LEAD).await.unwrap()),
             1_900 => {
                 // another algorithm in the configuration: one replica restarts, later the other
                 policy.algorithm = Algorithm::EdDsa;
@@ -177,6 +177,37 @@ async fn d11_no_verification_fails_through_rotations() {
     assert!(kids(&replicas[0].keys.jwks).len() <= 3);
 }
 
+/// A successor is published for as long as the policy says before it signs. In an emergency one takes over at once, as far
+/// as verifiers can follow, and the one that waited never signs.
+#[tokio::test]
+async fn d11_an_emergency_does_not_wait_for_old_key_sets() {
+    let world = World::new().await;
+    let (vault, mut policy) = (world.vault(1), es256());
+    policy.publish_ahead = Duration::from_secs(DAY_S as u64);
+    vault.start(policy).await.unwrap();
+    world.clock.advance_s(29 * DAY_S);
+    let keys = vault.tend(policy).await.unwrap();
+    assert_eq!(world.states().await, ["active", "next"]);
+    let [first, waits] = [0, 1].map(|n| kids(&keys.jwks)[n].clone());
+    let in_a_day = world.now_s() + DAY_S;
+    let signer = |keys: &Keys, at_s: i64| keys.signer_at(at_s).unwrap().kid.clone();
+    assert_eq!([signer(&keys, in_a_day - 1), signer(&keys, in_a_day)], [first.clone(), waits.clone()]);
+
+    let made = vault.rotate_signing(Algorithm::Es256, LEAD).await.unwrap();
+    assert!(!made.waited);
+    let again = vault.rotate_signing(Algorithm::Es256, LEAD).await.unwrap();
+    assert!(again.waited && again.name == made.name);
+    let soon = world.now_s() + LEAD_S;
+    assert_eq!(made.active_us, soon * 1_000_000);
+    let keys = vault.read(Algorithm::Es256).await.unwrap();
+    assert_eq!(
+        [signer(&keys, soon - 1), signer(&keys, soon), signer(&keys, in_a_day)],
+        [first, made.name.clone(), made.name.clone()]
+    );
+    world.clock.advance_s(LEAD_S + KEPT_S);
+    assert_eq!(kids(&vault.tend(policy).await.unwrap().jwks), [made.name], "both of before are gone");
+}
+
 /// The algorithm of the configuration takes over through a published key; back and forth, and only at a start.
 #[tokio::test]
 async fn another_algorithm_follows_as_any_key_does() {
@@ -206,7 +237,7 @@ async fn a_repeated_token_has_the_signer_of_its_time() {
     let world = World::new().await;
     let vault = world.vault(1);
     vault.start(policy(Algorithm::EdDsa)).await.unwrap();
-    vault.rotate_signing(Algorithm::EdDsa).await.unwrap();
+    vault.rotate_signing(Algorithm::EdDsa, LEAD).await.unwrap();
     world.clock.advance_s(LEAD_S - 1);
     let (keys, iat) = (vault.read(Algorithm::EdDsa).await.unwrap(), world.now_s());
     let first = token(&keys, iat);
