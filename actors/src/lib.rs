@@ -57,6 +57,7 @@ pub use settings::{
     AddressLimitSettings, AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, DatabaseUrl,
     JanitorSettings, MailSettings, Settings, TenantLimitSettings, TokenSettings,
 };
+pub use store::sessions::OwnSession;
 pub use store::{DatabaseUrlError, MigrateError, PoolSnapshot, check_migrated, migrate};
 pub use system::{FaultInjector, StartError, System, SystemDeps};
 pub use upkeep::janitor::SweepSnapshot;

@@ -6,6 +6,7 @@ use crate::ledger::{Batch, FlushCounts, Ledger, LedgerMessage, LedgerSettings};
 use crate::ledger::{LoginBatch, LogoutBatch, Reach, RefreshBatch, VerifyBatch};
 use crate::login::issuer::IssuerDeps;
 use crate::login::issuers::{Issuers, TenantDirectory, Tenants};
+use crate::login::own_sessions;
 use crate::login::quota::{Leases, TenantLimit};
 use crate::login::service::{Inner, LoginService};
 use crate::mail::Sender;
@@ -29,6 +30,7 @@ use actor_runtime::{
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// Inner on the way to becoming a system.
@@ -145,12 +147,14 @@ impl SystemBuilder {
         let tenants = TenantDirectory::new(self.store.clone(), self.deps.clock.clone());
         let observability = self.observer(mails, leases, swept, tenants.clone());
 
-        let SystemBuilder { settings, deps, keys, portals, specs, meters, .. } = self;
+        let SystemBuilder { settings, deps, store, keys, portals, specs, meters, .. } = self;
         let faults = FaultInjector { meters: meters.into() };
         let service = LoginService(Arc::new(Inner {
             issuer_url: settings.public_url.trim_end_matches('/').to_owned(),
             idle: settings.tokens.refresh_idle,
             clock: deps.clock.clone(),
+            store,
+            own_turns: Semaphore::new(own_sessions::AT_ONCE),
             tenants,
             guesses,
             issuers,

@@ -4,6 +4,7 @@ use crate::http::exchange::{Exchange, Fault};
 use crate::http::metrics::HttpMetrics;
 use crate::http::public::Public;
 use crate::http::request::body::{Payload, payload};
+use crate::http::request::browser;
 use crate::http::request::cookies::PortalCookies;
 use crate::http::response::cors;
 use crate::http::response::reply::{self, Problem};
@@ -73,14 +74,15 @@ pub fn call(
         })
 }
 
-/// A `GET` or `HEAD` of the API that passed the same checks; there is no body to check.
+/// A `GET`, `HEAD` or `DELETE` of the API that passed the same checks; there is no body to check.
 pub struct Look {
     pub edge: Arc<Public>,
     pub headers: HeaderMap,
+    pub client: IpAddr,
     pub cookies: PortalCookies,
 }
 
-/// `GET` to an endpoint of the API.
+/// `GET` or `DELETE` to an endpoint of the API.
 pub fn look(
     edge: &Arc<Public>,
     route: &'static Route,
@@ -89,7 +91,11 @@ pub fn look(
     at(route).and(warp::header::headers_cloned()).and_then(move |exchange: Exchange, headers: HeaderMap| {
         let cookies = PortalCookies::read(&headers);
         let admitted = admit(&edge, route, &exchange, &headers);
-        ready(admitted.map(|_| Look { edge: edge.clone(), headers, cookies }).map_err(Rejection::from))
+        ready(
+            admitted
+                .map(|client| Look { edge: edge.clone(), headers, client, cookies })
+                .map_err(Rejection::from),
+        )
     })
 }
 
@@ -130,7 +136,16 @@ impl Call {
             deadline: Instant::now() + self.edge.deadline,
             client: self.client,
             device_cookies: self.cookies.device.clone(),
+            browser: browser::of(&self.headers),
         }
+    }
+}
+
+impl Look {
+    /// As [`Call::caller`]; a look logs nobody in.
+    pub fn caller(&self) -> Caller {
+        let deadline = Instant::now() + self.edge.deadline;
+        Caller { deadline, client: self.client, device_cookies: Vec::new(), browser: None }
     }
 }
 

@@ -2,10 +2,11 @@
 //! that parsing, cookies and sockets are tried without a database.
 
 use doorcode_actors::{
-    ActorRows, Caller, HandedOver, Login, LoginService, RefreshError, Refusal, TreeSnapshot, VerifyError,
+    ActorRows, Caller, HandedOver, Login, LoginService, OwnSession, RefreshError, Refusal, TreeSnapshot,
+    VerifyError,
 };
 use doorcode_domain::Email;
-use doorcode_domain::{AccessClaims, PkceChallenge, TenantSlug, TypedCode};
+use doorcode_domain::{AccessClaims, PkceChallenge, SessionKey, TenantSlug, TypedCode};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 
@@ -62,6 +63,21 @@ pub trait LoginApi: Send + Sync + 'static {
 
     /// `/session`: what an access token says, if it is good.
     fn read_access_token(&self, token: &str) -> Option<AccessClaims>;
+
+    /// `/sessions`.
+    fn own_sessions<'a>(
+        &'a self,
+        caller: &'a Caller,
+        claims: &'a AccessClaims,
+    ) -> BoxFuture<'a, Result<Option<Vec<OwnSession>>, Refusal>>;
+
+    /// `/sessions/{session_id}`.
+    fn end_own_session<'a>(
+        &'a self,
+        caller: &'a Caller,
+        claims: &'a AccessClaims,
+        session: SessionKey,
+    ) -> BoxFuture<'a, Result<Option<bool>, Refusal>>;
 
     /// The published keys.
     fn jwks(&self) -> Arc<str>;
@@ -142,6 +158,23 @@ impl LoginApi for LoginService {
         self.read_access_token(token)
             .inspect_err(|error| tracing::debug!(%error, "an access token is refused"))
             .ok()
+    }
+
+    fn own_sessions<'a>(
+        &'a self,
+        caller: &'a Caller,
+        claims: &'a AccessClaims,
+    ) -> BoxFuture<'a, Result<Option<Vec<OwnSession>>, Refusal>> {
+        Box::pin(self.own_sessions(caller, claims))
+    }
+
+    fn end_own_session<'a>(
+        &'a self,
+        caller: &'a Caller,
+        claims: &'a AccessClaims,
+        session: SessionKey,
+    ) -> BoxFuture<'a, Result<Option<bool>, Refusal>> {
+        Box::pin(self.end_own_session(caller, claims, session))
     }
 
     fn jwks(&self) -> Arc<str> {

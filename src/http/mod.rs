@@ -57,7 +57,8 @@ pub fn service(
     public: Public,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static {
     use endpoints::{
-        discovery, exchange, handover, hosted, jwks, login, logout, preview, refresh, session, token, verify,
+        discovery, exchange, handover, hosted, jwks, login, logout, preview, refresh, session, sessions,
+        token, verify,
     };
     let edge = Arc::new(public);
     let api = response::cors::preflight(edge.portals.clone())
@@ -74,6 +75,10 @@ pub fn service(
         .or(logout::route_all(&edge))
         .unify()
         .or(session::route(&edge))
+        .unify()
+        .or(sessions::route(&edge))
+        .unify()
+        .or(sessions::route_end(&edge))
         .unify()
         .or(handover::route(&edge))
         .unify()

@@ -6,7 +6,7 @@ use http::Method;
 /// One path of the service, in the one spelling that it has.
 #[derive(Debug)]
 pub struct Route {
-    /// Compared as it was sent: nothing is decoded, trimmed or redirected. `{slug}` stands for one segment.
+    /// Compared as it was sent: nothing is decoded, trimmed or redirected. `{slug}`, `{session_id}` stand for one segment.
     pub path: &'static str,
     /// Label of metrics and logs.
     pub name: &'static str,
@@ -25,6 +25,8 @@ pub enum Methods {
     Post,
     /// `GET` and `HEAD`.
     Get,
+    /// `DELETE`.
+    Delete,
 }
 
 impl Methods {
@@ -33,6 +35,7 @@ impl Methods {
         match self {
             Self::Post => method == Method::POST,
             Self::Get => method == Method::GET || method == Method::HEAD,
+            Self::Delete => method == Method::DELETE,
         }
     }
 
@@ -41,6 +44,7 @@ impl Methods {
         match self {
             Self::Post => "POST",
             Self::Get => "GET, HEAD",
+            Self::Delete => "DELETE",
         }
     }
 
@@ -49,6 +53,7 @@ impl Methods {
         match self {
             Self::Post => "POST",
             Self::Get => "GET",
+            Self::Delete => "DELETE",
         }
     }
 }
@@ -56,14 +61,15 @@ impl Methods {
 impl Route {
     /// Whether a request's path is this route's.
     pub fn matches(&self, path: &str) -> bool {
-        self.path == path || self.slug(path).is_some()
+        self.path == path || self.placeholder(path).is_some()
     }
 
-    /// What stands in a path where this route's has `{slug}`.
-    pub fn slug<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let (before, after) = self.path.split_once("{slug}")?;
-        let slug = path.strip_prefix(before)?.strip_suffix(after)?;
-        (!slug.is_empty() && !slug.contains('/')).then_some(slug)
+    /// What stands in a path where this route's has its placeholder.
+    pub fn placeholder<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let (before, rest) = self.path.split_once('{')?;
+        let (_, after) = rest.split_once('}')?;
+        let segment = path.strip_prefix(before)?.strip_suffix(after)?;
+        (!segment.is_empty() && !segment.contains('/')).then_some(segment)
     }
 }
 
@@ -90,6 +96,12 @@ pub const LOGOUT_ALL: Route =
     call("/v1/customer-auth/logout-all", "logout_all", Methods::Post, Group::Session);
 /// Whose an access token is.
 pub const SESSION: Route = call("/v1/customer-auth/session", "session", Methods::Get, Group::Session);
+/// A customer's live sessions.
+pub const OWN_SESSIONS: Route =
+    call("/v1/customer-auth/sessions", "own_sessions", Methods::Get, Group::Session);
+/// One of them, to end it.
+pub const OWN_SESSION: Route =
+    call("/v1/customer-auth/sessions/{session_id}", "own_session", Methods::Delete, Group::Session);
 /// A hosted page's code for a code that the portal's server exchanges. For doorcode's own page only.
 pub const HANDOVER: Route = Route {
     cross_origin: false,
@@ -114,7 +126,7 @@ pub const MAILBOX: Route = get("/dev/mailbox", "mailbox");
 pub const MAILBOX_JSON: Route = get("/dev/mailbox.json", "mailbox.json");
 
 /// The public listener.
-pub const PUBLIC: [&Route; 16] = [
+pub const PUBLIC: [&Route; 18] = [
     &LOGIN,
     &VERIFY,
     &TOKEN,
@@ -122,6 +134,8 @@ pub const PUBLIC: [&Route; 16] = [
     &LOGOUT,
     &LOGOUT_ALL,
     &SESSION,
+    &OWN_SESSIONS,
+    &OWN_SESSION,
     &HANDOVER,
     &EXCHANGE,
     &HOSTED_LOGIN,
@@ -164,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_slug_is_one_segment() {
-        assert_eq!(HOSTED_LOGIN.slug("/t/acme/login"), Some("acme"));
+        assert_eq!(HOSTED_LOGIN.placeholder("/t/acme/login"), Some("acme"));
         for other in ["/t/login", "/t//login", "/t/a/b/login", "/t/acme/login/", "/T/acme/login", "/t/acme"] {
             assert!(!HOSTED_LOGIN.matches(other), "{other}");
         }

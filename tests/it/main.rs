@@ -24,6 +24,7 @@ mod login;
 mod metrics;
 mod outage;
 mod overload;
+mod own_sessions;
 mod portal_matrix;
 mod portals;
 mod reference;

@@ -6,6 +6,7 @@ mod grant;
 pub(crate) mod handover;
 pub(crate) mod issuer;
 pub(crate) mod issuers;
+pub(crate) mod own_sessions;
 pub(crate) mod quota;
 mod request;
 mod rng;

@@ -22,6 +22,7 @@ pub(crate) struct LoginRequest {
     pub(crate) client: IpAddr,
     /// What the caller presented as device cookies; nothing unless it is ours.
     pub(crate) device_cookies: Vec<(String, String)>,
+    pub(crate) browser: Option<String>,
 }
 
 /// What somebody typed, and the session it would begin.
@@ -72,6 +73,7 @@ impl LoginRequest {
             step_up: step_up(self.tenant),
             session: guess.session,
             ended: guess.ended,
+            browser: self.browser.clone(),
         }
     }
 

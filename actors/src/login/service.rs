@@ -11,6 +11,7 @@ use crate::login::issuers::{IssuerSlot, Issuers, TenantDirectory};
 use crate::login::quota::LimitKey;
 use crate::login::request::{Guess, LoginRequest, address_of};
 use crate::outcomes::count;
+use crate::store::Store;
 use crate::store::challenges::GuessOutcome;
 use crate::store::sessions::{Moved, RefreshVerdict, SessionId};
 use crate::upkeep::guess_stats::GuessCounts;
@@ -26,7 +27,7 @@ use doorcode_domain::{
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -40,6 +41,8 @@ pub struct Caller {
     /// `__Host-portal_device_*` cookies as sent: whose by its name (tag of a tenant), value. Judged by the service, never
     /// trusted here.
     pub device_cookies: Vec<(String, String)>,
+    /// Browser and system, coarse ("Firefox on Windows"), at most 64 bytes; a session that begins keeps it.
+    pub browser: Option<String>,
 }
 
 /// What a successful login or refresh returns.
@@ -69,6 +72,8 @@ pub(crate) struct Inner {
     pub(crate) issuer_url: String,
     pub(crate) idle: Duration,
     pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) own_turns: Semaphore,
     pub(crate) tenants: TenantDirectory,
     pub(crate) guesses: GuessCounts,
     pub(crate) issuers: Issuers,
@@ -322,6 +327,7 @@ impl LoginService {
             limit: LimitKey::of(&keys, slug, tenant.is_some()),
             client: caller.client,
             device_cookies: caller.device_cookies.clone(),
+            browser: caller.browser.clone(),
         };
         Ok(Admitted { request: Arc::new(request), slot: self.0.issuers.slot(tenant, slug), admission })
     }

@@ -78,6 +78,7 @@ pub(crate) struct VerifyRow {
     pub(crate) session: SessionKey,
     /// The session to end if this one begins.
     pub(crate) ended: Option<SessionKey>,
+    pub(crate) browser: Option<String>,
 }
 
 /// What a guess came to.
@@ -186,6 +187,7 @@ impl Store {
         let step_ups: Vec<i16> = rows.iter().map(|r| r.step_up).collect();
         let sessions: Vec<Uuid> = rows.iter().map(|r| r.session.0).collect();
         let ended: Vec<Option<Uuid>> = rows.iter().map(|r| r.ended.map(|k| k.0)).collect();
+        let browsers: Vec<Option<&str>> = rows.iter().map(|r| r.browser.as_deref()).collect();
         // beginning anywhere, so that two replicas seldom meet
         let first = rows.first().map_or(0, |r| (r.session.0.as_u128() % DECOYS as u128) as i32);
         let decoys: Vec<i32> = (first..).take(rows.len()).map(|slot| slot % DECOYS).collect();
@@ -211,6 +213,7 @@ impl Store {
                     &deadlines,
                     &networks,
                     &step_ups,
+                    &browsers,
                 ],
             )
             .await?;

@@ -4,6 +4,7 @@ use super::database_clock::last;
 use super::{Store, StoreError, sql};
 use doorcode_domain::{CustomerId, Micros, SessionKey, TenantId, TokenPosition};
 use tokio::time::Instant;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 /// Whose session.
@@ -36,6 +37,19 @@ pub(crate) struct Successor {
     /// Until the session ends by itself.
     pub(crate) left_us: i64,
     pub(crate) how: Moved,
+}
+
+/// A live session, as its owner is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnSession {
+    /// The `sid` of its access tokens.
+    pub session: SessionKey,
+    /// When the code was typed.
+    pub created_us: Micros,
+    /// When it was refreshed last.
+    pub rotated_us: Micros,
+    /// "Firefox on Windows", as of the login; `None`: unknown.
+    pub browser: Option<String>,
 }
 
 /// How a session moved on.
@@ -92,6 +106,35 @@ impl Store {
     ) -> Result<usize, StoreError> {
         let (tenants, keys) = columns(sessions);
         Ok(self.query(sql::END_ALL_SESSIONS, &[&now, &tenants, &keys]).await?.len())
+    }
+
+    /// The live sessions of whose this one is, the newest first; none if it has ended.
+    pub(crate) async fn own_sessions(
+        &self,
+        now: Option<Micros>,
+        presented: SessionId,
+    ) -> Result<Vec<OwnSession>, StoreError> {
+        let found =
+            self.query(sql::LIST_OWN_SESSIONS, &[&now, &presented.tenant.0, &presented.key.0]).await?;
+        let own = found.iter().map(|row| OwnSession {
+            session: SessionKey(row.get("session_key")),
+            created_us: row.get("created_us"),
+            rotated_us: row.get("rotated_us"),
+            browser: row.get("browser"),
+        });
+        Ok(own.collect())
+    }
+
+    /// Ends a session of whose the presented one is; whether there was one. `None`: the presented one has ended.
+    pub(crate) async fn end_own_session(
+        &self,
+        now: Option<Micros>,
+        presented: SessionId,
+        session: SessionKey,
+    ) -> Result<Option<bool>, StoreError> {
+        let parameters: [&(dyn ToSql + Sync); 4] = [&now, &presented.tenant.0, &presented.key.0, &session.0];
+        let rows = self.query(sql::END_OWN_SESSION, &parameters).await?;
+        Ok(rows.first().filter(|row| row.get("live")).map(|row| row.get("ended")))
     }
 
     /// Which of these sessions exist, with customer and time of login.

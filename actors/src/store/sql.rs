@@ -14,6 +14,8 @@ statements! {
     REFRESH = "sessions/refresh.sql";
     LOGOUT = "sessions/logout.sql";
     END_ALL_SESSIONS = "sessions/end_all.sql";
+    LIST_OWN_SESSIONS = "sessions/list_own.sql";
+    END_OWN_SESSION = "sessions/end_own.sql";
     FIND_SESSIONS = "sessions/find.sql";
     SWEEP_SESSIONS = "sessions/sweep.sql";
     CLAIM_OUTBOX = "outbox/claim.sql";
@@ -56,4 +58,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (10, "hosted_page", include_str!("../../../sql/migrations/0010_hosted_page.sql")),
     (11, "strangers", include_str!("../../../sql/migrations/0011_strangers.sql")),
     (12, "customer_profiles", include_str!("../../../sql/migrations/0012_customer_profiles.sql")),
+    (13, "own_sessions", include_str!("../../../sql/migrations/0013_own_sessions.sql")),
 ];

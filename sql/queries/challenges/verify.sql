@@ -6,7 +6,7 @@
 -- ended_key is the session to end if this one begins (NULL: none); decoy is a slot.
 -- $11 idle and $12 absolute life of a session in µs; $13 sessions that a customer may have. $14 by row: until when, by the
 -- database's clock, its caller waits; a row that is decided later is not evaluated.
--- $15 by row: the tag of the asking network (/24, /48); $16 by row: as `challenges.step_up`.
+-- $15 by row: the tag of the asking network (/24, /48); $16 by row: as `challenges.step_up`; $17 by row: `sessions.browser`.
 -- `counted`: whether the guess counts toward the tenant-wide trip.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
@@ -14,9 +14,9 @@ WITH clock AS MATERIALIZED (
 asked AS MATERIALIZED (
     SELECT i.*, clock.now_us
     FROM clock CROSS JOIN ROWS FROM (
-        unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[], $8::uuid[], $9::uuid[], $10::int[], $14::timestamptz[], $15::bigint[], $16::smallint[]),
+        unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[], $8::uuid[], $9::uuid[], $10::int[], $14::timestamptz[], $15::bigint[], $16::smallint[], $17::text[]),
         generate_series(1, cardinality($2::uuid[]))
-    ) AS i (tenant_id, address_key, typed_digit_mac, typed_base32_mac, at_device_us, at_client_tag, session_key, ended_key, decoy, deadline, network_tag, at_step_up, place)
+    ) AS i (tenant_id, address_key, typed_digit_mac, typed_base32_mac, at_device_us, at_client_tag, session_key, ended_key, decoy, deadline, network_tag, at_step_up, browser, place)
     -- one lock order for all replicas
     ORDER BY tenant_id, address_key
 ),
@@ -92,8 +92,8 @@ written AS (
     WHERE c.tenant_id = ANY (ARRAY[j.tenant_id]) AND c.address_key = j.address_key
 ),
 begun AS (
-    INSERT INTO sessions (tenant_id, session_key, customer_id, created_us, rotated_us, idle_until_us, expires_us)
-    SELECT tenant_id, session_key, customer_id, now_us, now_us, now_us + $11::bigint, now_us + $12::bigint
+    INSERT INTO sessions (tenant_id, session_key, customer_id, created_us, rotated_us, idle_until_us, expires_us, browser)
+    SELECT tenant_id, session_key, customer_id, now_us, now_us, now_us + $11::bigint, now_us + $12::bigint, browser
     FROM judged WHERE customer_id IS NOT NULL
     ORDER BY tenant_id, session_key
 ),

@@ -42,7 +42,7 @@ pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
 }
 
 fn page(look: &Look, path: &str, query: &str) -> Result<Response, Problem> {
-    let slug = HOSTED_LOGIN.slug(path).and_then(|slug| TenantSlug::parse(slug).ok());
+    let slug = HOSTED_LOGIN.placeholder(path).and_then(|slug| TenantSlug::parse(slug).ok());
     let found = slug.and_then(|slug| Some((look.edge.portals.page(&slug)?, slug)));
     let (page, slug) = found.ok_or(Problem::NotFound)?;
     let request = Request::read(query).and_then(|request| request.checked(&page));

@@ -10,5 +10,6 @@ pub mod logout;
 pub mod preview;
 pub mod refresh;
 pub mod session;
+pub mod sessions;
 pub mod token;
 pub mod verify;

@@ -33,13 +33,17 @@ struct Session {
     session_id: Uuid,
 }
 
-/// A token in `Authorization` wins over a cookie, whatever it is worth: never both.
-fn session(look: &Look) -> Result<Response, Problem> {
-    let claims = match look.headers.contains_key(AUTHORIZATION) {
+/// The access token that a call shows. One in `Authorization` wins over a cookie, whatever it is worth: never both.
+pub fn presented(look: &Look) -> Option<AccessClaims> {
+    match look.headers.contains_key(AUTHORIZATION) {
         true => bearer(&look.headers).and_then(|token| look.edge.service.read_access_token(token)),
         false => of_cookie(look),
-    };
-    let AccessClaims { sub, tenant_id, exp, auth_time, sid, .. } = claims.ok_or(Problem::WrongAccessToken)?;
+    }
+}
+
+fn session(look: &Look) -> Result<Response, Problem> {
+    let AccessClaims { sub, tenant_id, exp, auth_time, sid, .. } =
+        presented(look).ok_or(Problem::WrongAccessToken)?;
     let session = Session { customer_id: sub, tenant_id, expires_at: exp, auth_time, session_id: sid };
     Ok(reply::json(StatusCode::OK, &session))
 }

@@ -1,6 +1,7 @@
 //! What a request says, read once.
 
 pub mod body;
+pub mod browser;
 pub mod client;
 pub mod cookies;
 pub mod csrf;

@@ -27,7 +27,8 @@ pub fn preflight(portals: Arc<dyn Portals>) -> BoxedFilter<(Response,)> {
         .and_then(move |path: FullPath, headers: HeaderMap, exchange: Exchange| {
             let is_preflight =
                 headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-            let known = routes::PUBLIC.iter().find(|known| known.cross_origin && known.path == path.as_str());
+            let known =
+                routes::PUBLIC.iter().find(|known| known.cross_origin && known.matches(path.as_str()));
             let Some(route) = known.filter(|_| is_preflight) else {
                 return ready(Err(warp::reject::not_found()));
             };

@@ -1,9 +1,11 @@
 //! A door that does as it is told: what a real service answers to real callers is tried elsewhere, over Postgres.
 
 use crate::http::LoginApi;
-use doorcode_actors::{Caller, HandedOver, Login, RefreshError, Refusal, TreeSnapshot, VerifyError};
+use doorcode_actors::{
+    Caller, HandedOver, Login, OwnSession, RefreshError, Refusal, TreeSnapshot, VerifyError,
+};
 use doorcode_domain::Email;
-use doorcode_domain::{CustomerId, PkceChallenge, TenantId, TenantSlug, TypedCode};
+use doorcode_domain::{AccessClaims, CustomerId, PkceChallenge, SessionKey, TenantId, TenantSlug, TypedCode};
 use futures_util::future::{BoxFuture, pending, ready};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
@@ -132,8 +134,25 @@ impl LoginApi for Script {
         self.answer(format!("logout_all {token}"), Ok(()))
     }
 
-    fn read_access_token(&self, _: &str) -> Option<doorcode_domain::AccessClaims> {
+    fn read_access_token(&self, _: &str) -> Option<AccessClaims> {
         None
+    }
+
+    fn own_sessions<'a>(
+        &'a self,
+        _: &'a Caller,
+        claims: &'a AccessClaims,
+    ) -> BoxFuture<'a, Result<Option<Vec<OwnSession>>, Refusal>> {
+        self.answer(format!("sessions {}", claims.sid), Ok(None))
+    }
+
+    fn end_own_session<'a>(
+        &'a self,
+        _: &'a Caller,
+        _: &'a AccessClaims,
+        session: SessionKey,
+    ) -> BoxFuture<'a, Result<Option<bool>, Refusal>> {
+        self.answer(format!("end {}", session.0), Ok(None))
     }
 
     fn jwks(&self) -> Arc<str> {

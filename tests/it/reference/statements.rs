@@ -103,6 +103,7 @@ impl Statements {
                     &vec![SystemTime::now() + Duration::from_secs(60)],
                     &vec![caller.network],
                     &vec![bits(step_up)],
+                    &vec![None::<&str>],
                 ],
             )
             .await;

@@ -435,7 +435,15 @@ impl Visitor<'_> {
 
     /// A `GET` of the API.
     pub async fn get(&self, verb: &str) -> Answer {
-        let request = Request::get(&format!("/v1/customer-auth/{verb}"));
+        self.send(Request::get(&format!("/v1/customer-auth/{verb}"))).await
+    }
+
+    /// A `DELETE` of the API.
+    pub async fn delete(&self, verb: &str) -> Answer {
+        self.send(Request::delete(&format!("/v1/customer-auth/{verb}"))).await
+    }
+
+    async fn send(&self, request: Request) -> Answer {
         let lines = self.headers.iter();
         let request = lines.fold(request, |request, (name, value)| request.header(name, value));
         self.app.send(&request).await

@@ -25,6 +25,10 @@ impl Request {
         Self { method: "OPTIONS", ..Self::get(path) }
     }
 
+    pub fn delete(path: &str) -> Self {
+        Self { method: "DELETE", ..Self::get(path) }
+    }
+
     /// JSON to one of the five: `login`, `verify`, `token`, `refresh`, `logout`.
     pub fn call(verb: &str, body: &Value) -> Self {
         Self::post(&format!("/v1/customer-auth/{verb}"), body)

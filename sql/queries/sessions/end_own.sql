@@ -1,0 +1,28 @@
+-- Ends session $4 if it is of the customer whose live session $3 is presented.
+--
+-- $1 now in µs, or NULL for the database's clock. $2 tenant. Returns whether $3 is live, and whether $4 was ended.
+WITH clock AS MATERIALIZED (
+    SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
+),
+presented AS MATERIALIZED (
+    SELECT s.tenant_id, s.customer_id FROM clock CROSS JOIN LATERAL (
+        SELECT s.tenant_id, s.customer_id FROM sessions s
+        WHERE (s.tenant_id, s.session_key) = ($2::uuid, $3::uuid) AND least(s.idle_until_us, s.expires_us) > clock.now_us
+            AND NOT (SELECT t.disabled FROM tenants t WHERE t.tenant_id = $2::uuid)
+        LIMIT 1
+    ) s
+),
+held AS MATERIALIZED (
+    SELECT s.tenant_id, s.session_key FROM presented p CROSS JOIN LATERAL (
+        SELECT s.tenant_id, s.session_key FROM sessions s
+        WHERE (s.tenant_id, s.session_key) = (p.tenant_id, $4::uuid) AND s.customer_id IS NOT DISTINCT FROM p.customer_id
+        LIMIT 1
+        FOR UPDATE
+    ) s
+),
+ended AS (
+    DELETE FROM sessions s USING held h
+    WHERE s.tenant_id = ANY (ARRAY[h.tenant_id]) AND s.session_key = h.session_key
+    RETURNING 1
+)
+SELECT EXISTS (SELECT FROM presented) AS live, EXISTS (SELECT FROM ended) AS ended
