@@ -147,8 +147,8 @@ import { auth } from "express-oauth2-jwt-bearer";
 const given = JSON.parse(await new Response(process.stdin).text());
 const check = auth({ issuerBaseURL: given.issuer, audience: given.audience });
 const server = createServer((req, res) => {
-  req.is = () => false; // express has it
-  req.query = {};
+  // what express would add
+  Object.assign(req, { is: () => false, query: {}, protocol: "http", get: (name) => req.headers[name.toLowerCase()] });
   check(req, res, (error) => {
     res.statusCode = error ? error.status ?? 500 : 200;
     res.end(error ? error.message : req.auth.payload.sub);
