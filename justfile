@@ -12,6 +12,10 @@ test *arguments:
 one name:
     cargo test --locked -p doorcode --test it -- {{name}}
 
+# the API's document against a running doorcode, by tools that are not ours
+nightly:
+    .ci/nightly
+
 # everything on this machine, mails in the browser
 dev *arguments:
     ./bin/dev {{arguments}}

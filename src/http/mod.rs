@@ -57,8 +57,8 @@ pub fn service(
     public: Public,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static {
     use endpoints::{
-        discovery, exchange, handover, hosted, jwks, login, logout, preview, refresh, session, sessions,
-        token, verify,
+        discovery, exchange, handover, hosted, jwks, login, logout, preview, reference, refresh, session,
+        sessions, token, verify,
     };
     let edge = Arc::new(public);
     let api = response::cors::preflight(edge.portals.clone())
@@ -91,6 +91,8 @@ pub fn service(
         .or(jwks::route(&edge))
         .unify()
         .or(discovery::route(&edge))
+        .unify()
+        .or(reference::route())
         .unify()
         .or(preview::route(&edge))
         .unify()

@@ -120,13 +120,19 @@ pub const OPENID_CONFIGURATION: Route = get("/.well-known/openid-configuration",
 /// The same (RFC 8414).
 pub const AUTHORIZATION_SERVER: Route =
     get("/.well-known/oauth-authorization-server", "authorization_server");
+/// What this API is, for programs.
+pub const OPENAPI: Route = get("/openapi.json", "openapi");
+/// What this API is, for people.
+pub const REFERENCE: Route = get("/docs", "reference");
+/// That page's script.
+pub const REFERENCE_SCRIPT: Route = get("/rapidoc.js", "reference_script");
 /// The development mailbox, a page.
 pub const MAILBOX: Route = get("/dev/mailbox", "mailbox");
 /// The development mailbox, for programs.
 pub const MAILBOX_JSON: Route = get("/dev/mailbox.json", "mailbox.json");
 
 /// The public listener.
-pub const PUBLIC: [&Route; 18] = [
+pub const PUBLIC: [&Route; 21] = [
     &LOGIN,
     &VERIFY,
     &TOKEN,
@@ -143,6 +149,9 @@ pub const PUBLIC: [&Route; 18] = [
     &JWKS,
     &OPENID_CONFIGURATION,
     &AUTHORIZATION_SERVER,
+    &OPENAPI,
+    &REFERENCE,
+    &REFERENCE_SCRIPT,
     &MAILBOX,
     &MAILBOX_JSON,
 ];

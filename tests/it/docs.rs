@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders and files of the top level that a back-ticked word must begin with to be taken for a path.
-const TOP: [&str; 13] = [
+const TOP: [&str; 14] = [
     "src/",
     "actors/",
     "domain/",
@@ -16,6 +16,7 @@ const TOP: [&str; 13] = [
     "benches/",
     "deploy/",
     "clients/",
+    "openapi/",
     "examples/",
     ".ci/",
     "./bin/",

@@ -22,6 +22,7 @@ mod limits;
 mod loadtest;
 mod login;
 mod metrics;
+mod openapi;
 mod outage;
 mod overload;
 mod own_sessions;

@@ -7,7 +7,7 @@ use crate::http::filters::{Look, answered, at, look};
 use crate::http::public::Public;
 use crate::http::request::fields::{CODE_CHALLENGE, RETURN_TO, STATE};
 use crate::http::request::language;
-use crate::http::response::reply::{self, Problem};
+use crate::http::response::reply::{self, Asset, Problem};
 use crate::http::routes::{HOSTED_LOGIN, LOGIN_SCRIPT};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -15,8 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use doorcode_actors::HostedPage;
 use doorcode_domain::{PkceChallenge, TenantSlug};
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, HeaderName, HeaderValue,
-    IF_NONE_MATCH, REFERRER_POLICY, VARY, X_FRAME_OPTIONS,
+    CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, VARY, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, StatusCode};
 use minijinja::{AutoEscape, Environment, Value, context};
@@ -28,7 +27,10 @@ use warp::reply::Response;
 
 const PAGE: &str = include_str!("hosted.html");
 /// What `clients/` builds; a test builds it anew and compares.
-const SCRIPT: &str = include_str!("../../../clients/element/dist/doorcode-login.js");
+static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
+    let script = include_bytes!("../../../clients/element/dist/doorcode-login.js");
+    Asset::new("text/javascript; charset=utf-8", script)
+});
 /// The portal's own, echoed; a head is bounded as a whole.
 const STATE_MAX: usize = 512;
 
@@ -163,26 +165,6 @@ fn html(status: StatusCode, words: &Value) -> Response {
 pub fn route_script() -> BoxedFilter<(Response,)> {
     at(&LOGIN_SCRIPT)
         .and(warp::header::headers_cloned())
-        .map(|_, headers: HeaderMap| script(&headers))
+        .map(|_, asked: HeaderMap| SCRIPT.answer(&asked))
         .boxed()
-}
-
-static SCRIPT_TAG: LazyLock<String> =
-    LazyLock::new(|| format!("\"{}\"", STANDARD.encode(digest(&SHA256, SCRIPT.as_bytes()))));
-
-fn script(asked: &HeaderMap) -> Response {
-    let fresh = asked.get(IF_NONE_MATCH).is_some_and(|tag| tag.as_bytes() == SCRIPT_TAG.as_bytes());
-    let (status, body) = if fresh { (StatusCode::NOT_MODIFIED, "") } else { (StatusCode::OK, SCRIPT) };
-    let mut response = reply::typed(status, "text/javascript; charset=utf-8", body);
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(
-        HeaderName::from_static("cross-origin-resource-policy"),
-        HeaderValue::from_static("cross-origin"),
-    );
-    if let Ok(tag) = HeaderValue::from_str(&SCRIPT_TAG) {
-        headers.insert(ETAG, tag);
-    }
-    response
 }

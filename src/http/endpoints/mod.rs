@@ -8,6 +8,7 @@ pub mod jwks;
 pub mod login;
 pub mod logout;
 pub mod preview;
+pub mod reference;
 pub mod refresh;
 pub mod session;
 pub mod sessions;

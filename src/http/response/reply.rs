@@ -2,13 +2,16 @@
 
 use crate::http::exchange::Exchange;
 use crate::http::response::detail::Detail;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use doorcode_actors::{Login, RefreshError, Refusal, VerifyError};
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA,
-    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, PRAGMA, REFERRER_POLICY, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
 use std::convert::Infallible;
 use warp::reject::{Reject, Rejection};
@@ -181,6 +184,41 @@ pub fn cacheable(content_type: &'static str, body: String) -> Response {
     let mut response = typed(StatusCode::OK, content_type, body);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
     response
+}
+
+/// A file that is compiled in, the same for everybody: to be cached for 5 minutes, then asked for by its tag.
+pub struct Asset {
+    content_type: &'static str,
+    bytes: &'static [u8],
+    tag: String,
+}
+
+impl Asset {
+    /// Tagged by its hash.
+    pub fn new(content_type: &'static str, bytes: &'static [u8]) -> Self {
+        let tag = format!("\"{}\"", STANDARD.encode(digest(&SHA256, bytes)));
+        Self { content_type, bytes, tag }
+    }
+
+    /// The file, or that it is still the one the caller has. Any origin may read it.
+    pub fn answer(&self, asked: &HeaderMap) -> Response {
+        let fresh = asked.get(IF_NONE_MATCH).is_some_and(|tag| tag.as_bytes() == self.tag.as_bytes());
+        let mut response = match fresh {
+            true => typed(StatusCode::NOT_MODIFIED, self.content_type, ""),
+            false => typed(StatusCode::OK, self.content_type, self.bytes),
+        };
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(
+            HeaderName::from_static("cross-origin-resource-policy"),
+            HeaderValue::from_static("cross-origin"),
+        );
+        if let Ok(tag) = HeaderValue::from_str(&self.tag) {
+            headers.insert(ETAG, tag);
+        }
+        response
+    }
 }
 
 /// 204.

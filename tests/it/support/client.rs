@@ -1,6 +1,6 @@
 //! An HTTP client that says what it is told and shows what it got, byte for byte.
 
-use super::PATIENCE;
+use super::{PATIENCE, openapi};
 use serde_json::Value;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
@@ -95,22 +95,26 @@ impl Answer {
 /// One connection, kept alive.
 pub struct Client {
     stream: BufReader<TcpStream>,
+    /// Method and path of what was sent last.
+    sent: (&'static str, String),
 }
 
 impl Client {
     pub async fn connect(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream: BufReader::new(stream) }
+        Self { stream: BufReader::new(stream), sent: ("", String::new()) }
     }
 
     pub async fn send(&mut self, request: &Request) -> Answer {
+        self.sent = (request.method, request.path.clone());
         self.stream.write_all(&request.bytes()).await.unwrap();
         self.answer().await
     }
 
     /// Sends all but the last byte: the service cannot begin before [`release`](Self::release).
     pub async fn hold_back(&mut self, request: &Request) -> u8 {
+        self.sent = (request.method, request.path.clone());
         let bytes = request.bytes();
         let (last, first) = bytes.split_last().unwrap();
         self.stream.write_all(first).await.unwrap();
@@ -124,7 +128,9 @@ impl Client {
     }
 
     async fn answer(&mut self) -> Answer {
-        timeout(PATIENCE, self.read_answer()).await.expect("an answer in time")
+        let answer = timeout(PATIENCE, self.read_answer()).await.expect("an answer in time");
+        openapi::check(self.sent.0, &self.sent.1, &answer);
+        answer
     }
 
     async fn read_answer(&mut self) -> Answer {

@@ -4,6 +4,7 @@
 pub mod app;
 pub mod chaos;
 pub mod client;
+pub mod openapi;
 pub mod postgres;
 pub mod process;
 pub mod smtp_sink;
