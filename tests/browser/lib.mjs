@@ -72,6 +72,7 @@ export async function start(hosts) {
   const [tlsPort, plainPort] = await Promise.all([listen(tls), listen(plain)]);
   const started = {};
   started.launch = async () => {
+    started.browser?.close().catch(() => {}); // not waited for: it may be the one that hangs
     started.browser = await chromium.launch({
       executablePath: CHROMIUM,
       ignoreDefaultArgs: ["--disable-back-forward-cache"],
