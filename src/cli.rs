@@ -293,6 +293,26 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// Make a fixed code for an address whose mail nobody reads: app reviewers, end-to-end tests
+    #[command(after_help = "\
+Six letters and digits, at random, shown once; for that address only, at most 90 days, at most five at a tenant. It works for \
+10 minutes after each request for a code, any number of times, within the address's budgets. The address gets no mail \
+meanwhile.
+
+Examples:
+  doorcode customer test-code acme reviewer@acme.com --days 30
+  doorcode customer test-code acme reviewer@acme.com --remove")]
+    TestCode {
+        /// Whose
+        #[command(flatten)]
+        customer: Customer,
+        /// How long it lives
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=90))]
+        days: u32,
+        /// Take it away instead
+        #[arg(long, conflicts_with = "days")]
+        remove: bool,
+    },
     /// Let a customer in no more, and end its sessions
     #[command(after_help = "Example:\n  doorcode customer disable acme ada@example.com")]
     Disable(Customer),

@@ -19,6 +19,7 @@ outcomes! {
     login_accepted = "login" "accepted";
     login_refused = "login" "refused";
     verify_logged_in = "verify" "logged_in";
+    verify_test_code = "verify" "test_code";
     verify_wrong = "verify" "wrong";
     verify_not_evaluated = "verify" "not_evaluated";
     verify_refused = "verify" "refused";

@@ -7,7 +7,11 @@ use uuid::Uuid;
 /// Life of an access token in seconds; the contract's `expires_in`.
 pub const ACCESS_LIFE_S: i64 = 3_600;
 
-/// Claims (RFC 9068 section 2.2). No address, no name: a token is read by more parties than the portal (D13).
+/// Claims about a customer, by names that the tenant chose and that are none of [`AccessClaims::NAMES`].
+pub type CustomerClaims = serde_json::Map<String, serde_json::Value>;
+
+/// Claims (RFC 9068 section 2.2). No address, no name, unless the tenant lists it: a token is read by more parties than the
+/// portal (D13).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessClaims {
     /// The configured `public_url`.
@@ -32,14 +36,17 @@ pub struct AccessClaims {
     pub auth_time: i64,
     /// `["otp"]`, and no claim of an assurance level (D3).
     pub amr: Vec<String>,
+    /// What the tenant says of the customer.
+    #[serde(flatten)]
+    pub customer: CustomerClaims,
 }
 
 impl AccessClaims {
-    /// The names of all of them.
+    /// The names of all that every token has.
     pub const NAMES: [&str; 11] =
         ["iss", "aud", "sub", "tenant_id", "client_id", "sid", "iat", "exp", "jti", "auth_time", "amr"];
 
-    /// The claims of `session`, issued at `iat`.
+    /// The claims of `session`, issued at `iat`; none about the customer.
     #[allow(clippy::too_many_arguments, reason = "one argument a claim; a builder would only rename them")]
     pub fn new(
         issuer: &str,
@@ -62,6 +69,7 @@ impl AccessClaims {
             jti,
             auth_time,
             amr: vec!["otp".to_owned()],
+            customer: CustomerClaims::new(),
         }
     }
 }

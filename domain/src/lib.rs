@@ -25,7 +25,7 @@ mod keys;
 mod refresh;
 mod tenant;
 
-pub use access::{ACCESS_LIFE_S, AccessClaims};
+pub use access::{ACCESS_LIFE_S, AccessClaims, CustomerClaims};
 pub use address::AddressKey;
 pub use clock::{Clock, ManualClock, Micros};
 pub use code::{Alphabet, ChallengeId, CodeMac, LoginCode, TypedCode};

@@ -1,7 +1,7 @@
 //! `tenant`: its words and the settings that it takes.
 
 use clap::Subcommand;
-use doorcode_actors::directory::{Colour, Origin, PortalHost, ReturnUrl, StepUp};
+use doorcode_actors::directory::{Colour, Origin, PortalHost, ReturnUrl, StepUp, TokenClaim};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -53,10 +53,12 @@ Examples:
     #[command(after_help = "\
 Keys: name, portal_host, step_up (base32 or digits), origins and return_urls (all of them, separated by commas), colour \
 (#2450c8). An empty portal_host, origins, return_urls or colour takes it away. With a return URL the tenant has a hosted \
-login page, /t/SLUG/login (docs/PORTALS.md).
+login page, /t/SLUG/login (docs/PORTALS.md). token_claims is what access tokens say of a customer, at most ten of email, \
+external_id, locale and claims.NAME (in the token: NAME), separated by commas (docs/VERIFYING.md).
 
 Examples:
   doorcode tenant set acme 'name=Acme International'
+  doorcode tenant set acme token_claims=external_id,claims.plan
   doorcode tenant set acme step_up=digits origins=https://portal.acme.com,https://acme.com")]
     Set {
         /// Which
@@ -94,6 +96,8 @@ pub enum TenantSetting {
     ReturnUrls(Vec<ReturnUrl>),
     /// `colour=`
     Colour(Option<Colour>),
+    /// `token_claims=`
+    TokenClaims(Vec<TokenClaim>),
 }
 
 fn parse_step_up(text: &str) -> Result<StepUp, String> {
@@ -105,7 +109,8 @@ fn parse_step_up(text: &str) -> Result<StepUp, String> {
 }
 
 pub(super) fn parse_tenant_setting(text: &str) -> Result<TenantSetting, String> {
-    const KEYS: &str = "expected one of name=, portal_host=, step_up=, origins=, return_urls=, colour=";
+    const KEYS: &str =
+        "expected one of name=, portal_host=, step_up=, origins=, return_urls=, colour=, token_claims=";
     let (key, value) = text.split_once('=').ok_or(KEYS)?;
     match key {
         "name" => Ok(TenantSetting::Name(value.to_owned())),
@@ -116,6 +121,7 @@ pub(super) fn parse_tenant_setting(text: &str) -> Result<TenantSetting, String> 
         "step_up" => parse_step_up(value).map(TenantSetting::StepUp),
         "origins" => parse_list(value).map(TenantSetting::Origins),
         "return_urls" => parse_list(value).map(TenantSetting::ReturnUrls),
+        "token_claims" => parse_list(value).map(TenantSetting::TokenClaims),
         "colour" if value.is_empty() => Ok(TenantSetting::Colour(None)),
         "colour" => {
             value.parse().map(|colour| TenantSetting::Colour(Some(colour))).map_err(|e| format!("{e}"))

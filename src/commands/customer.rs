@@ -45,6 +45,21 @@ pub(super) async fn run(
             }
         }
         CustomerCommand::List { tenant, limit, json } => list(directory, &tenant, limit, json, out).await?,
+        CustomerCommand::TestCode { customer, days, remove: false } => {
+            let made = directory.make_test_code(&customer.tenant, &customer.email, days).await?;
+            writeln!(out, "{}", made.code.as_str())?;
+            writeln!(
+                out,
+                "for {} until {}, within 10 minutes after each request for a code; shown this once, and no mail goes there",
+                customer.email,
+                iso(made.expires_us)
+            )?;
+        }
+        CustomerCommand::TestCode { customer, .. } => {
+            let found = directory.remove_test_code(&customer.tenant, &customer.email).await?;
+            let told = if found { "removed the test code of" } else { "there is no test code of" };
+            writeln!(out, "{told} {}", customer.email)?;
+        }
         CustomerCommand::Disable(customer) => {
             let ended = directory.disable_customer(&customer.tenant, &customer.email).await?;
             writeln!(

@@ -57,6 +57,7 @@ fn change(settings: Vec<TenantSetting>) -> TenantChange {
             TenantSetting::Origins(origins) => change.origins = Some(origins),
             TenantSetting::ReturnUrls(urls) => change.return_urls = Some(urls),
             TenantSetting::Colour(colour) => change.colour = Some(colour),
+            TenantSetting::TokenClaims(claims) => change.token_claims = Some(claims),
         }
     }
     change
@@ -99,6 +100,7 @@ fn write_one(tenant: &Tenant, figures: Figures, json: bool, out: &mut dyn Write)
         ("portal host", tenant.portal_host.clone().unwrap_or_else(none)),
         ("origins", if tenant.origins.is_empty() { none() } else { tenant.origins.join(" ") }),
         ("return urls", if tenant.return_urls.is_empty() { none() } else { tenant.return_urls.join(" ") }),
+        ("token claims", if tenant.token_claims.is_empty() { none() } else { tenant.token_claims.join(" ") }),
         ("colour", tenant.colour.clone().unwrap_or_else(none)),
         ("created", iso(tenant.created_us)),
         ("customers", format!("{} ({} disabled)", figures.customers, figures.disabled_customers)),
@@ -127,6 +129,7 @@ fn as_json(tenant: &Tenant) -> Value {
         "origins": tenant.origins,
         "return_urls": tenant.return_urls,
         "colour": tenant.colour,
+        "token_claims": tenant.token_claims,
     })
 }
 
@@ -148,6 +151,7 @@ mod tests {
             origins: vec!["https://a.b".to_owned()],
             return_urls: Vec::new(),
             colour: None,
+            token_claims: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@
 mod browser;
 mod bursts;
 mod chaos;
+mod claims;
 mod codes;
 mod commands;
 mod cookies;
@@ -40,6 +41,7 @@ mod spending;
 mod strangers;
 mod supervision;
 mod support;
+mod test_codes;
 mod tokens;
 mod validation;
 mod verifying;

@@ -72,7 +72,10 @@ async fn i1_keys_of_tenants_begin_with_the_tenant() {
     let tenanted = "SELECT table_name::text FROM information_schema.columns
         WHERE table_schema = 'public' AND column_name = 'tenant_id' ORDER BY 1";
     let all = names(&database, tenanted).await;
-    assert_eq!(all, ["challenges", "customers", "origins", "sessions", "tenant_hours", "tenants"]);
+    assert_eq!(
+        all,
+        ["challenges", "customers", "origins", "sessions", "tenant_hours", "tenants", "test_codes"]
+    );
     database.remove().await;
 }
 

@@ -42,6 +42,23 @@ pub enum DirectoryError {
     /// Each is compared with at every hosted login.
     #[error("a tenant has at most 20 return URLs")]
     TooManyReturnUrls,
+    /// No entry of a tenant's token claims.
+    #[error("`{claim}` cannot enter a token: {reason}")]
+    BadTokenClaim {
+        /// As typed.
+        claim: String,
+        /// The rule.
+        reason: &'static str,
+    },
+    /// A token is sent with every request.
+    #[error("a tenant lists at most 10 token claims")]
+    TooManyTokenClaims,
+    /// Longer would be a password.
+    #[error("a test code lives for 1 to 90 days")]
+    BadTestCodeLife,
+    /// Each is a way in without a mailbox.
+    #[error("a tenant has at most 5 test codes: take one away, or wait until it ends")]
+    TooManyTestCodes,
     /// Not an address.
     #[error("`{email}` is not an address: {reason}")]
     BadEmail {

@@ -12,6 +12,8 @@ mod profile;
 mod sessions;
 mod sql;
 mod tenants;
+mod test_codes;
+mod token_claims;
 
 pub use crate::step_up::StepUp;
 pub use customers::{Added, Customer, CustomerPage};
@@ -22,36 +24,37 @@ pub use origin::{Origin, OriginError, PortalHost};
 pub use profile::{Claims, ExternalId, Locale, Profile, ProfileError};
 pub use sessions::{Ended, Session};
 pub use tenants::{Figures, NewTenant, Tenant, TenantChange};
+pub use test_codes::{TEST_CODE_DAYS_MAX, TestCode};
+pub use token_claims::TokenClaim;
 
-use crate::keys::{KeyError, MasterKey, Vault};
+use crate::keys::{DirectoryKeys, KeyError, MasterKey, Vault};
 use crate::settings::DatabaseSettings;
 use crate::store::Store;
 use crate::system::StartError;
 use deadpool_postgres::{Object, Pool};
 use doorcode_domain::Email;
-use doorcode_domain::{AddressKey, Clock, MacKey, TenantId, TenantSlug};
+use doorcode_domain::{AddressKey, Clock, TenantId, TenantSlug};
 use std::sync::Arc;
 
 /// The administrator's door to the database. Cheap to clone.
 #[derive(Clone)]
 pub struct Directory {
     pool: Pool,
-    /// Makes the keyed form under which an address is found; never rotates.
-    address_key: Arc<MacKey>,
+    keys: Arc<DirectoryKeys>,
 }
 
 impl Directory {
-    /// Over a pool of a migrated database and its address key.
-    pub fn new(pool: Pool, address_key: Arc<MacKey>) -> Self {
-        Self { pool, address_key }
+    /// Over a pool of a migrated database and its keys.
+    pub fn new(pool: Pool, keys: Arc<DirectoryKeys>) -> Self {
+        Self { pool, keys }
     }
 
     /// Connects; makes the keys of a database that has none yet.
     pub async fn open(database: &DatabaseSettings, master_key: &[u8]) -> Result<Self, StartError> {
         let store = Store::new(database)?;
         let master = MasterKey::new(master_key).map_err(KeyError::from)?;
-        let address_key = Vault::new(store.clone(), master, Clock::Database).address().await?;
-        Ok(Self::new(store.pool(), Arc::new(address_key)))
+        let keys = Vault::new(store.clone(), master, Clock::Database).directory_keys().await?;
+        Ok(Self::new(store.pool(), Arc::new(keys)))
     }
 
     async fn client(&self) -> Result<Object, DirectoryError> {
@@ -64,7 +67,7 @@ impl Directory {
 
     /// What an address is called in the tables of one tenant.
     fn key_of(&self, tenant: TenantId, email: &Email) -> AddressKey {
-        AddressKey::of(&self.address_key, tenant, email.key())
+        AddressKey::of(&self.keys.address, tenant, email.key())
     }
 
     fn parse_email(text: &str) -> Result<Email, DirectoryError> {

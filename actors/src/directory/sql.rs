@@ -13,6 +13,10 @@ macro_rules! statements {
 statements! {
     TENANTS_ADD = "tenants/add.sql",
     TENANTS_LIST = "tenants/list.sql",
+    TEST_CODES_LOCK = "test_codes/lock.sql",
+    TEST_CODES_SWEEP = "test_codes/sweep.sql",
+    TEST_CODES_ADD = "test_codes/add.sql",
+    TEST_CODES_REMOVE = "test_codes/remove.sql",
     TENANTS_FIND = "tenants/find.sql",
     TENANTS_FIGURES = "tenants/figures.sql",
     TENANTS_CHANGE = "tenants/change.sql",

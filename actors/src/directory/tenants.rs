@@ -1,5 +1,6 @@
 //! Portals.
 
+use super::token_claims::{TOKEN_CLAIMS_MAX, TokenClaim};
 use super::{Colour, Directory, DirectoryError, Origin, PortalHost, RETURN_URLS_MAX, ReturnUrl, StepUp, sql};
 use deadpool_postgres::{GenericClient, Transaction};
 use doorcode_domain::{Micros, TenantId, TenantSlug};
@@ -29,6 +30,8 @@ pub struct Tenant {
     pub return_urls: Vec<String>,
     /// The hosted page's accent, `#rrggbb`.
     pub colour: Option<String>,
+    /// What of a customer enters its access tokens.
+    pub token_claims: Vec<String>,
 }
 
 /// What a tenant is made of.
@@ -61,6 +64,8 @@ pub struct TenantChange {
     pub return_urls: Option<Vec<ReturnUrl>>,
     /// `Some(None)` takes it away.
     pub colour: Option<Option<Colour>>,
+    /// All of them anew.
+    pub token_claims: Option<Vec<TokenClaim>>,
 }
 
 /// How large a tenant is.
@@ -139,6 +144,12 @@ impl Directory {
         if return_urls.as_ref().is_some_and(|urls| urls.len() > RETURN_URLS_MAX) {
             return Err(DirectoryError::TooManyReturnUrls);
         }
+        let token_claims = change.token_claims.as_ref();
+        let token_claims =
+            token_claims.map(|claims| claims.iter().map(TokenClaim::as_str).collect::<Vec<_>>());
+        if token_claims.as_ref().is_some_and(|claims| claims.len() > TOKEN_CLAIMS_MAX) {
+            return Err(DirectoryError::TooManyTokenClaims);
+        }
         let colour = change.colour.as_ref().map(|colour| colour.as_ref().map(Colour::as_str));
         let statement = transaction.prepare_cached(sql::TENANTS_CHANGE).await?;
         let step_up = change.step_up.map(StepUp::to_sql);
@@ -154,6 +165,7 @@ impl Directory {
                     &return_urls,
                     &colour.is_some(),
                     &colour.flatten(),
+                    &token_claims,
                 ],
             )
             .await?;
@@ -226,5 +238,6 @@ fn read(row: &Row) -> Result<Tenant, DirectoryError> {
         origins: row.try_get(7)?,
         return_urls: row.try_get(8)?,
         colour: row.try_get(9)?,
+        token_claims: row.try_get(10)?,
     })
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::test_cluster::Cluster;
 use deadpool_postgres::{Manager, Pool};
-use doorcode_domain::{CustomerId, SessionKey};
+use doorcode_domain::{CustomerId, MacKey, SessionKey};
 use std::time::Duration;
 use tokio_postgres::NoTls;
 use uuid::Uuid;
@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 const SCHEMA: &str = "
     CREATE TABLE tenants (tenant_id uuid PRIMARY KEY, slug text UNIQUE NOT NULL, name text NOT NULL, portal_host text,
         step_up smallint NOT NULL, disabled boolean NOT NULL, created_us bigint NOT NULL,
-        return_urls text[] NOT NULL DEFAULT '{}', colour text);
+        return_urls text[] NOT NULL DEFAULT '{}', colour text,
+        token_claims text[] NOT NULL DEFAULT '{}');
     CREATE TABLE origins (origin text PRIMARY KEY, tenant_id uuid NOT NULL);
     CREATE TABLE customers (tenant_id uuid NOT NULL, customer_id uuid NOT NULL, address_key uuid NOT NULL,
         email text NOT NULL, disabled boolean NOT NULL, created_us bigint NOT NULL, external_id text, locale text,
@@ -53,8 +54,9 @@ impl World {
         if let Some(schema) = schema {
             pool.get().await.unwrap().batch_execute(schema).await.unwrap();
         }
-        let key = Arc::new(MacKey::new(&Zeroizing::new(vec![7; 32])).unwrap());
-        Self { directory: Directory::new(pool.clone(), key), pool, _cluster: cluster }
+        let key = |byte| MacKey::new(&Zeroizing::new(vec![byte; 32])).unwrap();
+        let keys = DirectoryKeys { address: key(7), code_mac: key(8), code_derivation: key(9) };
+        Self { directory: Directory::new(pool.clone(), Arc::new(keys)), pool, _cluster: cluster }
     }
 
     async fn tenant(&self, slug: &str) -> Tenant {

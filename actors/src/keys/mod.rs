@@ -25,6 +25,7 @@ pub(crate) use schedule::RELOAD;
 pub use schedule::{KeyState, LEAD};
 pub(crate) use signing::SigningKey;
 pub use signing::SigningKeyError;
+pub use vault::DirectoryKeys;
 pub(crate) use vault::{KeyPolicy, Vault};
 pub use verify::AccessTokenError;
 pub(crate) use wrap::MasterKey;

@@ -45,6 +45,16 @@ pub(crate) struct Successor {
     pub(crate) waited: bool,
 }
 
+/// The keys that administration needs. None of them rotates.
+pub struct DirectoryKeys {
+    /// Makes the keyed form under which an address is found.
+    pub(crate) address: MacKey,
+    /// Of codes.
+    pub(crate) code_mac: MacKey,
+    /// Makes codes of random ids.
+    pub(crate) code_derivation: MacKey,
+}
+
 /// The tables of keys, and the key that opens them.
 pub(crate) struct Vault {
     pub(crate) store: Store,
@@ -77,9 +87,14 @@ impl Vault {
         self.clock.sql_now()
     }
 
-    /// The address key alone, for administration.
-    pub(crate) async fn address(&self) -> Result<MacKey, KeyError> {
-        self.purposes().await?.newest(ADDRESS)
+    /// What administration needs.
+    pub(crate) async fn directory_keys(&self) -> Result<DirectoryKeys, KeyError> {
+        let purposes = self.purposes().await?;
+        Ok(DirectoryKeys {
+            address: purposes.newest(ADDRESS)?,
+            code_mac: purposes.newest(CODE_MAC)?,
+            code_derivation: purposes.newest(CODE_DERIVATION)?,
+        })
     }
 
     /// Reads the keys, making those that do not exist yet. Of several replicas that do so at once, one wins.

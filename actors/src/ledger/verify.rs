@@ -56,8 +56,14 @@ impl Batch for VerifyBatch {
         let addresses: HashMap<_, _> = rows.iter().map(|row| (session(row), row.address)).collect();
         let begun: Vec<_> = addresses.keys().copied().collect();
         let found = self.store.find_sessions(&begun).await?;
-        let answer = |(session, customer, now_us)| {
-            let verdict = Verdict { guess: GuessOutcome::LoggedIn(customer), counted: true, now_us };
+        let answer = |(session, customer, now_us, claims)| {
+            let verdict = Verdict {
+                guess: GuessOutcome::LoggedIn(customer),
+                counted: true,
+                tested: false,
+                now_us,
+                claims,
+            };
             Some((*addresses.get(&session)?, verdict))
         };
         Ok(found.into_iter().filter_map(answer).collect())

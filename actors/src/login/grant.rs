@@ -6,8 +6,8 @@ use crate::keys::minter::MinterMessage;
 use crate::keys::{Keys, SigningKeyError};
 use actor_runtime::CallError;
 use doorcode_domain::{
-    ACCESS_LIFE_S, AccessClaims, CustomerId, Micros, RefreshToken, SessionKey, SessionSecret, TenantId,
-    TokenPosition,
+    ACCESS_LIFE_S, AccessClaims, CustomerClaims, CustomerId, Micros, RefreshToken, SessionKey, SessionSecret,
+    TenantId, TokenPosition,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -24,13 +24,15 @@ pub(super) struct Grant {
     pub(super) auth_us: Micros,
     pub(super) issued_us: Micros,
     pub(super) left: Duration,
+    /// About the customer.
+    pub(super) claims: CustomerClaims,
 }
 
 impl LoginService {
     /// Both tokens of a grant. The same grant gives the same refresh token and the same claims.
     pub(super) async fn mint(&self, caller: &Caller, grant: Grant) -> Result<Login, Refusal> {
         let keys = self.0.keys.load_full();
-        let claims = AccessClaims::new(
+        let mut claims = AccessClaims::new(
             &self.0.issuer_url,
             grant.tenant,
             grant.customer,
@@ -39,6 +41,7 @@ impl LoginService {
             grant.auth_us / 1_000_000,
             grant.issued_us / 1_000_000,
         );
+        claims.customer = grant.claims;
         let access_token = self.sign(caller.deadline, claims).await?;
         let token = RefreshToken { tenant: grant.tenant, secret: grant.secret, position: grant.position };
         let refresh_key = keys.refresh(keys.refresh_version).ok_or(Refusal::Unavailable)?;

@@ -155,6 +155,11 @@ impl LoginService {
         let guess = Guess { typed: typed.clone(), session, ended: ended.map(|(_, key)| key) };
         let verdict =
             self.ask_issuer(admitted, |reply| Question::Guess(guess, reply)).await.map_err(refused)?;
+        if verdict.tested {
+            count(&outcomes.verify_test_code);
+            tracing::info!(event = "login_test", tenant = %tenant_id.0, session = %session.0,
+                "a test code was used");
+        }
         if verdict.counted {
             self.0.guesses.add(tenant_id, matches!(verdict.guess, GuessOutcome::LoggedIn(_)));
         }
@@ -178,6 +183,7 @@ impl LoginService {
             auth_us: verdict.now_us,
             issued_us: verdict.now_us,
             left: self.0.idle,
+            claims: verdict.claims,
         };
         Ok((grant, self.device_cookie(&request, verdict.now_us)))
     }
@@ -240,6 +246,7 @@ impl LoginService {
             auth_us: moved.created_us,
             issued_us: moved.rotated_us,
             left: Duration::from_micros(moved.left_us.max(0).unsigned_abs()),
+            claims: moved.claims,
         };
         self.mint(caller, grant).await.map_err(refused)
     }

@@ -2,11 +2,12 @@
 
 use super::database_clock::last;
 use super::outbox::{OutboxPart, OutboxRow};
+use super::sessions::customer_claims;
 use super::{Store, StoreError, micros, sql};
 use crate::address_id::AddressId;
 use crate::mail::record;
 use crate::settings::Settings;
-use doorcode_domain::{ChallengeId, CodeMac, CustomerId, Micros, SessionKey, TenantId};
+use doorcode_domain::{ChallengeId, CodeMac, CustomerClaims, CustomerId, Micros, SessionKey, TenantId};
 use std::collections::{HashMap, HashSet};
 use tokio::time::Instant;
 use tokio_postgres::Row;
@@ -93,13 +94,17 @@ pub(crate) enum GuessOutcome {
 }
 
 /// See [`GuessOutcome`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) guess: GuessOutcome,
     /// Whether it counts toward the tenant-wide trip: not what a trip refuses.
     pub(crate) counted: bool,
+    /// Whether it was a test code.
+    pub(crate) tested: bool,
     /// The statement's time.
     pub(crate) now_us: Micros,
+    /// About the customer.
+    pub(crate) claims: CustomerClaims,
 }
 
 impl Store {
@@ -249,7 +254,13 @@ fn verdict(row: &Row) -> Verdict {
         None if row.get("missed") => GuessOutcome::Wrong,
         None => GuessOutcome::NotEvaluated,
     };
-    Verdict { guess, counted: row.get("counted"), now_us: row.get("now_us") }
+    Verdict {
+        guess,
+        counted: row.get("counted"),
+        tested: row.get("tested"),
+        now_us: row.get("now_us"),
+        claims: customer_claims(row),
+    }
 }
 
 #[cfg(test)]

@@ -54,13 +54,22 @@ const FILL: &str = "
         alphabet, s_guesses, k_guesses, known_asked, mail_now) SELECT t, id, id, id, id, 0, 0, 0, 5, 5, false, false FROM n;
     INSERT INTO sessions (tenant_id, session_key, customer_id, created_us, rotated_us, idle_until_us, expires_us)
         SELECT t, id, id, 0, 0, 0, 0 FROM n;
+    INSERT INTO test_codes SELECT t, id, id, 0, 0 FROM n;
     INSERT INTO outbox SELECT id, 1, g % 17, id, 0, 0, 0, 0, 1, '', '', NULL FROM n;
     INSERT INTO tenant_limits SELECT id, 0, 0, 0 FROM n;
     INSERT INTO tenant_hours SELECT t, g, 0, 0 FROM n ON CONFLICT DO NOTHING;
     INSERT INTO origins SELECT id::text, t FROM n WHERE g % 10 = 0;
     DROP TABLE n;";
-const FILLED: &[&str] =
-    &["customers", "challenges", "sessions", "outbox", "tenant_limits", "tenant_hours", "origins"];
+const FILLED: &[&str] = &[
+    "test_codes",
+    "customers",
+    "challenges",
+    "sessions",
+    "outbox",
+    "tenant_limits",
+    "tenant_hours",
+    "origins",
+];
 
 impl Step {
     async fn take(&self, client: &Client) {

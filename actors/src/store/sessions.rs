@@ -2,7 +2,7 @@
 
 use super::database_clock::last;
 use super::{Store, StoreError, sql};
-use doorcode_domain::{CustomerId, Micros, SessionKey, TenantId, TokenPosition};
+use doorcode_domain::{CustomerClaims, CustomerId, Micros, SessionKey, TenantId, TokenPosition};
 use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -14,8 +14,12 @@ pub(crate) struct SessionId {
     pub(crate) key: SessionKey,
 }
 
+/// Claims about a customer in bytes of JSON, at most: with the rest of a token, in the largest signature, they fit into
+/// a cookie (4,096 bytes with its name).
+const CLAIMS_MAX: usize = 1_536;
+
 /// What a refresh came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RefreshVerdict {
     /// Unknown, expired, or of a disabled customer or tenant.
     Gone,
@@ -26,7 +30,7 @@ pub(crate) enum RefreshVerdict {
 }
 
 /// Where the session stands after a refresh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Successor {
     pub(crate) customer: CustomerId,
     pub(crate) position: TokenPosition,
@@ -37,6 +41,8 @@ pub(crate) struct Successor {
     /// Until the session ends by itself.
     pub(crate) left_us: i64,
     pub(crate) how: Moved,
+    /// About the customer.
+    pub(crate) claims: CustomerClaims,
 }
 
 /// A live session, as its owner is told of it.
@@ -137,16 +143,19 @@ impl Store {
         Ok(rows.first().filter(|row| row.get("live")).map(|row| row.get("ended")))
     }
 
-    /// Which of these sessions exist, with customer and time of login.
+    /// Which of these sessions exist, with customer, time of login, and claims.
     pub(crate) async fn find_sessions(
         &self,
         sessions: &[SessionId],
-    ) -> Result<Vec<(SessionId, CustomerId, Micros)>, StoreError> {
+    ) -> Result<Vec<(SessionId, CustomerId, Micros, CustomerClaims)>, StoreError> {
         let (tenants, keys) = columns(sessions);
         let found = self.query(sql::FIND_SESSIONS, &[&tenants, &keys]).await?;
         Ok(found
             .iter()
-            .map(|row| (session_id(row), CustomerId(row.get("customer_id")), row.get("created_us")))
+            .map(|row| {
+                let customer = CustomerId(row.get("customer_id"));
+                (session_id(row), customer, row.get("created_us"), customer_claims(row))
+            })
             .collect())
     }
 }
@@ -157,6 +166,17 @@ fn columns(sessions: &[SessionId]) -> (Vec<Uuid>, Vec<Uuid>) {
 
 fn session_id(row: &tokio_postgres::Row) -> SessionId {
     SessionId { tenant: TenantId(row.get("tenant_id")), key: SessionKey(row.get("session_key")) }
+}
+
+/// What a statement's row says of the customer: all of it, or nothing if it is too much for a token.
+pub(super) fn customer_claims(row: &tokio_postgres::Row) -> CustomerClaims {
+    let Some(text) = row.get::<_, Option<&str>>("claims") else { return CustomerClaims::new() };
+    if text.len() > CLAIMS_MAX {
+        let (tenant, bytes) = (row.get::<_, Uuid>("tenant_id"), text.len());
+        tracing::warn!(%tenant, bytes, "claims of more than {CLAIMS_MAX} bytes stay out of a token");
+        return CustomerClaims::new();
+    }
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 fn verdict(row: &tokio_postgres::Row) -> RefreshVerdict {
@@ -175,5 +195,6 @@ fn verdict(row: &tokio_postgres::Row) -> RefreshVerdict {
         rotated_us: row.get("rotated_us"),
         left_us: row.get("left_us"),
         how,
+        claims: customer_claims(row),
     })
 }

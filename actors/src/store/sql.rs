@@ -59,4 +59,6 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (11, "strangers", include_str!("../../../sql/migrations/0011_strangers.sql")),
     (12, "customer_profiles", include_str!("../../../sql/migrations/0012_customer_profiles.sql")),
     (13, "own_sessions", include_str!("../../../sql/migrations/0013_own_sessions.sql")),
+    (14, "token_claims", include_str!("../../../sql/migrations/0014_token_claims.sql")),
+    (15, "test_codes", include_str!("../../../sql/migrations/0015_test_codes.sql")),
 ];

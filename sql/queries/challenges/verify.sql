@@ -7,6 +7,8 @@
 -- $11 idle and $12 absolute life of a session in µs; $13 sessions that a customer may have. $14 by row: until when, by the
 -- database's clock, its caller waits; a row that is decided later is not evaluated.
 -- $15 by row: the tag of the asking network (/24, /48); $16 by row: as `challenges.step_up`; $17 by row: `sessions.browser`.
+-- `claims`: what the session's tokens say of the customer, as JSON.
+-- `tested`: whether it was a test code that was right.
 -- `counted`: whether the guess counts toward the tenant-wide trip.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
@@ -21,7 +23,10 @@ asked AS MATERIALIZED (
     ORDER BY tenant_id, address_key
 ),
 held AS MATERIALIZED (
-    SELECT a.*, c.row, is_known(c.row, a.at_device_us, a.at_client_tag, a.now_us) AS known,
+    SELECT a.*, c.row, t.base32_mac AS test_mac,
+        -- a test code takes the place of the live one and is guessed as base32
+        CASE WHEN t.base32_mac IS NULL THEN (c.row).alphabet ELSE 1::smallint END AS alphabet,
+        is_known(c.row, a.at_device_us, a.at_client_tag, a.now_us) AS known,
         -- read anew: the row's lock may have been long in coming
         clock_timestamp() > a.deadline AS late
     FROM asked a CROSS JOIN LATERAL (
@@ -29,19 +34,23 @@ held AS MATERIALIZED (
         WHERE (c.tenant_id, c.address_key) = (a.tenant_id, a.address_key)
         LIMIT 1
         FOR UPDATE
-    ) c
+    ) c LEFT JOIN LATERAL (
+        SELECT t.base32_mac FROM test_codes t
+        WHERE (t.tenant_id, t.address_key) = (a.tenant_id, a.address_key) AND t.expires_us > a.now_us
+        LIMIT 1
+    ) t ON true
 ),
 weighed AS MATERIALIZED (
     SELECT h.*,
         NOT late
             AND (h.row).expires_us > now_us
             AND CASE WHEN known THEN (h.row).k_guesses ELSE (h.row).s_guesses END > 0
-            AND may_guess(h.row, known, (h.row).alphabet, now_us)
+            AND may_guess(h.row, known, alphabet, now_us)
             -- digits: not after a trip, and not more than the network's share
-            AND (known OR (h.row).alphabet = 1
+            AND (known OR alphabet = 1
                  OR NOT is_tripped(known, at_step_up) AND share_admits_digits(h.row, network_tag, now_us)) AS evaluated,
-        coalesce(CASE WHEN (h.row).alphabet = 0 THEN (h.row).digit_mac = typed_digit_mac
-                      ELSE (h.row).base32_mac = typed_base32_mac END, false) AS same
+        coalesce(CASE WHEN alphabet = 0 THEN (h.row).digit_mac = typed_digit_mac
+                      ELSE coalesce(test_mac, (h.row).base32_mac) = typed_base32_mac END, false) AS same
     FROM held h
 ),
 judged AS MATERIALIZED (
@@ -49,7 +58,7 @@ judged AS MATERIALIZED (
         evaluated AND NOT same AND (
             CASE WHEN known THEN (w.row).k_guesses ELSE (w.row).s_guesses END = 1
             -- one period later than now, the budget is as it will be after this miss
-            OR NOT may_guess(w.row, known, (w.row).alphabet, now_us - guess_period_us(known, (w.row).alphabet))
+            OR NOT may_guess(w.row, known, alphabet, now_us - guess_period_us(known, alphabet))
         ) AS burned,
         CASE WHEN evaluated AND same THEN (
             SELECT k.customer_id FROM customers k
@@ -64,20 +73,20 @@ written AS (
         s_guesses = c.s_guesses - CASE WHEN j.evaluated AND NOT j.known THEN 1 ELSE 0 END,
         k_guesses = c.k_guesses - CASE WHEN j.evaluated AND j.known THEN 1 ELSE 0 END,
         -- a miss is charged to its lane by the live code's alphabet; a success refills nothing
-        s_digit_tat = CASE WHEN j.missed AND NOT j.known AND c.alphabet = 0
+        s_digit_tat = CASE WHEN j.missed AND NOT j.known AND j.alphabet = 0
             THEN gcra_next(c.s_digit_tat, j.now_us, guess_period_us(false, 0::smallint)) ELSE c.s_digit_tat END,
-        s_base32_tat = CASE WHEN j.missed AND NOT j.known AND c.alphabet = 1
+        s_base32_tat = CASE WHEN j.missed AND NOT j.known AND j.alphabet = 1
             THEN gcra_next(c.s_base32_tat, j.now_us, guess_period_us(false, 1::smallint)) ELSE c.s_base32_tat END,
-        k_digit_tat = CASE WHEN j.missed AND j.known AND c.alphabet = 0
+        k_digit_tat = CASE WHEN j.missed AND j.known AND j.alphabet = 0
             THEN gcra_next(c.k_digit_tat, j.now_us, guess_period_us(true, 0::smallint)) ELSE c.k_digit_tat END,
-        k_base32_tat = CASE WHEN j.missed AND j.known AND c.alphabet = 1
+        k_base32_tat = CASE WHEN j.missed AND j.known AND j.alphabet = 1
             THEN gcra_next(c.k_base32_tat, j.now_us, guess_period_us(true, 1::smallint)) ELSE c.k_base32_tat END,
         -- the cool-down does not apply after a code was used or burned: its guesses or its lane's budget are spent
         s_quiet_us = CASE WHEN j.hit OR (j.burned AND NOT j.known) THEN 0 ELSE c.s_quiet_us END,
         k_quiet_us = CASE WHEN j.hit OR (j.burned AND j.known) THEN 0 ELSE c.k_quiet_us END,
-        share_tags = CASE WHEN j.missed AND NOT j.known AND c.alphabet = 0
+        share_tags = CASE WHEN j.missed AND NOT j.known AND j.alphabet = 0
             THEN share_tags_next(c, j.network_tag, j.now_us) ELSE c.share_tags END,
-        share_tats = CASE WHEN j.missed AND NOT j.known AND c.alphabet = 0
+        share_tats = CASE WHEN j.missed AND NOT j.known AND j.alphabet = 0
             THEN share_tats_next(c, j.network_tag, j.now_us, 0, guess_period_us(false, 0::smallint)) ELSE c.share_tats END,
         touched_us = greatest(c.touched_us, j.now_us),
         -- a success makes its network prefix known: newest first, at most 8
@@ -134,8 +143,16 @@ decoy_touched AS (
 )
 SELECT a.tenant_id, a.address_key, a.now_us, j.customer_id,
     coalesce(j.evaluated, false) AS evaluated, coalesce(j.missed, false) AS missed, coalesce(j.known, false) AS known,
-    coalesce((j.row).alphabet, 0::smallint) AS alphabet,
+    coalesce(j.alphabet, 0::smallint) AS alphabet, coalesce(j.hit AND j.test_mac IS NOT NULL, false) AS tested,
     coalesce(j.evaluated, false) OR a.typed_digit_mac IS NULL
         OR NOT is_tripped(coalesce(j.known, is_fresh_device(a.at_device_us, a.now_us)), a.at_step_up) AS counted,
+    CASE WHEN j.customer_id IS NOT NULL THEN (
+        SELECT c.claims FROM tenants t CROSS JOIN LATERAL (
+            SELECT token_claims(t.token_claims, k) AS claims FROM customers k
+            WHERE (k.tenant_id, k.customer_id) = (j.tenant_id, j.customer_id) AND (k.tenant_id, k.customer_id) >= (j.tenant_id, j.customer_id)
+            LIMIT 1
+        ) c
+        WHERE t.tenant_id = j.tenant_id AND t.token_claims <> '{}'
+    ) END AS claims,
     coalesce(j.late, false) AS late, clock_timestamp() AS read_at
 FROM asked a LEFT JOIN judged j USING (place)

@@ -1,6 +1,6 @@
 -- Looks at each mail's address before the mail leaves: whether its code can still be used, and where it goes.
 --
--- That is the stored address of an enabled customer of an enabled tenant, or nowhere (`email` NULL).
+-- That is the stored address of an enabled customer of an enabled tenant who has no test code, or nowhere (`email` NULL).
 -- $1 now in µs, or NULL for the database's clock. $2 to $6 one array per column; `place` tells the rows of the answer apart.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
@@ -18,6 +18,9 @@ LEFT JOIN LATERAL (
     SELECT k.email FROM customers k
     WHERE (k.tenant_id, k.address_key) = (i.tenant_id, i.address_key) AND (k.tenant_id, k.address_key) >= (i.tenant_id, i.address_key)
         AND NOT k.disabled
+        -- who has a test code gets no mail
+        AND (SELECT x.expires_us FROM test_codes x WHERE (x.tenant_id, x.address_key) = (i.tenant_id, i.address_key)
+            AND x.expires_us > clock.now_us LIMIT 1) IS NULL
     LIMIT 1
 ) k ON true
 LEFT JOIN LATERAL (

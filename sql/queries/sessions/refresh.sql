@@ -4,7 +4,7 @@
 -- $6 idle life, $7 how long a retry gets its first answer again; µs. $8 by row: until when, by the database's clock, its
 -- caller waits. A row that is decided later changes nothing: by then its token may be an old one to an honest client.
 -- verdict: -1 too late; 0 unknown, expired or disabled; 1 rotated; 2 the same successor again; 3 a new branch of it; 4 theft, ended;
--- 5 ahead of the row (the database lost a write), accepted.
+-- 5 ahead of the row (the database lost a write), accepted. claims: what the next tokens say of the customer, as JSON.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 ),
@@ -64,5 +64,14 @@ ended AS (
 )
 SELECT a.tenant_id, a.session_key, coalesce(j.verdict, 0) AS verdict, j.customer_id, j.created_us,
     j.next_generation AS generation, j.next_branch AS branch, j.next_rotated_us AS rotated_us,
-    least(j.next_idle_until_us, j.expires_us) - a.now_us AS left_us, clock_timestamp() AS read_at
+    least(j.next_idle_until_us, j.expires_us) - a.now_us AS left_us,
+    CASE WHEN j.next_generation IS NOT NULL THEN (
+        SELECT c.claims FROM tenants t CROSS JOIN LATERAL (
+            SELECT token_claims(t.token_claims, k) AS claims FROM customers k
+            WHERE (k.tenant_id, k.customer_id) = (j.tenant_id, j.customer_id) AND (k.tenant_id, k.customer_id) >= (j.tenant_id, j.customer_id)
+            LIMIT 1
+        ) c
+        WHERE t.tenant_id = j.tenant_id AND t.token_claims <> '{}'
+    ) END AS claims,
+    clock_timestamp() AS read_at
 FROM asked a LEFT JOIN judged j USING (place)
