@@ -26,6 +26,8 @@ const SCHEMA: &str = "
         rotated_us bigint NOT NULL, idle_until_us bigint NOT NULL, expires_us bigint NOT NULL,
         PRIMARY KEY (tenant_id, session_key));
     CREATE INDEX ON sessions (tenant_id, customer_id);
+    CREATE TABLE test_codes (tenant_id uuid, address_key uuid, base32_mac uuid NOT NULL, created_us bigint NOT NULL,
+        expires_us bigint NOT NULL, PRIMARY KEY (tenant_id, address_key));
     CREATE TABLE challenges (tenant_id uuid NOT NULL, address_key uuid NOT NULL, s_digit_tat bigint NOT NULL DEFAULT 7,
         devices_from_us bigint NOT NULL DEFAULT 0, known_tags bigint[] NOT NULL DEFAULT '{5}',
         known_days int[] NOT NULL DEFAULT '{20000}', challenge_id uuid, digit_mac uuid, base32_mac uuid,
