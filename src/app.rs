@@ -1,27 +1,36 @@
 //! The process: actors below, two listeners in front, started in order and drained in reverse.
 
+use crate::admin::Admin;
 use crate::config::Config;
 use crate::http::{
     BodyLimits, ClientLimits, HostAllowlist, LimitClock, PreviewMailbox, Public, ServerLimits, TrustedProxies,
 };
 use crate::ops::{Faults, Ops};
 use crate::{descriptors, http, ops};
-use doorcode_actors::{Mailbox, Settings, SetupError, StartError, System, SystemDeps, Transport};
+use doorcode_actors::{
+    DatabaseSettings, Directory, Mailbox, Settings, SetupError, StartError, System, SystemDeps, Transport,
+};
 use doorcode_domain::Clock;
 use prometheus_client::metrics::counter::Counter;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
 use zeroize::Zeroizing;
 
 /// The sender of mails that nobody sends.
 const MAILBOX_SENDER: &str = "doorcode <login@doorcode.example>";
 /// Connections to the ops listener; descriptors are kept for them, whatever the public listener's callers do.
 const OPS_CONNECTIONS: usize = 256;
+
+/// Connections to the database for the admin API: a busy one takes none from logins.
+const ADMIN_POOL: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// What is not configuration: how `dev` and the tests differ from `serve`.
 #[derive(Clone)]
@@ -83,6 +92,8 @@ pub struct App {
     system: System,
     public: TcpListener,
     ops: TcpListener,
+    /// If the admin API has an address of its own.
+    admin: Option<(TcpListener, BoxedFilter<(Response,)>)>,
     routes: Public,
     ops_routes: Ops,
     limits: ServerLimits,
@@ -104,6 +115,10 @@ impl App {
         // bound first: an address in use is found before anything is written
         let public = bind(config.http.listen).await?;
         let ops_listener = bind(config.ops.listen).await?;
+        let admin_listener = match config.admin.listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
         let mut settings = settings(config);
         if mode.mailbox.is_some() {
             settings.mail.from.get_or_insert_with(|| MAILBOX_SENDER.to_owned());
@@ -116,6 +131,11 @@ impl App {
             settings.public_url = format!("http://{address}");
         }
         let system = System::start(settings, deps(config, &mode)?).await?;
+        let admin = admin(config).await?;
+        let (admin, on_ops) = match admin_listener {
+            Some(listener) => (Some((listener, admin)), None),
+            None => (None, Some(admin)),
+        };
         let client_limits = Arc::new(ClientLimits::new(config.limits.client, &mode.limit_clock));
         let hosts = HostAllowlist::new(config.ops.hosts.clone());
         let routes = Public {
@@ -130,6 +150,7 @@ impl App {
         };
         let ops_routes = Ops {
             hosts,
+            admin: on_ops,
             faults: mode.faults.then(|| Faults::new(system.fault_injector())),
             ..Ops::new(system.service(), routes.metrics.clone(), client_limits.clone())
         };
@@ -150,6 +171,7 @@ impl App {
             system,
             public,
             ops: ops_listener,
+            admin,
             routes,
             ops_routes,
             limits,
@@ -165,6 +187,11 @@ impl App {
     /// Where the ops listener is.
     pub fn ops_addr(&self) -> std::io::Result<SocketAddr> {
         self.ops.local_addr()
+    }
+
+    /// Where the admin API is, if not on the ops listener.
+    pub fn admin_addr(&self) -> std::io::Result<Option<SocketAddr>> {
+        self.admin.as_ref().map(|(listener, _)| listener.local_addr()).transpose()
     }
 
     /// Serves until `shutdown` completes or the actors give up. Then: no new connection, what was admitted is
@@ -188,6 +215,10 @@ impl App {
             self.limits,
             until(stopped.clone()),
         ));
+        let admin = self.admin.map(|(listener, admin)| {
+            let service = ops::admin_service(admin, &self.ops_routes.hosts, self.ops_routes.http.clone());
+            tokio::spawn(http::serve(listener, service, ops_limits.clone(), until(stopped.clone())))
+        });
         let ops =
             tokio::spawn(http::serve(self.ops, ops::service(self.ops_routes), ops_limits, until(stopped)));
         let housekeeping = tokio::spawn(async move { self.metrics_limits.housekeeping().await });
@@ -196,7 +227,8 @@ impl App {
             () = self.system.ended() => tracing::error!("the actors gave up"),
         }
         stop.send_replace(true);
-        for (name, listener) in [("public", public), ("ops", ops)] {
+        let admin = admin.map(|listener| ("admin", listener));
+        for (name, listener) in [("public", public), ("ops", ops)].into_iter().chain(admin) {
             if let Err(error) = listener.await {
                 tracing::error!(%error, name, "a listener ended badly");
             }
@@ -206,11 +238,20 @@ impl App {
     }
 }
 
+async fn admin(config: &Config) -> Result<BoxedFilter<(Response,)>, AppError> {
+    let key = config.master_key.key.as_ref().ok_or(AppError::Missing("master_key"))?;
+    let database = DatabaseSettings { pool_size: ADMIN_POOL, ..config.database.clone() };
+    let directory = Directory::open(&database, key.reveal()).await?;
+    let (per_second, step_up) = (config.admin.requests_per_second, config.codes.step_up);
+    Ok(Admin::new(directory, per_second, config.http.body_timeout, step_up).filter())
+}
+
 /// The public connections that there are descriptors for.
 fn connections(config: &Config) -> usize {
     let limit = descriptors::raise_limit();
     let wanted = config.http.max_connections.get();
-    let reserved = OPS_CONNECTIONS + config.database.pool_size.get() + config.mail.workers_max.get();
+    let admin = config.admin.listen.map_or(0, |_| OPS_CONNECTIONS) + ADMIN_POOL.get();
+    let reserved = admin + OPS_CONNECTIONS + config.database.pool_size.get() + config.mail.workers_max.get();
     let connections = descriptors::fitting(limit, reserved, wanted);
     if connections < wanted {
         tracing::warn!(

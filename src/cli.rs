@@ -7,9 +7,11 @@ use login_loadtest::LoadArgs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+mod admin_key;
 mod keys;
 mod tenant;
 
+pub use admin_key::AdminKeyCommand;
 pub use keys::{KeysCommand, RotatedPurpose};
 pub use tenant::{TenantCommand, TenantSetting};
 
@@ -130,6 +132,9 @@ Examples:
     /// Who is logged in: list, revoke
     #[command(subcommand)]
     Session(SessionCommand),
+    /// Keys of the admin API: add, list, revoke
+    #[command(subcommand)]
+    AdminKey(AdminKeyCommand),
     /// Keys that sign and check tokens: list, rotate, rewrap
     #[command(subcommand)]
     Keys(KeysCommand),

@@ -1,6 +1,7 @@
 //! What each command does: finds its settings, does its one thing, writes to the handle it is given.
 
 mod actors;
+mod admin_key;
 mod check_config;
 mod connect;
 mod customer;
@@ -52,6 +53,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CommandError> {
         }
         Command::Customer(command) => customer::run(&directory().await?, command, out).await,
         Command::Session(command) => session::run(&directory().await?, command, out).await,
+        Command::AdminKey(command) => admin_key::run(&directory().await?, command, out).await,
         Command::Keys(command) => keys::run(command, &loaded.config, data_dir, out).await,
         Command::Recover { restored_to } => recover::run(restored_to, &loaded.config, data_dir, out).await,
         Command::Loadtest(args) => loadtest::run(*args, &loaded.config, data_dir, out).await,

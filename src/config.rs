@@ -24,9 +24,9 @@ use doorcode_actors::{
 use ipnet::IpNet;
 use layers::Layers;
 use serde::Deserialize;
-use setting_values::{duration, duration_or_zero};
+use setting_values::{duration, duration_or_zero, optional};
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub struct Config {
     pub http: Http,
     /// The ops listener.
     pub ops: Ops,
+    /// The admin API.
+    pub admin: Admin,
     /// Postgres.
     pub database: DatabaseSettings,
     /// The key that wraps all keys.
@@ -102,6 +104,17 @@ pub struct Ops {
     pub listen: SocketAddr,
     /// `Host` headers that are answered, without port.
     pub hosts: Vec<String>,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// Where to listen; `None`: with ops.
+    #[serde(deserialize_with = "optional")]
+    pub listen: Option<SocketAddr>,
+    /// Of one key.
+    pub requests_per_second: NonZeroU32,
 }
 
 /// `[limits]`

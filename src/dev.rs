@@ -2,6 +2,8 @@
 
 use crate::commands::CommandError;
 use crate::config::MasterKey;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use doorcode_actors::directory::{DirectoryError, NewTenant, ReturnUrl, StepUp, TenantChange};
 use doorcode_actors::{DatabaseUrl, Directory};
 use doorcode_domain::TenantId;
@@ -46,19 +48,21 @@ pub fn database_url(url: &str) -> Result<DatabaseUrl, CommandError> {
     url.parse().map_err(|error: &str| CommandError::failed(error, ""))
 }
 
-/// The key that wraps the dev database's keys; made once.
+/// The key that wraps the dev database's keys; made once. As text, so that `master_key.file` takes it too; 32 bytes as they
+/// are in a folder of an earlier version.
 pub fn master_key(home: &Path) -> Result<MasterKey, CommandError> {
     let path = home.join("master.key");
     match fs::read(&path) {
         Ok(bytes) => {
             let bytes = Zeroizing::new(bytes);
-            let key = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| {
+            let raw = <[u8; 32]>::try_from(bytes.as_slice()).map(|key| MasterKey::new(Zeroizing::new(key)));
+            let text = || std::str::from_utf8(&bytes).ok().and_then(MasterKey::parse);
+            raw.ok().or_else(text).ok_or_else(|| {
                 CommandError::failed(
-                    format!("{} is damaged: it holds {} bytes instead of 32", path.display(), bytes.len()),
+                    format!("{} is damaged: its {} bytes are no key", path.display(), bytes.len()),
                     format!("remove {} to start anew", home.display()),
                 )
-            })?;
-            Ok(MasterKey::new(Zeroizing::new(key)))
+            })
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_master_key(home, &path),
         Err(error) => Err(error.into()),
@@ -73,7 +77,8 @@ fn make_master_key(home: &Path, path: &Path) -> Result<MasterKey, CommandError> 
         .map_err(|error| CommandError::failed(format!("no random numbers: {error}"), ""))?;
     let draft = path.with_extension(format!("new.{}", std::process::id()));
     let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&draft)?;
-    file.write_all(&key[..])?;
+    let text = Zeroizing::new(STANDARD.encode(&key[..]));
+    file.write_all(format!("{}\n", *text).as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, path)?;
     Ok(MasterKey::new(key))
@@ -124,6 +129,10 @@ mod tests {
         let home = std::env::temp_dir().join(format!("doorcode-dev-{}", std::process::id()));
         let first = master_key(&home).unwrap();
         assert!(master_key(&home).unwrap() == first);
+        let text = fs::read_to_string(home.join("master.key")).unwrap();
+        assert!(MasterKey::parse(&text).unwrap() == first, "what master_key.file takes");
+        fs::write(home.join("master.key"), first.reveal()).unwrap();
+        assert!(master_key(&home).unwrap() == first, "as earlier versions wrote it");
         fs::write(home.join("master.key"), b"short").unwrap();
         assert!(master_key(&home).unwrap_err().to_string().contains("5 bytes"));
         fs::remove_dir_all(home).unwrap();

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod commands;
@@ -14,3 +15,4 @@ pub mod fuzz;
 pub mod http;
 pub mod ops;
 pub mod telemetry;
+mod views;

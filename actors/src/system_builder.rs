@@ -318,7 +318,7 @@ impl SystemBuilder {
             clock: clock.clone(),
             page: settings.batch.get().into(),
             counts: counts.clone(),
-            cursors: [janitor::BEGINNING; 3],
+            cursors: [janitor::BEGINNING; janitor::TABLES],
         });
         swept
     }

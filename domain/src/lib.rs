@@ -9,6 +9,7 @@
 //! | [`ChallengeId`], [`LoginCode`], [`TypedCode`], [`CodeMac`] | a random id; the code derived from it; what somebody typed; the keyed form kept in Postgres |
 //! | [`RefreshToken`], [`SessionKey`] | the opaque token; the keyed form under which its session is stored |
 //! | [`HandoverCode`], [`PkceChallenge`] | a hosted page's login on its way to the portal; who may take it |
+//! | [`AdminKey`] | a key of the admin API: its name, and the hash of its secret |
 //! | [`AccessClaims`] | what an access token says |
 //! | [`MacKey`] | one purpose's HMAC key: plain words become keyed words only through it |
 //! | [`Clock`] | the database's time, or a test's |
@@ -17,6 +18,7 @@
 
 mod access;
 mod address;
+mod admin_key;
 mod clock;
 mod code;
 mod customer;
@@ -27,6 +29,7 @@ mod tenant;
 
 pub use access::{ACCESS_LIFE_S, AccessClaims, CustomerClaims};
 pub use address::AddressKey;
+pub use admin_key::AdminKey;
 pub use clock::{Clock, ManualClock, Micros};
 pub use code::{Alphabet, ChallengeId, CodeMac, LoginCode, TypedCode};
 pub use customer::CustomerId;

@@ -19,10 +19,15 @@ pub(super) fn target(config: &Config, data_dir: Option<&Path>) -> Result<Target,
     let master_key = match (&config.master_key.key, in_dev) {
         (Some(key), _) => key.clone(),
         (None, Some(home)) => dev::master_key(&home)?,
+        // a `dev` on a database of its own
+        (None, None) if data_dir.is_some_and(|home| home.join("master.key").is_file()) => {
+            dev::master_key(&dev::data_dir(data_dir)?)?
+        }
         (None, None) => {
             return Err(CommandError::failed(
                 "there is no master key",
-                "give the one that `serve` runs with: DOORCODE__MASTER_KEY__VALUE_FILE=... or master_key.file",
+                "give the one that `serve` runs with: DOORCODE__MASTER_KEY__VALUE_FILE=... or master_key.file; or the folder of \
+                 a `doorcode dev` that runs on this database: --data-dir",
             ));
         }
     };
@@ -41,8 +46,12 @@ pub(super) fn database(
     }
     let Some(url) = PrivatePostgres::running_url(dev::NAME, &home)? else {
         return Err(CommandError::failed(
-            "there is no database: database.url is not set, and no `doorcode dev` runs here",
-            "set DATABASE_URL, start `doorcode dev`, or point at its directory with --data-dir",
+            format!(
+                "there is no database: database.url is not set, and no PostgreSQL of `doorcode dev` runs in {}",
+                home.display()
+            ),
+            "set DATABASE_URL (to the same as `doorcode dev`, if it was started with one), start `doorcode dev`, or point at its \
+             directory with --data-dir",
         ));
     };
     database.url = Some(dev::database_url(&url)?);

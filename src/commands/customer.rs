@@ -3,8 +3,9 @@
 use super::table::{count, iso, write_json};
 use super::{CommandError, import};
 use crate::cli::CustomerCommand;
+use crate::views;
 use doorcode_actors::Directory;
-use doorcode_actors::directory::{Customer, ExternalId, ImportReport, Locale, Profile};
+use doorcode_actors::directory::{Customer, ImportReport, Profile};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -123,7 +124,7 @@ impl Listing {
         self.written += 1;
         if self.json {
             out.write_all(if first { b"[\n  " } else { b",\n  " })?;
-            return Ok(serde_json::to_writer(out, &as_json(customer))?);
+            return Ok(serde_json::to_writer(out, &views::customer(customer))?);
         }
         if first {
             writeln!(out, "{:36}  {:20}  {:8}  EMAIL", "CUSTOMER ID", "CREATED", "STATE")?;
@@ -146,20 +147,6 @@ impl Listing {
             (false, _) => Ok(()),
         }
     }
-}
-
-/// Names that scripts may rely on.
-fn as_json(customer: &Customer) -> Value {
-    json!({
-        "customer_id": customer.customer_id,
-        "email": customer.email,
-        "disabled": customer.disabled,
-        "created_at": iso(customer.created_us),
-        "updated_at": iso(customer.updated_us),
-        "external_id": customer.profile.external_id.as_ref().map(ExternalId::as_str),
-        "locale": customer.profile.locale.as_ref().map(Locale::as_str),
-        "claims": customer.profile.claims.members(),
-    })
 }
 
 fn write_report(report: &ImportReport, json: bool, out: &mut dyn Write) -> io::Result<()> {

@@ -117,13 +117,10 @@ fn refuse_exposure(config: &Config, expose_codes: bool) -> Result<(), CommandErr
 /// One line that a person reads and a script waits for.
 fn announce(app: &App, out: &mut dyn Write, mode: &str) -> Result<(), CommandError> {
     let (public, ops) = (local(app.public_addr()?), local(app.ops_addr()?));
-    match mode {
-        "dev" => writeln!(
-            out,
-            "ready: api http://{public}  mailbox http://{public}/dev/mailbox  ops http://{ops}/"
-        )?,
-        _ => writeln!(out, "ready: api http://{public}  ops http://{ops}/")?,
-    }
+    let mailbox =
+        if mode == "dev" { format!("  mailbox http://{public}/dev/mailbox") } else { String::new() };
+    let admin = app.admin_addr()?.map(|at| format!("  admin http://{}/", local(at))).unwrap_or_default();
+    writeln!(out, "ready: api http://{public}{mailbox}  ops http://{ops}/{admin}")?;
     Ok(out.flush()?)
 }
 

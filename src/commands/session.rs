@@ -3,10 +3,10 @@
 use super::CommandError;
 use super::table::{Table, count, iso, write_json};
 use crate::cli::SessionCommand;
+use crate::views;
 use doorcode_actors::Directory;
 use doorcode_actors::directory::Session;
 use doorcode_domain::SessionKey;
-use serde_json::{Value, json};
 use std::io::{self, Write};
 use uuid::Uuid;
 
@@ -36,7 +36,7 @@ pub(super) async fn run(
 
 fn write_list(sessions: &[Session], json: bool, out: &mut dyn Write) -> io::Result<()> {
     if json {
-        return write_json(&sessions.iter().map(as_json).collect(), out);
+        return write_json(&sessions.iter().map(views::session).collect(), out);
     }
     let mut table =
         Table::new(["SESSION ID", "CREATED", "LAST REFRESH", "IDLE UNTIL", "EXPIRES", "REFRESHES"]);
@@ -53,23 +53,11 @@ fn write_list(sessions: &[Session], json: bool, out: &mut dyn Write) -> io::Resu
     table.write("no live sessions", out)
 }
 
-/// Names that scripts may rely on.
-fn as_json(session: &Session) -> Value {
-    json!({
-        "session_id": session.session.0,
-        "customer_id": session.customer_id,
-        "created_at": iso(session.created_us),
-        "refreshed_at": iso(session.rotated_us),
-        "idle_until": iso(session.idle_until_us),
-        "expires_at": iso(session.expires_us),
-        "refreshes": session.generation,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use doorcode_domain::CustomerId;
+    use serde_json::{Value, json};
 
     #[test]
     fn a_listing_is_a_table_or_an_array() {

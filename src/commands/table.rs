@@ -1,7 +1,6 @@
 //! Listings for people: aligned columns, ISO times.
 
-use doorcode_domain::Micros;
-use jiff::Timestamp;
+pub(super) use crate::views::iso;
 use std::io::{self, Write};
 
 /// Rows under a heading, each column as wide as its widest cell.
@@ -38,14 +37,6 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// `2026-11-23T02:00:00Z`: database time, whole seconds.
-pub(super) fn iso(us: Micros) -> String {
-    match Timestamp::from_second(us.div_euclid(1_000_000)) {
-        Ok(time) => time.to_string(),
-        Err(_) => format!("{us} µs"),
-    }
-}
-
 /// Writes a value and a line feed.
 pub(super) fn write_json(value: &serde_json::Value, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
@@ -72,11 +63,5 @@ mod tests {
         let mut out = Vec::new();
         Table::new(["A"]).write("none", &mut out).unwrap();
         assert_eq!(out, b"none\n");
-    }
-
-    #[test]
-    fn times_are_iso() {
-        assert_eq!(iso(1_795_399_200_999_999), "2026-11-23T02:00:00Z");
-        assert_eq!(iso(-1), "1969-12-31T23:59:59Z");
     }
 }

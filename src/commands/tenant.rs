@@ -3,9 +3,10 @@
 use super::CommandError;
 use super::table::{Table, iso, write_json};
 use crate::cli::{TenantCommand, TenantSetting};
+use crate::views;
 use doorcode_actors::Directory;
 use doorcode_actors::directory::{Figures, NewTenant, StepUp, Tenant, TenantChange};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io::{self, Write};
 
 /// `step_up` is what a new tenant gets that says nothing of it.
@@ -65,7 +66,7 @@ fn change(settings: Vec<TenantSetting>) -> TenantChange {
 
 fn write_list(tenants: &[Tenant], json: bool, out: &mut dyn Write) -> io::Result<()> {
     if json {
-        return write_json(&tenants.iter().map(as_json).collect(), out);
+        return write_json(&tenants.iter().map(views::tenant).collect(), out);
     }
     let mut table = Table::new(["SLUG", "NAME", "STATE", "STEP-UP", "CREATED", "TENANT ID", "ORIGINS"]);
     for tenant in tenants {
@@ -84,7 +85,7 @@ fn write_list(tenants: &[Tenant], json: bool, out: &mut dyn Write) -> io::Result
 
 fn write_one(tenant: &Tenant, figures: Figures, json: bool, out: &mut dyn Write) -> io::Result<()> {
     if json {
-        let mut value = as_json(tenant);
+        let mut value = views::tenant(tenant);
         value["customers"] = json!(figures.customers);
         value["disabled_customers"] = json!(figures.disabled_customers);
         value["live_sessions"] = json!(figures.live_sessions);
@@ -116,27 +117,11 @@ fn state(tenant: &Tenant) -> &'static str {
     if tenant.disabled { "disabled" } else { "enabled" }
 }
 
-/// Names that scripts may rely on.
-fn as_json(tenant: &Tenant) -> Value {
-    json!({
-        "tenant_id": tenant.tenant_id,
-        "slug": tenant.slug,
-        "name": tenant.name,
-        "portal_host": tenant.portal_host,
-        "step_up": tenant.step_up.as_str(),
-        "disabled": tenant.disabled,
-        "created_at": iso(tenant.created_us),
-        "origins": tenant.origins,
-        "return_urls": tenant.return_urls,
-        "colour": tenant.colour,
-        "token_claims": tenant.token_claims,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use doorcode_domain::TenantId;
+    use serde_json::Value;
     use uuid::Uuid;
 
     fn acme() -> Tenant {

@@ -5,7 +5,7 @@ use super::{Config, MasterKey};
 use doorcode_actors::{DatabaseUrl, TlsMode};
 use doorcode_domain::Email;
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -43,6 +43,14 @@ impl Config {
             self.http.listen != self.ops.listen || self.http.listen.port() == 0,
             "ops.listen",
             "expected an address of its own: the ops listener never shares the public port",
+        );
+        let taken = |address: SocketAddr| {
+            (address == self.http.listen || address == self.ops.listen) && address.port() != 0
+        };
+        problems.unless(
+            !self.admin.listen.is_some_and(taken),
+            "admin.listen",
+            "expected an address of its own, or \"\" for the ops listener's",
         );
         problems.unless(
             self.database.statement_timeout <= self.http.request_deadline,

@@ -57,7 +57,7 @@ impl Exchange {
     }
 
     /// The socket's other end.
-    pub(super) fn peer(&self) -> IpAddr {
+    pub(crate) fn peer(&self) -> IpAddr {
         self.0.peer
     }
 

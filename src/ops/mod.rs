@@ -42,7 +42,8 @@ pub struct Ops {
     pub limits: Arc<ClientLimits>,
     /// Host names beside loopback's. Default: none.
     pub hosts: HostAllowlist,
-    /// The admin API under `/v1/admin/`, guarded here against other sites' pages, authorised by itself. Default: none.
+    /// The admin API under `/v1/admin/`, guarded here against other sites' pages, authorised by itself. Default: none,
+    /// or at an address of its own ([`admin_service`]).
     pub admin: Option<BoxedFilter<(Response,)>>,
     /// Faults on demand. Default: none; never in production.
     pub faults: Option<Faults>,
@@ -69,7 +70,7 @@ pub fn service(
     let nothing = || warp::any().and_then(async || Err(warp::reject::not_found())).boxed();
     let admin = ops.admin.clone().unwrap_or_else(nothing);
     let faults = ops.faults.as_ref().map_or_else(nothing, Faults::route);
-    let admin = under("/v1/admin/").and(guard()).and(admin.or(faults).unify()).boxed();
+    let admin = under("/v1/admin/").and(guard()).and(faults.or(admin).unify()).boxed();
     let known = page()
         .or(livez())
         .unify()
@@ -84,6 +85,16 @@ pub fn service(
         .or(admin)
         .unify();
     finished(ops.hosts.filter().and(known).boxed(), ops.http, false)
+}
+
+/// A listener for the admin API alone.
+pub fn admin_service(
+    admin: BoxedFilter<(Response,)>,
+    hosts: &HostAllowlist,
+    http: Arc<HttpMetrics>,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static {
+    let guarded = under("/v1/admin/").and(guard()).and(admin);
+    finished(hosts.filter().and(guarded).boxed(), http, false)
 }
 
 /// `GET /`: the tree, live.
@@ -182,8 +193,10 @@ fn guard() -> impl Filter<Extract = (), Error = Rejection> + Clone {
         .and(warp::header::headers_cloned())
         .and_then(|method: Method, headers: HeaderMap| {
             let harmless = method == Method::GET || method == Method::HEAD;
+            let keyed = headers.contains_key(AUTHORIZATION);
+            // no form sends a DELETE, and it has no body whose type could be asked for
             let meant =
-                is_json(&headers) && (is_same_origin(&headers) || headers.contains_key(AUTHORIZATION));
+                method == Method::DELETE && keyed || is_json(&headers) && (keyed || is_same_origin(&headers));
             ready(if harmless || meant { Ok(()) } else { Err(warp::reject::custom(Problem::Forbidden)) })
         })
         .untuple_one()
@@ -280,5 +293,11 @@ mod tests {
         assert_eq!(post(&format!("{json}Sec-Fetch-Site: cross-site\r\n")).await, 403);
         assert_eq!(post(&format!("{json}Sec-Fetch-Site: same-origin\r\n")).await, 204);
         assert_eq!(post(&format!("{json}Authorization: Bearer x\r\n")).await, 204);
+        let delete = async |lines: &str| {
+            let head = format!("DELETE /v1/admin/x HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n");
+            raw(addr, head.as_bytes()).await.status
+        };
+        assert_eq!(delete("").await, 403);
+        assert_eq!(delete("Authorization: Bearer x\r\n").await, 204);
     }
 }

@@ -3,6 +3,7 @@
 //! Every test has a database and a doorcode of its own and ends with `finish`, which fails it if an actor crashed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod admin;
 mod browser;
 mod bursts;
 mod chaos;

@@ -1,7 +1,8 @@
 //! People who may log in at one tenant.
 
-use super::{Directory, DirectoryError, Ended, Profile, sql};
-use doorcode_domain::{CustomerId, Micros};
+use super::{Directory, DirectoryError, Ended, ExternalId, Profile, sql};
+use deadpool_postgres::Object;
+use doorcode_domain::{AddressKey, CustomerId, Micros, TenantId};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -20,6 +21,37 @@ pub struct Customer {
     pub updated_us: Micros,
     /// What the tenant's own system said of it.
     pub profile: Profile,
+}
+
+/// Which customer of a tenant.
+#[derive(Clone, Copy, Debug)]
+pub enum Whom<'a> {
+    /// The one who gets mail there.
+    Email(&'a str),
+    /// The one whom the tenant's own system calls so.
+    ExternalId(&'a ExternalId),
+}
+
+impl<'a> From<&'a str> for Whom<'a> {
+    fn from(email: &'a str) -> Self {
+        Self::Email(email)
+    }
+}
+
+impl<'a> From<&'a String> for Whom<'a> {
+    fn from(email: &'a String) -> Self {
+        Self::Email(email)
+    }
+}
+
+impl Whom<'_> {
+    fn unknown(self, slug: &str) -> DirectoryError {
+        let customer = match self {
+            Self::Email(email) => email.to_owned(),
+            Self::ExternalId(id) => id.as_str().to_owned(),
+        };
+        DirectoryError::NoSuchCustomer { slug: slug.to_owned(), customer }
+    }
 }
 
 /// What came of adding an address.
@@ -61,14 +93,19 @@ impl Directory {
         let (external_id, locale, claims) =
             (profile.external_id(), profile.locale(), profile.claims.to_sql());
         let id = Uuid::new_v4();
-        let made = client
-            .execute(&add, &[&tenant.0, &id, &key.0, &parsed.as_str(), &external_id, &locale, &claims])
+        let (actor, context) = self.author();
+        let row = client
+            .query_one(
+                &add,
+                &[&tenant.0, &id, &key.0, &parsed.as_str(), &external_id, &locale, &claims, &actor, &context],
+            )
             .await?;
+        let made: i64 = row.try_get(0)?;
         let find = client.prepare_cached(sql::CUSTOMERS_FIND).await?;
         match client.query_opt(&find, &[&tenant.0, &key.0]).await? {
             Some(row) => Ok(Added { customer: read(&row)?, new: made == 1 }),
             // Deleted by somebody else between the two statements.
-            None => Err(DirectoryError::NoSuchCustomer { slug: slug.to_owned(), email: email.to_owned() }),
+            None => Err(Whom::Email(email).unknown(slug)),
         }
     }
 
@@ -90,51 +127,86 @@ impl Directory {
     }
 
     /// Disables a customer and ends its sessions.
-    pub async fn disable_customer(&self, slug: &str, email: &str) -> Result<Ended, DirectoryError> {
-        self.on_customer(sql::CUSTOMERS_DISABLE, slug, email).await
+    pub async fn disable_customer(
+        &self,
+        slug: &str,
+        whom: impl Into<Whom<'_>>,
+    ) -> Result<Ended, DirectoryError> {
+        self.on_customer(sql::CUSTOMERS_DISABLE, slug, whom.into()).await
     }
 
     /// Lets a disabled customer in again. It logs in anew.
-    pub async fn enable_customer(&self, slug: &str, email: &str) -> Result<Ended, DirectoryError> {
-        self.on_customer(sql::CUSTOMERS_ENABLE, slug, email).await
+    pub async fn enable_customer(
+        &self,
+        slug: &str,
+        whom: impl Into<Whom<'_>>,
+    ) -> Result<Ended, DirectoryError> {
+        self.on_customer(sql::CUSTOMERS_ENABLE, slug, whom.into()).await
     }
 
     /// Deletes a customer, its sessions and known devices. What its address has spent of its budgets stays spent.
-    pub async fn delete_customer(&self, slug: &str, email: &str) -> Result<Ended, DirectoryError> {
-        self.on_customer(sql::CUSTOMERS_DELETE, slug, email).await
+    pub async fn delete_customer(
+        &self,
+        slug: &str,
+        whom: impl Into<Whom<'_>>,
+    ) -> Result<Ended, DirectoryError> {
+        self.on_customer(sql::CUSTOMERS_DELETE, slug, whom.into()).await
     }
 
-    /// The customer of an address.
-    pub async fn customer(&self, slug: &str, email: &str) -> Result<Customer, DirectoryError> {
-        let parsed = Self::parse_email(email)?;
+    /// One customer.
+    pub async fn customer(&self, slug: &str, whom: impl Into<Whom<'_>>) -> Result<Customer, DirectoryError> {
         let client = self.client().await?;
         let tenant = self.tenant_id(&client, slug).await?;
-        let statement = client.prepare_cached(sql::CUSTOMERS_FIND).await?;
-        match client.query_opt(&statement, &[&tenant.0, &self.key_of(tenant, &parsed).0]).await? {
-            Some(row) => read(&row),
-            None => Err(DirectoryError::NoSuchCustomer { slug: slug.to_owned(), email: email.to_owned() }),
-        }
+        self.find_customer(&client, slug, tenant, whom.into()).await
     }
 
-    /// Runs a statement that does something to the customer of an address and says whom it met and what it ended.
+    async fn find_customer(
+        &self,
+        client: &Object,
+        slug: &str,
+        tenant: TenantId,
+        whom: Whom<'_>,
+    ) -> Result<Customer, DirectoryError> {
+        let row = match whom {
+            Whom::Email(email) => {
+                let key = self.key_of(tenant, &Self::parse_email(email)?);
+                let statement = client.prepare_cached(sql::CUSTOMERS_FIND).await?;
+                client.query_opt(&statement, &[&tenant.0, &key.0]).await?
+            }
+            Whom::ExternalId(id) => {
+                let statement = client.prepare_cached(sql::CUSTOMERS_FIND_EXTERNAL).await?;
+                client.query_opt(&statement, &[&tenant.0, &id.as_str()]).await?
+            }
+        };
+        read(&row.ok_or_else(|| whom.unknown(slug))?)
+    }
+
+    /// Runs a statement that does something to a customer and says whom it met and what it ended.
     pub(super) async fn on_customer(
         &self,
         statement: &'static str,
         slug: &str,
-        email: &str,
+        whom: Whom<'_>,
     ) -> Result<Ended, DirectoryError> {
-        let parsed = Self::parse_email(email)?;
         let client = self.client().await?;
         let tenant = self.tenant_id(&client, slug).await?;
+        let key: AddressKey = match whom {
+            Whom::Email(email) => self.key_of(tenant, &Self::parse_email(email)?),
+            Whom::ExternalId(_) => {
+                let email = self.find_customer(&client, slug, tenant, whom).await?.email;
+                self.key_of(tenant, &Self::parse_email(&email)?)
+            }
+        };
         let statement = client.prepare_cached(statement).await?;
-        match client.query_opt(&statement, &[&tenant.0, &self.key_of(tenant, &parsed).0]).await? {
+        let (actor, context) = self.author();
+        match client.query_opt(&statement, &[&tenant.0, &key.0, &actor, &context]).await? {
             Some(row) => Ok(Ended { customer_id: CustomerId(row.try_get(0)?), sessions: row.try_get(1)? }),
-            None => Err(DirectoryError::NoSuchCustomer { slug: slug.to_owned(), email: email.to_owned() }),
+            None => Err(whom.unknown(slug)),
         }
     }
 }
 
-fn read(row: &Row) -> Result<Customer, DirectoryError> {
+pub(super) fn read(row: &Row) -> Result<Customer, DirectoryError> {
     Ok(Customer {
         customer_id: CustomerId(row.try_get(0)?),
         email: row.try_get(1)?,

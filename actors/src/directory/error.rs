@@ -68,16 +68,34 @@ pub enum DirectoryError {
         reason: String,
     },
     /// The address is no customer of the tenant.
-    #[error("tenant `{slug}` has no customer {email}")]
+    #[error("tenant `{slug}` has no customer {customer}")]
     NoSuchCustomer {
         /// As typed.
         slug: String,
-        /// As typed.
-        email: String,
+        /// Address or external id, as typed.
+        customer: String,
     },
     /// An external id names one customer.
     #[error("the external id belongs to another customer of the tenant")]
     ExternalIdTaken,
+    /// An address is one customer.
+    #[error("the address belongs to another customer of the tenant")]
+    EmailTaken,
+    /// Two rows of a batch would be one customer.
+    #[error("an earlier customer of this batch has the same external id or address")]
+    TwiceInBatch,
+    /// Each is looked at by people.
+    #[error("there are 1,000 admin keys; revoke one first")]
+    TooManyKeys,
+    /// No admin key goes by this id.
+    #[error("there is no admin key `{key_id}`")]
+    NoSuchKey {
+        /// As typed.
+        key_id: String,
+    },
+    /// The system has none: nothing secret can be made.
+    #[error("the system gives no random numbers")]
+    NoRandomness,
     /// Not what a profile may hold.
     #[error(transparent)]
     BadProfile(#[from] ProfileError),

@@ -66,6 +66,9 @@ impl Directory {
         let mut report = ImportReport::default();
         let staged = self.copy(&transaction, tenant, rows, &mut report).await?;
         report.added = transaction.execute(sql::IMPORT_INSERT, &[&tenant.0]).await?;
+        let (actor, context) = self.author();
+        let added = i64::try_from(report.added).unwrap_or(i64::MAX);
+        transaction.query(sql::IMPORT_NOTE, &[&tenant.0, &added, &actor, &context]).await?;
         let unplaced = transaction.query(sql::IMPORT_UNPLACED, &[&tenant.0]).await?;
         transaction.batch_execute(sql::IMPORT_ANALYSE).await?;
         transaction.commit().await?;

@@ -3,12 +3,16 @@
 //! For the command line and the admin API; no login passes here. Every verb is one statement or one transaction, takes
 //! the words an administrator types (a slug, an address) and answers with plain rows or one [`DirectoryError`].
 
+mod admin_keys;
+mod author;
 mod customers;
 mod error;
+mod events;
 mod hosted;
 mod import;
 mod origin;
 mod profile;
+mod provision;
 mod sessions;
 mod sql;
 mod tenants;
@@ -16,12 +20,16 @@ mod test_codes;
 mod token_claims;
 
 pub use crate::step_up::StepUp;
-pub use customers::{Added, Customer, CustomerPage};
+pub use admin_keys::{AdminKeyEntry, KeyHolder, NewAdminKey, Scope};
+pub use author::Author;
+pub use customers::{Added, Customer, CustomerPage, Whom};
 pub use error::DirectoryError;
+pub use events::{Event, EventPage, EventQuery};
 pub use hosted::{Colour, HostedError, RETURN_URLS_MAX, ReturnUrl};
 pub use import::{ImportReport, ImportRow, RefusedLine};
 pub use origin::{Origin, OriginError, PortalHost};
 pub use profile::{Claims, ExternalId, Locale, Profile, ProfileError};
+pub use provision::{CustomerChange, CustomerData, Placed};
 pub use sessions::{Ended, Session};
 pub use tenants::{Figures, NewTenant, Tenant, TenantChange};
 pub use test_codes::{TEST_CODE_DAYS_MAX, TestCode};
@@ -41,12 +49,13 @@ use std::sync::Arc;
 pub struct Directory {
     pool: Pool,
     keys: Arc<DirectoryKeys>,
+    author: Arc<Author>,
 }
 
 impl Directory {
     /// Over a pool of a migrated database and its keys.
     pub fn new(pool: Pool, keys: Arc<DirectoryKeys>) -> Self {
-        Self { pool, keys }
+        Self { pool, keys, author: Arc::new(Author::command_line()) }
     }
 
     /// Connects; makes the keys of a database that has none yet.
@@ -63,6 +72,11 @@ impl Directory {
 
     async fn tenant_id(&self, client: &Object, slug: &str) -> Result<TenantId, DirectoryError> {
         Ok(tenants::find(client, slug).await?.tenant_id)
+    }
+
+    /// Actor and context of an event, as the statements take them.
+    fn author(&self) -> (&str, Option<&str>) {
+        (&self.author.actor, self.author.context.as_deref())
     }
 
     /// What an address is called in the tables of one tenant.

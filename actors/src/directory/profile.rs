@@ -16,7 +16,7 @@ pub enum ProfileError {
     #[error("a locale is a language tag like de or pt-BR")]
     Locale,
     /// See [`Claims`].
-    #[error("claims are a JSON object of at most 2 KiB without U+0000")]
+    #[error("claims are a JSON object of at most 2 KiB, without U+0000 and numbers with an exponent")]
     Claims,
 }
 
@@ -69,16 +69,15 @@ impl FromStr for Locale {
     }
 }
 
-/// A JSON object of at most 2 KiB, as PostgreSQL writes it: whether it fits is the table's to say.
+/// A JSON object of at most 2 KiB as PostgreSQL writes it: with a space behind each comma and colon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims(Map<String, Value>);
 
 impl Claims {
     /// Refuses what the table could not hold.
     pub fn new(claims: Map<String, Value>) -> Result<Self, ProfileError> {
-        let claims = Self(claims);
-        let text = claims.to_sql();
-        if text.len() <= 2048 && !text.contains("\\u0000") { Ok(claims) } else { Err(ProfileError::Claims) }
+        let fits = members_len(&claims).is_some_and(|length| length <= CLAIMS_MAX);
+        if fits { Ok(Self(claims)) } else { Err(ProfileError::Claims) }
     }
 
     /// Its members.
@@ -89,6 +88,29 @@ impl Claims {
     pub(super) fn to_sql(&self) -> String {
         serde_json::to_string(&self.0).unwrap_or_default()
     }
+}
+
+/// Also a constraint of the table.
+const CLAIMS_MAX: usize = 2048;
+
+/// Bytes of a value as PostgreSQL writes it; `None`: it cannot hold it (U+0000), or writes it much longer (1e300).
+fn written_len(value: &Value) -> Option<usize> {
+    match value {
+        Value::Null | Value::Bool(_) => Some(value.to_string().len()),
+        Value::Number(number) => {
+            Some(number.to_string()).filter(|text| !text.contains('e')).map(|text| text.len())
+        }
+        Value::String(text) => (!text.contains('\0')).then(|| value.to_string().len()),
+        Value::Array(items) => items.iter().try_fold(2, |length, item| Some(length + written_len(item)? + 2)),
+        Value::Object(members) => members_len(members),
+    }
+}
+
+fn members_len(members: &Map<String, Value>) -> Option<usize> {
+    members.iter().try_fold(2, |length, (name, value)| {
+        let name = Value::String(name.clone());
+        Some(length + written_len(&name)? + 2 + written_len(value)? + 2)
+    })
 }
 
 impl FromStr for Claims {
@@ -149,7 +171,14 @@ mod tests {
             assert!(bad.parse::<Locale>().is_err(), "{bad}");
         }
         assert!(r#"{"plan":"pro"}"#.parse::<Claims>().is_ok());
-        for bad in ["", "[]", "null", r#"{"a":"\u0000"}"#, &format!(r#"{{"a":"{}"}}"#, "x".repeat(2048))] {
+        for bad in [
+            "",
+            "[]",
+            "null",
+            r#"{"a":1e300}"#,
+            r#"{"a":"\u0000"}"#,
+            &format!(r#"{{"a":"{}"}}"#, "x".repeat(2048)),
+        ] {
             assert!(bad.parse::<Claims>().is_err(), "{bad}");
         }
     }

@@ -1,6 +1,6 @@
 //! Who is logged in.
 
-use super::{Directory, DirectoryError, sql};
+use super::{Directory, DirectoryError, Whom, sql};
 use doorcode_domain::{CustomerId, Generation, Micros, SessionKey};
 use tokio_postgres::Row;
 
@@ -34,8 +34,12 @@ pub struct Ended {
 
 impl Directory {
     /// A customer's live sessions, the newest first.
-    pub async fn sessions(&self, slug: &str, email: &str) -> Result<Vec<Session>, DirectoryError> {
-        let customer = self.customer(slug, email).await?.customer_id;
+    pub async fn sessions(
+        &self,
+        slug: &str,
+        whom: impl Into<Whom<'_>>,
+    ) -> Result<Vec<Session>, DirectoryError> {
+        let customer = self.customer(slug, whom).await?.customer_id;
         let client = self.client().await?;
         let tenant = self.tenant_id(&client, slug).await?;
         let statement = client.prepare_cached(sql::SESSIONS_LIST).await?;
@@ -47,15 +51,21 @@ impl Directory {
         let client = self.client().await?;
         let tenant = self.tenant_id(&client, slug).await?;
         let statement = client.prepare_cached(sql::SESSIONS_REVOKE_ONE).await?;
-        match client.execute(&statement, &[&tenant.0, &session.0]).await? {
+        let (actor, context) = self.author();
+        let row = client.query_one(&statement, &[&tenant.0, &session.0, &actor, &context]).await?;
+        match row.try_get::<_, i64>(0)? {
             0 => Err(DirectoryError::NoSuchSession { slug: slug.to_owned(), session: session.0 }),
             _ => Ok(()),
         }
     }
 
     /// Ends all sessions of a customer and makes its devices and networks strangers (E14).
-    pub async fn revoke_sessions(&self, slug: &str, email: &str) -> Result<Ended, DirectoryError> {
-        self.on_customer(sql::SESSIONS_REVOKE_CUSTOMER, slug, email).await
+    pub async fn revoke_sessions(
+        &self,
+        slug: &str,
+        whom: impl Into<Whom<'_>>,
+    ) -> Result<Ended, DirectoryError> {
+        self.on_customer(sql::SESSIONS_REVOKE_CUSTOMER, slug, whom.into()).await
     }
 }
 

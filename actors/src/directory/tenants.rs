@@ -94,10 +94,12 @@ impl Directory {
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         let statement = transaction.prepare_cached(sql::TENANTS_ADD).await?;
-        let made = transaction
-            .execute(&statement, &[&id.0, &slug.as_str(), &new.name, &host, &new.step_up.to_sql()])
+        let (actor, context) = self.author();
+        let step_up = new.step_up.to_sql();
+        let row = transaction
+            .query_one(&statement, &[&id.0, &slug.as_str(), &new.name, &host, &step_up, &actor, &context])
             .await?;
-        if made == 0 {
+        if row.try_get::<_, i64>(0)? == 0 {
             return Err(DirectoryError::TenantExists { slug: new.slug.clone() });
         }
         give_origins(&transaction, id, &new.origins).await?;
@@ -111,6 +113,13 @@ impl Directory {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql::TENANTS_LIST).await?;
         client.query(&statement, &[]).await?.iter().map(read).collect()
+    }
+
+    /// At most `limit` tenants whose slugs come after the given one.
+    pub async fn tenants_after(&self, slug: &str, limit: u32) -> Result<Vec<Tenant>, DirectoryError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql::TENANTS_PAGE).await?;
+        client.query(&statement, &[&slug, &i64::from(limit)]).await?.iter().map(read).collect()
     }
 
     /// One tenant.
@@ -153,6 +162,7 @@ impl Directory {
         let colour = change.colour.as_ref().map(|colour| colour.as_ref().map(Colour::as_str));
         let statement = transaction.prepare_cached(sql::TENANTS_CHANGE).await?;
         let step_up = change.step_up.map(StepUp::to_sql);
+        let (actor, context) = self.author();
         transaction
             .execute(
                 &statement,
@@ -166,6 +176,8 @@ impl Directory {
                     &colour.is_some(),
                     &colour.flatten(),
                     &token_claims,
+                    &actor,
+                    &context,
                 ],
             )
             .await?;
@@ -183,7 +195,10 @@ impl Directory {
     pub async fn disable_tenant(&self, slug: &str, disabled: bool) -> Result<(), DirectoryError> {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql::TENANTS_SET_DISABLED).await?;
-        match client.execute(&statement, &[&Self::parse_slug(slug)?.as_str(), &disabled]).await? {
+        let (actor, context) = self.author();
+        let slug_sql = Self::parse_slug(slug)?;
+        let row = client.query_one(&statement, &[&slug_sql.as_str(), &disabled, &actor, &context]).await?;
+        match row.try_get::<_, i64>(0)? {
             0 => Err(DirectoryError::NoSuchTenant { slug: slug.to_owned() }),
             _ => Ok(()),
         }
@@ -220,7 +235,7 @@ async fn give_origins(
 }
 
 /// The name stands in mail headers, so it is one line.
-fn check_name(name: &str) -> Result<(), DirectoryError> {
+pub(super) fn check_name(name: &str) -> Result<(), DirectoryError> {
     let one_line = !name.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
     let fits = (1..=100).contains(&name.chars().count()) && !name.trim().is_empty();
     if one_line && fits { Ok(()) } else { Err(DirectoryError::BadName) }

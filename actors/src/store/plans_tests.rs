@@ -22,7 +22,7 @@ const WHOLE: &[&str] = &[
     "tenants/list.sql",
 ];
 /// A handful of rows each, or gone with the transaction.
-const SMALL: &[&str] = &["purpose_keys", "signing_keys", "customers_import"];
+const SMALL: &[&str] = &["purpose_keys", "signing_keys", "customers_import", "admin_keys"];
 /// Statements that PostgreSQL does not plan.
 const UNPLANNED: &[&str] = &["CREATE TEMP", "SET LOCAL", "COPY ", "LOCK TABLE", "ANALYZE"];
 
@@ -59,6 +59,8 @@ const FILL: &str = "
     INSERT INTO tenant_limits SELECT id, 0, 0, 0 FROM n;
     INSERT INTO tenant_hours SELECT t, g, 0, 0 FROM n ON CONFLICT DO NOTHING;
     INSERT INTO origins SELECT id::text, t FROM n WHERE g % 10 = 0;
+    INSERT INTO events SELECT id, 'x', t, '{}', '[]', '{}' FROM n;
+    INSERT INTO event_contexts SELECT id, '{}' FROM n;
     DROP TABLE n;";
 const FILLED: &[&str] = &[
     "test_codes",
@@ -69,6 +71,8 @@ const FILLED: &[&str] = &[
     "tenant_limits",
     "tenant_hours",
     "origins",
+    "events",
+    "event_contexts",
 ];
 
 impl Step {

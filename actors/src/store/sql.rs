@@ -24,6 +24,8 @@ statements! {
     ADD_GUESSES = "tenant_hours/tally.sql";
     LEASE_LIMIT = "tenant_limits/lease.sql";
     SWEEP_LIMITS = "tenant_limits/sweep.sql";
+    SWEEP_EVENTS = "events/sweep.sql";
+    SWEEP_EVENT_CONTEXTS = "events/sweep_contexts.sql";
     RESOLVE_TENANT = "tenants/resolve.sql";
     FINGERPRINT_PORTALS = "portals/fingerprint.sql";
     LIST_PORTALS = "portals/list.sql";
@@ -61,4 +63,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (13, "own_sessions", include_str!("../../../sql/migrations/0013_own_sessions.sql")),
     (14, "token_claims", include_str!("../../../sql/migrations/0014_token_claims.sql")),
     (15, "test_codes", include_str!("../../../sql/migrations/0015_test_codes.sql")),
+    (16, "admin", include_str!("../../../sql/migrations/0016_admin.sql")),
 ];

@@ -10,6 +10,8 @@ pub(crate) enum Sweep {
     Challenges,
     Sessions,
     TenantLimits,
+    Events,
+    EventContexts,
 }
 
 /// How far a sweep has come: a primary key; from the beginning after the end.
@@ -37,6 +39,8 @@ impl Store {
             }
             Sweep::Sessions => self.query(sql::SWEEP_SESSIONS, &[&after.0, &after.1, &page, &now]).await?,
             Sweep::TenantLimits => self.query(sql::SWEEP_LIMITS, &[&after.0, &page, &now]).await?,
+            Sweep::Events => self.query(sql::SWEEP_EVENTS, &[&page, &now]).await?,
+            Sweep::EventContexts => self.query(sql::SWEEP_EVENT_CONTEXTS, &[&page, &now]).await?,
         };
         let Some(row) = rows.first() else { return Ok(Swept { gone: 0, next: None }) };
         let full = row.get::<_, i64>("seen") >= page;
@@ -45,6 +49,8 @@ impl Store {
             Sweep::Challenges => last("last_tenant").zip(last("last_address")),
             Sweep::Sessions => last("last_tenant").zip(last("last_session")),
             Sweep::TenantLimits => last("last_hash").map(|hash| (hash, Uuid::nil())),
+            // what is over is what comes first, so the next page begins where this one did
+            Sweep::Events | Sweep::EventContexts => Some((Uuid::nil(), Uuid::max())),
         };
         Ok(Swept { gone: row.get("gone"), next: key.filter(|_| full) })
     }

@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// One page of three tables: three statements' longest time.
+/// One page of five tables: five statements' longest time.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const TABLES: usize = 5;
 pub(crate) const BEGINNING: Cursor = (Uuid::nil(), Uuid::nil());
 
 /// What a table's sweeps came to.
@@ -30,6 +31,8 @@ pub(crate) struct SweepCounts {
     challenges: TableSweeps,
     sessions: TableSweeps,
     tenant_limits: TableSweeps,
+    events: TableSweeps,
+    event_contexts: TableSweeps,
 }
 
 /// One table's sweeps.
@@ -49,6 +52,8 @@ impl SweepCounts {
             ("challenges", &self.challenges),
             ("sessions", &self.sessions),
             ("tenant_limits", &self.tenant_limits),
+            ("events", &self.events),
+            ("event_contexts", &self.event_contexts),
         ];
         let seen = |(table, sweeps): (_, &TableSweeps)| SweepSnapshot {
             table,
@@ -65,7 +70,7 @@ pub(crate) struct Janitor {
     pub(crate) page: i64,
     pub(crate) counts: Arc<SweepCounts>,
     /// How far each table's sweep has come.
-    pub(crate) cursors: [Cursor; 3],
+    pub(crate) cursors: [Cursor; TABLES],
 }
 
 impl PeriodicTask for Janitor {
@@ -77,6 +82,8 @@ impl PeriodicTask for Janitor {
             (Sweep::Challenges, &self.counts.challenges),
             (Sweep::Sessions, &self.counts.sessions),
             (Sweep::TenantLimits, &self.counts.tenant_limits),
+            (Sweep::Events, &self.counts.events),
+            (Sweep::EventContexts, &self.counts.event_contexts),
         ];
         let mut failed = None;
         for (cursor, (table, count)) in self.cursors.iter_mut().zip(tables) {
@@ -93,7 +100,7 @@ impl PeriodicTask for Janitor {
         }
         match failed {
             Some(why) => Err(why.into()),
-            None if self.cursors == [BEGINNING; 3] => Ok(None),
+            None if self.cursors == [BEGINNING; TABLES] => Ok(None),
             None => Ok(Some(begun.elapsed())),
         }
     }

@@ -106,6 +106,12 @@ begun AS (
     FROM judged WHERE customer_id IS NOT NULL
     ORDER BY tenant_id, session_key
 ),
+noted AS (
+    INSERT INTO events (event_id, type, tenant_id, actor, targets, data)
+    SELECT event_id(now_us), 'session.created', tenant_id, event_target('customer', customer_id::text),
+        jsonb_build_array(event_target('session', session_key::text)), '{}'
+    FROM judged WHERE customer_id IS NOT NULL
+),
 surplus AS MATERIALIZED (
     SELECT tenant_id, ended_key AS session_key FROM judged WHERE customer_id IS NOT NULL
     UNION

@@ -28,7 +28,16 @@ gone AS MATERIALIZED (
         LIMIT 1
         FOR UPDATE
     ) s
+),
+ended AS (
+    DELETE FROM sessions s USING gone g
+    WHERE s.tenant_id = ANY (ARRAY[g.tenant_id]) AND s.session_key = g.session_key
+    RETURNING s.tenant_id, s.session_key, s.customer_id
+),
+noted AS (
+    INSERT INTO events (event_id, type, tenant_id, actor, targets, data)
+    SELECT event_id((SELECT now_us FROM clock)), 'session.revoked', tenant_id, event_target('customer', customer_id::text),
+        jsonb_build_array(event_target('session', session_key::text)), '{}'
+    FROM ended
 )
-DELETE FROM sessions s USING gone g
-WHERE s.tenant_id = ANY (ARRAY[g.tenant_id]) AND s.session_key = g.session_key
-RETURNING s.tenant_id, s.session_key
+SELECT tenant_id, session_key FROM ended

@@ -61,6 +61,12 @@ moved AS (
 ended AS (
     DELETE FROM sessions s USING judged j
     WHERE s.tenant_id = ANY (ARRAY[j.tenant_id]) AND s.session_key = j.session_key AND j.verdict = 4
+),
+noted AS (
+    INSERT INTO events (event_id, type, tenant_id, actor, targets, data)
+    SELECT event_id(now_us), 'session.reuse_detected', tenant_id, '{"type": "service", "id": null}',
+        jsonb_build_array(event_target('session', session_key::text), event_target('customer', customer_id::text)), '{}'
+    FROM judged WHERE verdict = 4
 )
 SELECT a.tenant_id, a.session_key, coalesce(j.verdict, 0) AS verdict, j.customer_id, j.created_us,
     j.next_generation AS generation, j.next_branch AS branch, j.next_rotated_us AS rotated_us,

@@ -1,6 +1,7 @@
 -- Ends all sessions of a customer and makes its devices and networks strangers, in one step.
+-- $1 tenant, $2 address key; $3 actor and $4 context of the events.
 WITH customer AS (
-    SELECT customer_id FROM customers WHERE tenant_id = $1 AND address_key = $2
+    SELECT customer_id, external_id FROM customers WHERE tenant_id = $1 AND address_key = $2
 ), forgotten AS (
     -- Also where a sweep took the row: cookies of devices outlive it. The code of a row made here is nobody's.
     INSERT INTO challenges AS c (tenant_id, address_key, challenge_id, digit_mac, base32_mac, expires_us, touched_us,
@@ -20,5 +21,17 @@ WITH customer AS (
     DELETE FROM sessions s USING locked l
     WHERE s.tenant_id = ANY (ARRAY[l.tenant_id]) AND s.session_key = l.session_key
     RETURNING s.session_key
+), noted AS (
+    INSERT INTO events (event_id, type, tenant_id, actor, targets, data)
+    SELECT event_id(NULL), n.type, $1, $3::text::jsonb, n.targets, '{}'
+    FROM (
+        SELECT 'session.revoked' AS type, jsonb_build_array(event_target('session', e.session_key::text), event_target('customer', c.customer_id::text)) AS targets
+        FROM ended e CROSS JOIN customer c
+    ) n
+    RETURNING event_id
+),
+placed AS (
+    INSERT INTO event_contexts (event_id, context)
+    SELECT event_id, $4::text::jsonb FROM noted WHERE $4::text IS NOT NULL
 )
 SELECT c.customer_id, (SELECT count(*) FROM ended) FROM customer c

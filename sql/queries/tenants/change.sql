@@ -1,9 +1,23 @@
 -- Changes what is given of a tenant and leaves the rest; $3 tells whether $4, which may be NULL, is meant, $7 the same of $8.
-UPDATE tenants
-SET name = coalesce($2, name),
-    portal_host = CASE WHEN $3 THEN $4 ELSE portal_host END,
-    step_up = coalesce($5, step_up),
-    return_urls = coalesce($6, return_urls),
-    colour = CASE WHEN $7 THEN $8 ELSE colour END,
-    token_claims = coalesce($9, token_claims)
-WHERE tenant_id = $1
+-- $10 actor and $11 context of the event.
+WITH changed AS (
+    UPDATE tenants
+    SET name = coalesce($2, name),
+        portal_host = CASE WHEN $3 THEN $4 ELSE portal_host END,
+        step_up = coalesce($5, step_up),
+        return_urls = coalesce($6, return_urls),
+        colour = CASE WHEN $7 THEN $8 ELSE colour END,
+        token_claims = coalesce($9, token_claims)
+    WHERE tenant_id = $1
+    RETURNING tenant_id, slug
+), noted AS (
+    INSERT INTO events (event_id, type, tenant_id, actor, targets, data)
+    SELECT event_id(NULL), 'admin.tenant_updated', tenant_id, $10::text::jsonb, jsonb_build_array(event_target('tenant', slug)), '{}'
+    FROM changed
+    RETURNING event_id
+),
+placed AS (
+    INSERT INTO event_contexts (event_id, context)
+    SELECT event_id, $11::text::jsonb FROM noted WHERE $11::text IS NOT NULL
+)
+SELECT count(*) FROM changed

@@ -105,6 +105,11 @@ impl Payload {
         if self.bytes.is_empty() { Ok(Fields::default()) } else { self.fields() }
     }
 
+    /// The bytes of a body that says it is JSON.
+    pub fn json(&self) -> Option<&[u8]> {
+        self.is_json.then_some(&self.bytes[..])
+    }
+
     fn fields(&self) -> Result<Fields<'_>, Detail> {
         if self.is_json { Fields::read(&self.bytes) } else { Err(Detail::not_an_object()) }
     }

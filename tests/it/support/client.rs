@@ -40,6 +40,15 @@ impl Request {
         Self { method: "POST", path, headers: Vec::new(), body }.header("Content-Type", "application/json")
     }
 
+    /// Any method; no body for `null`.
+    pub fn with(method: &'static str, path: &str, body: &Value) -> Self {
+        if body.is_null() {
+            Self { method, ..Self::get(path) }
+        } else {
+            Self { method, ..Self::post(path, body) }
+        }
+    }
+
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self

@@ -1,0 +1,191 @@
+//! The admin API: a tenant's backend makes customers, sees and ends their sessions, and reads what happened.
+
+use crate::support::TestApp;
+use crate::support::client::{Answer, Client, Request};
+use crate::support::postgres::{ACME, ADA, GLOBEX, GRACE};
+use doorcode_actors::directory::{NewAdminKey, Scope};
+use serde_json::{Value, json};
+
+/// Who holds a key.
+struct Backend<'a> {
+    app: &'a TestApp,
+    key: String,
+}
+
+impl<'a> Backend<'a> {
+    async fn new(app: &'a TestApp, scopes: &[Scope], tenant: Option<&str>) -> Self {
+        let tenant = tenant.map(str::to_owned);
+        let new = NewAdminKey { name: "test".to_owned(), scopes: scopes.to_vec(), tenant, life: None };
+        let (_, key) = app.directory.add_admin_key(&new).await.unwrap();
+        Self { app, key: key.to_string() }
+    }
+
+    async fn send(&self, request: Request) -> Answer {
+        let request = request.header("Authorization", &format!("Bearer {}", self.key));
+        Client::connect(self.app.ops()).await.send(&request).await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(&format!("/v1/admin/{path}"))).await
+    }
+
+    async fn call(&self, method: &'static str, path: &str, body: Value) -> Answer {
+        self.send(Request::with(method, &format!("/v1/admin/{path}"), &body)).await
+    }
+}
+
+fn code(answer: &Answer) -> (u16, String) {
+    (answer.status, answer.json()["code"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_provisions_its_customers() {
+    let app = TestApp::spawn().await;
+    let backend = Backend::new(&app, &[Scope::Read, Scope::Write], Some(ACME)).await;
+    let body = json!({ "email": "zoe@example.com", "locale": "de", "claims": { "plan": "pro" } });
+    let made = backend.call("PUT", "tenants/acme/customers/user%7C42", body.clone()).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    assert_eq!(made.json()["external_id"], "user|42");
+    let again = backend.call("PUT", "tenants/acme/customers/user%7C42", body).await;
+    assert_eq!((again.status, again.json()), (200, made.json()), "idempotent");
+    let taken = backend.call("PUT", "tenants/acme/customers/43", json!({ "email": "ZOE@example.com" })).await;
+    assert_eq!(code(&taken), (409, "email_taken".to_owned()));
+    assert!(!taken.told().contains("example.com"), "no address in an answer that is no success");
+
+    let tokens = app.logs_in("zoe@example.com").await;
+    let sessions = backend.get("tenants/acme/customers/user%7C42/sessions").await.json();
+    let session = sessions["items"][0]["session_id"].as_str().unwrap().to_owned();
+    assert_eq!(session, tokens.claims()["sid"]);
+    let export = backend.get("tenants/acme/customers/user%7C42/export").await.json();
+    assert_eq!(
+        (&export["customer"]["claims"]["plan"], &export["sessions"][0]["session_id"]),
+        (&json!("pro"), &json!(session))
+    );
+    let path = format!("tenants/acme/sessions/{session}");
+    assert_eq!(backend.call("DELETE", &path, Value::Null).await.status, 204);
+    assert_eq!(
+        code(&backend.call("DELETE", &path, Value::Null).await),
+        (404, "session_not_found".to_owned())
+    );
+    assert_eq!(app.refreshes(&tokens.refresh).await.status, 401);
+
+    let tokens = app.logs_in("zoe@example.com").await;
+    let disabled =
+        backend.call("PATCH", "tenants/acme/customers/user%7C42", json!({ "disabled": true })).await;
+    assert_eq!((disabled.status, &disabled.json()["locale"]), (200, &json!("de")), "the rest stays");
+    assert_eq!(app.refreshes(&tokens.refresh).await.status, 401, "E7");
+    assert_eq!(backend.call("DELETE", "tenants/acme/customers/user%7C42", Value::Null).await.status, 204);
+    assert_eq!(
+        code(&backend.get("tenants/acme/customers/user%7C42").await),
+        (404, "customer_not_found".to_owned())
+    );
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_answers_each_and_lists_are_paged() {
+    let app = TestApp::spawn().await;
+    let backend = Backend::new(&app, &[Scope::Read, Scope::Write], None).await;
+    let mut rows: Vec<Value> = (0..1_000)
+        .map(|n| json!({ "external_id": n.to_string(), "email": format!("n{n}@example.com") }))
+        .collect();
+    rows[7]["email"] = json!("nonsense");
+    rows[8]["locale"] = json!("not a tag");
+    rows[9]["email"] = json!("n10@EXAMPLE.com");
+    rows[11] = json!({ "external_id": "11", "email": GRACE, "claims": { "plan": "free" } });
+    rows[12]["plan"] = json!("pro");
+    let answer = backend.call("POST", "tenants/acme/customers:batch", json!({ "customers": rows })).await;
+    assert_eq!(answer.status, 200, "{}", answer.told());
+    let items = answer.json()["items"].as_array().unwrap().clone();
+    let codes: Vec<&Value> = [7, 8, 10, 12].iter().map(|&n| &items[n as usize]["error"]["code"]).collect();
+    assert_eq!(codes, ["invalid_email", "invalid_locale", "twice_in_batch", "invalid_body"]);
+    let status = |n: usize| items[n]["status"].as_u64().unwrap();
+    assert_eq!((status(0), status(9), status(11)), (201, 201, 200), "Grace was there and is given her id");
+    assert_eq!(items.iter().filter(|item| item["status"] == 201).count(), 995);
+    rows.push(json!({}));
+    let large = backend.call("POST", "tenants/acme/customers:batch", json!({ "customers": rows })).await;
+    assert_eq!(code(&large), (422, "batch_too_large".to_owned()));
+
+    let (mut token, mut seen) = (String::new(), 0);
+    loop {
+        let page = backend.get(&format!("tenants/acme/customers?page_size=300{token}")).await.json();
+        seen += page["items"].as_array().unwrap().len();
+        match page["next_page_token"].as_str() {
+            Some(next) => token = format!("&page_token={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, 998, "995, and Ada, Grace and Dora");
+    let found = backend.get(&format!("tenants/acme/customers?email={ADA}")).await.json();
+    assert_eq!(found["items"][0]["external_id"], Value::Null);
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_may_do_what_its_scopes_say() {
+    let app = TestApp::builder().set("admin.requests_per_second", "20").spawn().await;
+    let anybody = Backend { app: &app, key: "dca_0123456789abcdef_00".to_owned() };
+    assert_eq!(code(&anybody.get("tenants").await), (401, "invalid_key".to_owned()));
+    let naked = Client::connect(app.ops()).await.send(&Request::get("/v1/admin/tenants")).await;
+    assert_eq!((naked.status, naked.header("www-authenticate")), (401, Some("Bearer")));
+    let reader = Backend::new(&app, &[Scope::Read], Some(ACME)).await;
+    let refused = reader.call("PUT", "tenants/acme/customers/1", json!({ "email": "a@example.com" })).await;
+    assert_eq!(code(&refused), (403, "missing_scope".to_owned()));
+    assert_eq!(code(&reader.get("tenants/globex").await), (404, "tenant_not_found".to_owned()));
+    assert_eq!(reader.get("tenants").await.json()["items"].as_array().unwrap().len(), 1, "its own only");
+    assert_eq!(reader.get("keys").await.json()["items"].as_array().unwrap().len(), 1);
+    assert_eq!(code(&reader.get("nothing").await), (404, "not_found".to_owned()));
+    let method = reader.call("POST", "keys", json!({})).await;
+    assert_eq!(
+        (code(&method), method.header("allow")),
+        ((405, "method_not_allowed".to_owned()), Some("GET"))
+    );
+
+    let owner = Backend::new(&app, &[Scope::Read, Scope::Write], None).await;
+    let new = json!({ "slug": "initech", "name": "Initech", "origins": ["https://initech.example"] });
+    let made = owner.call("POST", "tenants", new.clone()).await;
+    assert_eq!((made.status, &made.json()["origins"][0]), (201, &json!("https://initech.example")));
+    assert_eq!(code(&owner.call("POST", "tenants", new).await), (409, "tenant_exists".to_owned()));
+    let change = json!({ "name": "Initrode", "colour": "#7a1fa2", "disabled": true });
+    let changed = owner.call("PATCH", "tenants/initech", change).await.json();
+    assert_eq!((&changed["name"], &changed["disabled"]), (&json!("Initrode"), &json!(true)));
+    let typo = owner.call("PATCH", "tenants/initech", json!({ "nmae": "x" })).await;
+    assert!(typo.status == 422 && typo.told().contains("nmae"), "{typo:?}");
+    assert_eq!(owner.get(&format!("tenants/{GLOBEX}")).await.status, 200);
+    let mut limited = 0;
+    for _ in 0..40 {
+        limited += usize::from(owner.get("keys").await.status == 429);
+    }
+    assert!(limited > 0, "each key has its limit");
+    app.finish().await;
+}
+
+/// What happened is one log: by whom, to whom, and without an address.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_is_an_event() {
+    let app = TestApp::spawn().await;
+    let backend = Backend::new(&app, &[Scope::Read, Scope::Write], Some(ACME)).await;
+    let tokens = app.logs_in(ADA).await;
+    app.logs_out(&tokens.refresh).await;
+    backend.call("PUT", "tenants/acme/customers/1", json!({ "email": ADA })).await;
+    assert_eq!(
+        backend.get("events?types=session.created").await.json()["items"],
+        json!([]),
+        "younger than 10 s"
+    );
+    let earlier = "UPDATE events SET event_id = overlay(event_floor((extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+        - 60000000)::text PLACING right(event_id::text, 23) FROM 14)::uuid";
+    app.database.client().batch_execute(earlier).await.unwrap();
+    let page = backend.get("events?types=session.*,customer.updated").await.json();
+    let mut types: Vec<&str> =
+        page["items"].as_array().unwrap().iter().map(|e| e["type"].as_str().unwrap()).collect();
+    types.sort_unstable();
+    assert_eq!(types, ["customer.updated", "session.created", "session.revoked"]);
+    assert_eq!(page["more"], false);
+    assert!(!page.to_string().contains('@'), "{page}");
+    let lines =
+        backend.send(Request::get("/v1/admin/events?limit=2").header("Accept", "application/x-ndjson")).await;
+    assert_eq!(lines.header("doorcode-more"), Some("true"));
+    assert_eq!(lines.told().matches("\"occurred_at\"").count(), 2);
+    app.finish().await;
+}
