@@ -165,6 +165,7 @@ async fn a_key_may_do_what_its_scopes_say() {
 async fn what_happens_is_an_event() {
     let app = TestApp::spawn().await;
     let backend = Backend::new(&app, &[Scope::Read, Scope::Write], Some(ACME)).await;
+    app.database.client().batch_execute("DELETE FROM events").await.unwrap();
     let tokens = app.logs_in(ADA).await;
     app.logs_out(&tokens.refresh).await;
     backend.call("PUT", "tenants/acme/customers/1", json!({ "email": ADA })).await;

@@ -23,6 +23,12 @@ held AS MATERIALIZED (
 ended AS (
     DELETE FROM sessions s USING held h
     WHERE s.tenant_id = ANY (ARRAY[h.tenant_id]) AND s.session_key = h.session_key
-    RETURNING 1
+    RETURNING s.tenant_id, s.session_key, s.customer_id
+),
+noted AS (
+    INSERT INTO events (event_id, type, tenant_id, actor, targets, data)
+    SELECT event_id((SELECT now_us FROM clock)), 'session.revoked', tenant_id, event_target('customer', customer_id::text),
+        jsonb_build_array(event_target('session', session_key::text)), '{}'
+    FROM ended
 )
 SELECT EXISTS (SELECT FROM presented) AS live, EXISTS (SELECT FROM ended) AS ended
