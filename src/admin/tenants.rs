@@ -34,6 +34,7 @@ struct Change {
     return_urls: Option<Vec<String>>,
     #[serde(default, deserialize_with = "given")]
     colour: Option<Option<String>>,
+    token_claims: Option<Vec<String>>,
     disabled: Option<bool>,
 }
 
@@ -105,6 +106,7 @@ pub(super) async fn change(call: &Call, body: &Payload) -> Result<Response, Admi
         step_up: change.step_up,
         origins: change.origins.map(|origins| parse_all("origins", &origins)).transpose()?,
         return_urls: change.return_urls.map(|urls| parse_all("return_urls", &urls)).transpose()?,
+        token_claims: change.token_claims.map(|claims| parse_all("token_claims", &claims)).transpose()?,
         colour: match change.colour {
             None => None,
             Some(colour) => Some(colour.map(|text| parse("colour", &text)).transpose()?),
