@@ -72,7 +72,7 @@ impl KeyAdmin {
         Ok(signing.iter().map(signing_info).chain(successors).collect())
     }
 
-    /// Publishes a signing key that signs after `lead`, at least [`LEAD`](super::LEAD); if one waits already that will by
+    /// Publishes a signing key that signs after `lead`, at least `LEAD` (11 minutes); if one waits already that will by
     /// then, that one. One that waits for longer is passed over.
     pub async fn rotate_signing(&self, algorithm: Algorithm, lead: Duration) -> Result<Rotation, KeyError> {
         self.vault.rotate_signing(algorithm, lead.max(super::LEAD)).await.map(Rotation::from)
