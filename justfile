@@ -12,7 +12,7 @@ test *arguments:
 one name:
     cargo test --locked -p doorcode --test it -- {{name}}
 
-# the API's document against a running doorcode, by tools that are not ours
+# what is too long for every change: the API's document by tools that are not ours, chaos under load, a real Prometheus
 nightly:
     .ci/nightly
 

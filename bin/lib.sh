@@ -55,6 +55,7 @@ packages() {
         "apt-get chromium" | "dnf chromium" | "apk chromium" | "pacman chromium" | "brew chromium") echo chromium ;;
         "apt-get node" | "apk node" | "pacman node") echo nodejs npm ;;
         "apt-get shellcheck" | "apk shellcheck" | "pacman shellcheck" | "brew shellcheck") echo shellcheck ;;
+        "apt-get prometheus" | "apk prometheus" | "pacman prometheus" | "brew prometheus") echo prometheus ;;
         "dnf shellcheck") echo ShellCheck ;;
         "dnf node") echo nodejs-npm ;;
         "brew node") echo node ;;
@@ -128,10 +129,11 @@ there_is() {
         chromium) have chromium || have chromium-browser || have google-chrome ;;
         node) have node && have npm ;;
         shellcheck) have shellcheck ;;
+        prometheus) have prometheus && have promtool ;;
     esac
 }
 
-# need THING...: installs those of c, postgres, python, chromium, node, shellcheck that are lacking.
+# need THING...: installs those of c, postgres, python, chromium, node, shellcheck, prometheus that are lacking.
 need() {
     local thing lacking=()
     for thing in "$@"; do

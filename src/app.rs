@@ -37,7 +37,7 @@ const ADMIN_POOL: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 pub struct Mode {
     /// Keep mails in memory and show them on the public listener.
     pub mailbox: Option<Mailbox>,
-    /// Take faults by `POST /v1/admin/faults` on the ops listener.
+    /// Take faults by `POST /v1/admin/faults` on the ops listener; `serve` only with `--allow-faults`.
     pub faults: bool,
     /// Whose clock counts in Postgres.
     pub clock: Clock,
@@ -209,6 +209,8 @@ impl App {
             drain: Duration::from_secs(1),
             ..self.limits.clone()
         };
+        let Ops { history, service, http, faults, .. } = &self.ops_routes;
+        let recording = history.clone().record(service.clone(), http.clone(), faults.is_some());
         let public = tokio::spawn(http::serve(
             self.public,
             http::service(self.routes),
@@ -222,11 +224,14 @@ impl App {
         let ops =
             tokio::spawn(http::serve(self.ops, ops::service(self.ops_routes), ops_limits, until(stopped)));
         let housekeeping = tokio::spawn(async move { self.metrics_limits.housekeeping().await });
+        let recording = tokio::spawn(recording);
         tokio::select! {
             () = shutdown => tracing::info!("draining"),
             () = self.system.ended() => tracing::error!("the actors gave up"),
         }
         stop.send_replace(true);
+        // pages that listen would hold the drain up
+        recording.abort();
         let admin = admin.map(|listener| ("admin", listener));
         for (name, listener) in [("public", public), ("ops", ops)].into_iter().chain(admin) {
             if let Err(error) = listener.await {

@@ -73,7 +73,11 @@ Examples:
   DOORCODE__MASTER_KEY__VALUE_FILE=/run/secrets/master doorcode serve
 
 SIGTERM and Ctrl-C drain: nothing new is accepted, what was admitted is finished, mail that is due waits for the next start.")]
-    Serve,
+    Serve {
+        /// Take faults on demand (`doorcode fault`): whoever reaches the ops listener can break this replica. For trials only
+        #[arg(long)]
+        allow_faults: bool,
+    },
     /// Bring the database's schema up to this version
     #[command(after_help = "\
 Safe to run at any time and from many machines at once: one of them does the work. A database that is newer than this \
@@ -121,7 +125,9 @@ Examples:
 Examples:
   doorcode fault ledger.verify panic
   doorcode fault issuer/6f1c2a9e-0000-4000-8000-000000000001 hang
-  doorcode fault minter slow --ms 50")]
+  doorcode fault minter slow --ms 50
+  doorcode fault database drop --ms 10000
+  doorcode fault mail refuse --ms 60000")]
     Fault(FaultArgs),
     /// Portals: add, list, show, set, disable, enable
     #[command(subcommand)]
@@ -201,12 +207,12 @@ pub struct ActorsArgs {
 /// `fault`
 #[derive(Clone, Debug, Args)]
 pub struct FaultArgs {
-    /// A kind, `issuer/<tenant id>`, or an id of `doorcode actors`
+    /// A kind, `issuer/<tenant id>`, an id of `doorcode actors`, `database` or `mail`
     pub actor: String,
-    /// panic, error, hang or slow
-    #[arg(value_parser = ["panic", "error", "hang", "slow"])]
+    /// panic, error, hang or slow; of `database`: drop (its link); of `mail`: slow or refuse
+    #[arg(value_parser = ["panic", "error", "hang", "slow", "drop", "refuse"])]
     pub fault: String,
-    /// How much longer every message takes, of `slow`, in milliseconds; 0 ends it
+    /// How much longer everything takes, of `slow` (0 ends it); how long it lasts, of `drop` and `refuse`; in milliseconds
     #[arg(long, default_value_t = 0)]
     pub ms: u64,
     /// Ops listener [default: `ops.listen`]

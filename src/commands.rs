@@ -31,11 +31,11 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CommandError> {
         return check_config::run(cli.config.as_deref(), serve, json, out);
     }
     let loaded = match cli.command {
-        Command::Serve => Config::load_for_serve(cli.config.as_deref(), environment())?,
+        Command::Serve { .. } => Config::load_for_serve(cli.config.as_deref(), environment())?,
         _ => Config::load(cli.config.as_deref(), environment())?,
     };
-    telemetry::start(&loaded.config.log, matches!(cli.command, Command::Serve));
-    if matches!(cli.command, Command::Serve | Command::Dev(_)) {
+    telemetry::start(&loaded.config.log, matches!(cli.command, Command::Serve { .. }));
+    if matches!(cli.command, Command::Serve { .. } | Command::Dev(_)) {
         warn(&loaded);
     }
     let data_dir = cli.data_dir.as_deref();
@@ -43,7 +43,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CommandError> {
     match cli.command {
         Command::CheckConfig { .. } => Ok(()),
         Command::Dev(args) => run::dev(loaded, &args, data_dir, out).await,
-        Command::Serve => run::serve(loaded, out).await,
+        Command::Serve { allow_faults } => run::serve(loaded, allow_faults, out).await,
         Command::Migrate => migrate::run(&loaded.config, data_dir, out).await,
         Command::Healthcheck { url } => healthcheck::run(url, &loaded.config, out).await,
         Command::Actors(args) => actors::run(args, &loaded.config, out).await,

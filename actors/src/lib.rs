@@ -28,6 +28,7 @@ mod ledger;
 mod login;
 mod mail;
 mod outcomes;
+mod outside_faults;
 mod settings;
 mod step_up;
 mod store;

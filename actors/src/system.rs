@@ -3,6 +3,7 @@
 use crate::keys::{KeyError, KeyPolicy, MasterKey, Vault};
 use crate::login::service::LoginService;
 use crate::mail::{Sender, Transport};
+use crate::outside_faults::OutsideFaults;
 use crate::settings::{MailSettings, Settings};
 use crate::store::{DatabaseUrlError, Store, StoreError};
 use crate::system_builder::{BuiltSystem, SystemBuilder};
@@ -73,6 +74,7 @@ pub struct System {
 #[derive(Clone)]
 pub struct FaultInjector {
     pub(crate) meters: Arc<[Arc<Meter>]>,
+    pub(crate) outside: OutsideFaults,
 }
 
 /// How long an actor has to read a fault.
@@ -81,13 +83,17 @@ const FAULT_READ_WITHIN: Duration = Duration::from_secs(2);
 impl FaultInjector {
     /// Makes an actor fail: `panic`, `error`, `hang`, or `slow` by so many milliseconds (0: no longer). `actor` is a
     /// kind (the first of it that lives), `issuer/<tenant id>`, or an id of `/actors/rows`. Returns when it has read
-    /// the message.
-    pub async fn inject(&self, actor: &str, fault: &str, slow_ms: u64) -> Result<(), String> {
+    /// the message. Or, for so many milliseconds: `database` can be told to `drop` its link, `mail` to `refuse`; `mail` can
+    /// be `slow`, as an actor.
+    pub async fn inject(&self, actor: &str, fault: &str, ms: u64) -> Result<(), String> {
+        if let Some(done) = self.outside.inject(actor, fault, ms) {
+            return done;
+        }
         let fault = match fault {
             "panic" => Fault::Panic,
             "error" => Fault::Error,
             "hang" => Fault::Hang,
-            "slow" => Fault::Slow(Duration::from_millis(slow_ms)),
+            "slow" => Fault::Slow(Duration::from_millis(ms)),
             other => return Err(format!("{other:?} is no fault: expected panic, error, hang or slow")),
         };
         let instance = self.find(actor)?;

@@ -148,7 +148,7 @@ impl SystemBuilder {
         let observability = self.observer(mails, leases, swept, tenants.clone());
 
         let SystemBuilder { settings, deps, store, keys, portals, specs, meters, .. } = self;
-        let faults = FaultInjector { meters: meters.into() };
+        let faults = FaultInjector { meters: meters.into(), outside: store.faults.clone() };
         let service = LoginService(Arc::new(Inner {
             issuer_url: settings.public_url.trim_end_matches('/').to_owned(),
             idle: settings.tokens.refresh_idle,
@@ -198,6 +198,7 @@ impl SystemBuilder {
             keys: self.keys.clone(),
             deadline: settings.deadline,
             counts: counts.clone(),
+            faults: self.store.faults.clone(),
             meter: Meter::under("mailers", "mailer", None),
         };
         let mailer = deps.meter.clone();

@@ -97,7 +97,7 @@ pub(super) async fn fault(args: FaultArgs, config: &Config, out: &mut dyn Write)
         Ok((StatusCode::OK, _)) => Ok(writeln!(out, "{}: {}", args.actor, args.fault)?),
         Ok((StatusCode::NOT_FOUND, _)) => Err(CommandError::failed(
             "this service takes no faults".to_owned(),
-            "`doorcode dev` does; a service in production never",
+            "`doorcode dev` does, and `doorcode serve --allow-faults`",
         )),
         Ok((_, body)) => {
             let why = serde_json::from_str::<Value>(&body).ok();

@@ -31,11 +31,19 @@ impl Stop {
     }
 }
 
-pub(super) async fn serve(loaded: Loaded, out: &mut dyn Write) -> Result<(), CommandError> {
+pub(super) async fn serve(
+    loaded: Loaded,
+    allow_faults: bool,
+    out: &mut dyn Write,
+) -> Result<(), CommandError> {
     let mut stop = Stop::listen()?;
     let config = &loaded.config;
     check_migrated(&config.database).await?;
-    let app = App::start(config, Mode::production()).await?;
+    if allow_faults {
+        tracing::warn!("--allow-faults: whoever reaches the ops listener can break this replica on demand");
+    }
+    let mode = Mode { faults: allow_faults, ..Mode::production() };
+    let app = App::start(config, mode).await?;
     announce(&app, out, "serve")?;
     how(app.run(stop.asked()).await)
 }

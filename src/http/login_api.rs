@@ -91,8 +91,8 @@ pub trait LoginApi: Send + Sync + 'static {
     /// The supervision tree.
     fn snapshot(&self) -> TreeSnapshot;
 
-    /// A page of its actors, one by one.
-    fn actor_rows(&self, _offset: usize, _limit: usize) -> ActorRows {
+    /// A page of its actors, all or of a kind, one by one.
+    fn actor_rows(&self, _kind: Option<&str>, _offset: usize, _limit: usize) -> ActorRows {
         ActorRows::default()
     }
 }
@@ -193,7 +193,7 @@ impl LoginApi for LoginService {
         self.snapshot()
     }
 
-    fn actor_rows(&self, offset: usize, limit: usize) -> ActorRows {
-        self.actor_rows(offset, limit)
+    fn actor_rows(&self, kind: Option<&str>, offset: usize, limit: usize) -> ActorRows {
+        self.actor_rows(kind, offset, limit)
     }
 }

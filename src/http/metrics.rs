@@ -1,6 +1,7 @@
 //! HTTP as Prometheus sees it: by route and status, both from our own tables, so labels cannot grow without end.
 
 use crate::http::exchange::Exchange;
+use crate::http::routes::READYZ;
 use doorcode_actors::powers_of_two;
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -8,6 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -27,6 +29,8 @@ pub struct HttpMetrics {
     seconds: Family<Route, Histogram, fn() -> Histogram>,
     /// Connections to the public listener that were closed at once: too many, of all or of one client.
     pub connections_refused: Counter,
+    limited: AtomicU64,
+    unavailable: AtomicU64,
 }
 
 impl Default for HttpMetrics {
@@ -35,6 +39,8 @@ impl Default for HttpMetrics {
             requests: Family::default(),
             seconds: Family::new_with_constructor(histogram),
             connections_refused: Counter::default(),
+            limited: AtomicU64::default(),
+            unavailable: AtomicU64::default(),
         }
     }
 }
@@ -50,8 +56,20 @@ fn histogram() -> Histogram {
 impl HttpMetrics {
     pub(super) fn record(&self, exchange: &Exchange, status: StatusCode) {
         let route = exchange.route();
+        // an answer to a probe is no refusal
+        let refused = match status {
+            StatusCode::TOO_MANY_REQUESTS => Some(&self.limited),
+            StatusCode::SERVICE_UNAVAILABLE if route != READYZ.name => Some(&self.unavailable),
+            _ => None,
+        };
+        refused.map(|count| count.fetch_add(1, Relaxed));
         self.requests.get_or_create(&Outcome { route, status: status.as_u16() }).inc();
         self.seconds.get_or_create(&Route { route }).observe(exchange.began().elapsed().as_secs_f64());
+    }
+
+    /// Answers 429 and 503 so far, on all routes.
+    pub fn refused(&self) -> [u64; 2] {
+        [self.limited.load(Relaxed), self.unavailable.load(Relaxed)]
     }
 
     /// Makes the counters part of a registry.

@@ -158,6 +158,14 @@ pub const PUBLIC: [&Route; 21] = [
 
 /// The live page.
 pub const OPS_PAGE: Route = get("/", "ops");
+/// Its script.
+pub const OPS_SCRIPT: Route = get("/page.js", "ops_script");
+/// Its looks.
+pub const OPS_STYLE: Route = get("/page.css", "ops_style");
+/// The last ten minutes.
+pub const HISTORY: Route = get("/history", "history");
+/// Each second, as it comes (server-sent events).
+pub const EVENTS: Route = get("/events", "events");
 /// The process answers.
 pub const LIVEZ: Route = get("/livez", "livez");
 /// Every actor answers.
@@ -178,7 +186,19 @@ pub const FAULTS: Route = Route {
 };
 
 /// The ops listener.
-pub const OPS: [&Route; 7] = [&OPS_PAGE, &LIVEZ, &READYZ, &ACTORS, &ACTOR_ROWS, &METRICS, &FAULTS];
+pub const OPS: [&Route; 11] = [
+    &OPS_PAGE,
+    &OPS_SCRIPT,
+    &OPS_STYLE,
+    &HISTORY,
+    &EVENTS,
+    &LIVEZ,
+    &READYZ,
+    &ACTORS,
+    &ACTOR_ROWS,
+    &METRICS,
+    &FAULTS,
+];
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,5 @@
-//! `POST /v1/admin/faults`: makes an actor crash, to see what then happens. In `dev` and tests only.
+//! `POST /v1/admin/faults`: makes an actor, the database's link or the mail relay fail, to see what then happens.
+//! In `dev`, tests, and where `serve --allow-faults` says so.
 
 use crate::http::filters::at;
 use crate::http::response::reply;
@@ -18,11 +19,11 @@ pub struct Faults(FaultInjector);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fault {
-    /// A kind from `/actors`, `issuer/<tenant id>`, or an id from `/actors/rows`.
+    /// A kind from `/actors`, `issuer/<tenant id>`, an id from `/actors/rows`, `database` or `mail`.
     actor: String,
-    /// `panic`, `error`, `hang` or `slow`.
+    /// `panic`, `error`, `hang` or `slow`; of `database`: `drop`; of `mail`: `slow` or `refuse`.
     fault: String,
-    /// How much longer every message takes, of `slow`: 0 ends it.
+    /// How much longer everything takes, of `slow` (0 ends it); how long it lasts, of `drop` and `refuse`.
     #[serde(default)]
     ms: u64,
 }

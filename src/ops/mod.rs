@@ -5,14 +5,17 @@
 
 mod exposition;
 mod faults;
+mod history;
+mod live;
 mod metrics;
 mod process;
 
 pub use faults::Faults;
+pub use history::History;
 
 use crate::http::filters::{at, finished};
 use crate::http::response::reply::{self, Problem};
-use crate::http::routes::{ACTOR_ROWS, ACTORS, LIVEZ, METRICS, OPS_PAGE, READYZ};
+use crate::http::routes::{ACTOR_ROWS, ACTORS, LIVEZ, METRICS, READYZ};
 use crate::http::{ClientLimits, HostAllowlist, HttpMetrics, LoginApi};
 use futures_util::future::ready;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -28,7 +31,6 @@ use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-const PAGE: &str = include_str!("page.html");
 /// Probes give up after a few seconds; a readiness that hangs is none.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
@@ -45,6 +47,8 @@ pub struct Ops {
     /// The admin API under `/v1/admin/`, guarded here against other sites' pages, authorised by itself. Default: none,
     /// or at an address of its own ([`admin_service`]).
     pub admin: Option<BoxedFilter<(Response,)>>,
+    /// What the live page draws. Default: nothing.
+    pub history: Arc<History>,
     /// Faults on demand. Default: none; never in production.
     pub faults: Option<Faults>,
 }
@@ -58,6 +62,7 @@ impl Ops {
             limits,
             hosts: HostAllowlist::default(),
             admin: None,
+            history: Arc::default(),
             faults: None,
         }
     }
@@ -71,7 +76,7 @@ pub fn service(
     let admin = ops.admin.clone().unwrap_or_else(nothing);
     let faults = ops.faults.as_ref().map_or_else(nothing, Faults::route);
     let admin = under("/v1/admin/").and(guard()).and(faults.or(admin).unify()).boxed();
-    let known = page()
+    let known = live::routes(&ops.history)
         .or(livez())
         .unify()
         .or(readyz(&ops))
@@ -95,11 +100,6 @@ pub fn admin_service(
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static {
     let guarded = under("/v1/admin/").and(guard()).and(admin);
     finished(hosts.filter().and(guarded).boxed(), http, false)
-}
-
-/// `GET /`: the tree, live.
-fn page() -> BoxedFilter<(Response,)> {
-    at(&OPS_PAGE).map(|_| reply::page(PAGE)).boxed()
 }
 
 /// `GET /livez`: the process answers; nothing else is asked.
@@ -148,19 +148,21 @@ fn actors(ops: &Ops) -> BoxedFilter<(Response,)> {
 /// Rows of one page, by default and at most.
 const ROWS: (usize, usize) = (100, 1_000);
 
-/// `GET /actors/rows?offset=0&limit=100`: actors one by one, those that need a look first.
+/// `GET /actors/rows?kind=issuer&offset=0&limit=100`: actors one by one, those that need a look first.
 fn actor_rows(ops: &Ops) -> BoxedFilter<(Response,)> {
     let service = ops.service.clone();
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     at(&ACTOR_ROWS)
         .and(query)
         .map(move |_, query: String| {
-            let number = |name: &str| {
+            let text = |name: &str| {
                 let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-                pairs.find(|(key, _)| *key == name).and_then(|(_, value)| value.parse::<usize>().ok())
+                pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
             };
+            let number = |name: &str| text(name).and_then(|value| value.parse::<usize>().ok());
             let limit = number("limit").unwrap_or(ROWS.0).min(ROWS.1);
-            reply::json(StatusCode::OK, &service.actor_rows(number("offset").unwrap_or(0), limit))
+            let rows = service.actor_rows(text("kind"), number("offset").unwrap_or(0), limit);
+            reply::json(StatusCode::OK, &rows)
         })
         .boxed()
 }

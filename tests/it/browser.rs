@@ -5,7 +5,8 @@
 
 use crate::support::TestApp;
 use crate::support::client::Request;
-use crate::support::postgres::{ACME, GLOBEX};
+use crate::support::postgres::{ACME, Database, GLOBEX};
+use crate::support::process::Setup;
 use doorcode_actors::directory::TenantChange;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,18 @@ async fn the_login_forms_looks_in_chromium() {
     }
     browser.run("looks.mjs", &[("DOORCODE", url(&app))]).await;
     app.finish().await;
+}
+
+/// The ops listener's page: the tree, what is told within two seconds, faults, looks: see the script.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_live_page_in_chromium() {
+    let Some(browser) = Browser::find() else { return };
+    let database = Database::new().await;
+    let program = Setup::dev_on(&database.url).start().await;
+    let (api, ops) = (format!("http://{}", program.api), format!("http://{}", program.ops));
+    browser.run("ops.mjs", &[("DOORCODE", api), ("OPS", ops)]).await;
+    program.stop().await;
+    database.remove().await;
 }
 
 /// The hosted page, and how its logins come back: see the script.

@@ -318,9 +318,9 @@ impl LoginService {
         self.0.observability.snapshot()
     }
 
-    /// Actors one by one, a page of them: `/actors/rows`.
-    pub fn actor_rows(&self, offset: usize, limit: usize) -> ActorRows {
-        self.0.observability.rows(offset, limit)
+    /// Actors one by one, all or of a kind, a page of them: `/actors/rows`.
+    pub fn actor_rows(&self, kind: Option<&str>, offset: usize, limit: usize) -> ActorRows {
+        self.0.observability.rows(kind, offset, limit)
     }
 
     /// A permit, then the tenant: what every request to an issuer needs. The issuer holds the tenant's limit.

@@ -8,6 +8,7 @@ use super::dispatcher::MailDispatcherMessage;
 use super::outbox::{MailId, Turn};
 use super::{LoginMail, MailTransport, Secret, Sender, Transport};
 use crate::keys::Keys;
+use crate::outside_faults::OutsideFaults;
 use crate::store::outbox::Recipient;
 use actor_runtime::{Admission, Alive, ChildSpec, Context, Fault, Instance, Meter, Place, Remote, Reply};
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -79,6 +80,8 @@ pub(crate) struct MailerDeps {
     pub(crate) keys: Arc<ArcSwap<Keys>>,
     pub(crate) deadline: Duration,
     pub(crate) counts: Arc<MailCounts>,
+    /// On demand only.
+    pub(crate) faults: OutsideFaults,
     pub(crate) meter: Arc<Meter>,
 }
 
@@ -274,9 +277,15 @@ impl Mailer {
             self.deps.counts.expired.fetch_add(1, Relaxed);
             return mail.report(MailDispatcherMessage::Finished);
         }
+        if self.deps.faults.is_mail_refused() {
+            return self.try_later(mail, "refused: a fault on demand");
+        }
         let message = self.deps.message(&mail);
-        let tried = AssertUnwindSafe(tokio::time::timeout(self.deps.deadline, transport.send(&message)))
-            .catch_unwind();
+        let sending = async {
+            self.deps.faults.slow_mail().await;
+            transport.send(&message).await
+        };
+        let tried = AssertUnwindSafe(tokio::time::timeout(self.deps.deadline, sending)).catch_unwind();
         match tried.await {
             Ok(Ok(Ok(()))) => {
                 self.deps.counts.sent.fetch_add(1, Relaxed);

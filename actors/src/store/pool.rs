@@ -3,6 +3,7 @@
 use super::database_clock::DatabaseClock;
 use super::error::StoreError;
 use super::{sql, tls};
+use crate::outside_faults::OutsideFaults;
 use crate::settings::DatabaseSettings;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
@@ -75,6 +76,8 @@ pub struct PoolSnapshot {
 pub(crate) struct Store {
     pool: Pool,
     pub(super) database_clock: DatabaseClock,
+    /// On demand only.
+    pub(crate) faults: OutsideFaults,
     /// Longest wait for an answer: the server's own limit and a little for the way.
     answer_timeout: Duration,
 }
@@ -112,7 +115,7 @@ impl Store {
             .build()
             .map_err(|e| DatabaseUrlError::Pool(e.to_string()))?;
         let answer_timeout = settings.statement_timeout + Duration::from_millis(500);
-        Ok(Self { pool, database_clock, answer_timeout })
+        Ok(Self { pool, database_clock, faults: OutsideFaults::default(), answer_timeout })
     }
 
     /// Runs one statement of ours and returns its rows.
@@ -121,7 +124,7 @@ impl Store {
         text: &'static str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        let client = self.pool.get().await?;
+        let client = self.connection().await?;
         self.query_on(client, text, parameters).await
     }
 
@@ -132,11 +135,18 @@ impl Store {
         text: &'static str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        let client = self.pool.get().await?;
+        let client = self.connection().await?;
         if until <= Instant::now() {
             return Err(StoreError::NoConnection("it came too late".to_owned()));
         }
         self.query_on(client, text, parameters).await
+    }
+
+    async fn connection(&self) -> Result<Object, StoreError> {
+        if self.faults.is_link_down() {
+            return Err(StoreError::NoConnection("the link was dropped: a fault on demand".to_owned()));
+        }
+        Ok(self.pool.get().await?)
     }
 
     async fn query_on(
@@ -145,11 +155,17 @@ impl Store {
         text: &'static str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        let answer = tokio::time::timeout(self.answer_timeout, async {
+        let asking = tokio::time::timeout(self.answer_timeout, async {
             let statement = client.prepare_cached(text).await?;
             client.query(&statement, parameters).await
-        })
-        .await;
+        });
+        let answer = tokio::select! {
+            answer = asking => answer,
+            () = self.faults.link_broken() => {
+                drop(Object::take(client));
+                return Err(StoreError::Ambiguous("the link was dropped: a fault on demand".to_owned()));
+            }
+        };
         match answer {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => {

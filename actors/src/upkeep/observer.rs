@@ -129,10 +129,11 @@ impl Observability {
         Silent { actors: actors.into_iter().flatten().collect(), database: !matches!(database, Ok(Ok(_))) }
     }
 
-    /// Actors one by one: those that need a look first, then the deepest mailboxes. And how many there are.
-    pub(crate) fn rows(&self, offset: usize, limit: usize) -> ActorRows {
+    /// Actors one by one, all or of a kind: those that need a look first, then the deepest mailboxes. And how many there are.
+    pub(crate) fn rows(&self, kind: Option<&str>, offset: usize, limit: usize) -> ActorRows {
+        let meters = self.meters.iter().filter(|meter| kind.is_none_or(|kind| meter.kind == kind));
         let mut rows: Vec<ActorSnapshot> =
-            self.meters.iter().flat_map(|meter| meter.instances()).map(|one| one.snapshot()).collect();
+            meters.flat_map(|meter| meter.instances()).map(|one| one.snapshot()).collect();
         let failed_at = |row: &ActorSnapshot| row.last_failure.as_ref().map_or(0, |failure| failure.at_s);
         let down = |row: &ActorSnapshot| matches!(row.state, ActorState::BackingOff | ActorState::Down);
         rows.sort_by_cached_key(|row| {

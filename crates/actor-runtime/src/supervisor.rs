@@ -305,7 +305,7 @@ impl Actor for Supervisor {
             };
             let (stage, took_ms) = (stage + 1, since.elapsed().as_millis() as u64);
             if drained {
-                tracing::debug!(actor, stage, of, took_ms, "drained");
+                tracing::info!(actor, stage, of, took_ms, "drained");
             } else {
                 let at = child.spec.instance.in_hand().map(|(message, _)| message);
                 tracing::warn!(actor, stage, of, took_ms, at, "did not drain in time; killed");
