@@ -42,7 +42,7 @@ mod upkeep;
 
 pub use actor_runtime::{
     ActorSnapshot, ActorState, FailureSnapshot, HistogramSnapshot, KindSnapshot, PeriodicSnapshot, ROOT,
-    powers_of_two,
+    in_request, powers_of_two,
 };
 pub use directory::Directory;
 pub use error::{RefreshError, Refusal, VerifyError};

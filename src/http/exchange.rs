@@ -1,6 +1,6 @@
 //! What one request and its answer know of each other: made by the server, filled by the filters, read at the end.
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
@@ -16,6 +16,7 @@ struct Notes {
     peer: IpAddr,
     began: Instant,
     fault: Option<Fault>,
+    trace: Option<String>,
     route: OnceLock<&'static str>,
     rate: OnceLock<RateFields>,
     origin: OnceLock<HeaderValue>,
@@ -39,12 +40,13 @@ pub(super) struct RateFields {
 
 impl Exchange {
     /// Begins now. The id is ours: a caller's `X-Request-Id` is neither read nor echoed.
-    pub(super) fn new(peer: IpAddr, fault: Option<Fault>) -> Self {
+    pub(super) fn new(peer: IpAddr, fault: Option<Fault>, headers: &HeaderMap) -> Self {
         Self(Arc::new(Notes {
             id: Uuid::new_v4(),
             peer,
             began: Instant::now(),
             fault,
+            trace: trace_id(headers),
             route: OnceLock::new(),
             rate: OnceLock::new(),
             origin: OnceLock::new(),
@@ -54,6 +56,11 @@ impl Exchange {
     /// `X-Request-Id`.
     pub(crate) fn id(&self) -> Uuid {
         self.0.id
+    }
+
+    /// The trace that the caller says this is part of, for the log only: 32 hexadecimal digits.
+    pub(crate) fn trace(&self) -> Option<&str> {
+        self.0.trace.as_deref()
     }
 
     /// The socket's other end.
@@ -99,5 +106,50 @@ impl Exchange {
     /// See [`Exchange::set_origin`].
     pub(super) fn origin(&self) -> Option<&HeaderValue> {
         self.0.origin.get()
+    }
+}
+
+/// The trace id of `traceparent` (<https://www.w3.org/TR/trace-context/>); anything that is not one is nobody's.
+fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let mut parts = text.split('-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c))
+    };
+    let known = is_hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
+    let whole = known && is_hex(trace, 32) && is_hex(parent, 16) && is_hex(flags, 2);
+    (whole && trace.bytes().any(|c| c != b'0') && parent.bytes().any(|c| c != b'0')).then(|| trace.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_traceparent_names_a_trace() {
+        let id = |text: &'static str| {
+            trace_id(&HeaderMap::from_iter([(
+                http::HeaderName::from_static("traceparent"),
+                HeaderValue::from_static(text),
+            )]))
+        };
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(id("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").as_deref(), Some(trace));
+        assert_eq!(
+            id("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more").as_deref(),
+            Some(trace)
+        );
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736",
+        ] {
+            assert_eq!(id(bad), None, "{bad}");
+        }
     }
 }

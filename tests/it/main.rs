@@ -32,6 +32,7 @@ mod portal_matrix;
 mod portals;
 mod reference;
 mod replicas;
+mod resilience;
 mod schema;
 mod secrecy;
 mod secrets;

@@ -27,6 +27,9 @@ pub(super) async fn commit<B: Batch>(batch: &B, counts: &FlushCounts, entries: V
             continue;
         }
         let again = tries > 1;
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            tracing::debug!(rows = part.len(), request_ids = request_ids(&part), "a batch is written");
+        }
         match batch.write(rows(&part), &until(&part)).await {
             Ok(answers) => match answer(part, answers) {
                 // too late by a clock that was wrong; the answer has put it right
@@ -41,7 +44,8 @@ pub(super) async fn commit<B: Batch>(batch: &B, counts: &FlushCounts, entries: V
             Err(StoreError::NoConnection(_)) if again => parts.push((part, tries - 1)),
             Err(error) => {
                 counts.failed.fetch_add(1, Relaxed);
-                tracing::warn!(%error, rows = part.len(), "a batch failed");
+                let request_ids = request_ids(&part);
+                tracing::warn!(%error, rows = part.len(), request_ids, "a batch failed");
                 if B::LOOKS_UP && matches!(error, StoreError::Ambiguous(_)) {
                     find_out(batch, part).await;
                 } else {
@@ -72,6 +76,16 @@ async fn find_out<B: Batch>(batch: &B, mut part: Vec<Entry<B>>) {
             tokio::time::sleep(LOOK_UP_PAUSE).await;
         }
     }
+}
+
+/// Ids named in one line of the log at most.
+const NAMED: usize = 32;
+
+/// Whose rows these are: as in `X-Request-Id`, separated by blanks.
+fn request_ids<B: Batch>(entries: &[Entry<B>]) -> String {
+    let waiters = entries.iter().flat_map(|entry| &entry.waiters).filter(|one| one.admission.request != 0);
+    let ids = waiters.take(NAMED).map(|one| format!("{:032x}", one.admission.request));
+    ids.collect::<Vec<_>>().join(" ")
 }
 
 /// Those for which somebody waits.

@@ -8,6 +8,7 @@ use super::actor::{Envelope, Fault};
 use super::error::CallError;
 use super::instance::{Instance, Place, Remote};
 use super::meter::Meter;
+use super::request::current;
 use arc_swap::ArcSwapOption;
 use ractor::ActorRef;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct Admission {
     place: Option<Place>,
     /// When nobody waits for the answer any more.
     pub deadline: Instant,
+    /// The request that it is part of, for the log; 0 is none.
+    pub request: u128,
     pub(crate) sent: Instant,
 }
 
@@ -73,7 +76,8 @@ impl Admission {
 
     fn new(meter: &Arc<Meter>, permit: Option<Arc<Permit>>, deadline: Instant) -> Self {
         meter.enqueued();
-        Self { meter: meter.clone(), permit, place: None, deadline, sent: Instant::now() }
+        let (request, sent) = (current(), Instant::now());
+        Self { meter: meter.clone(), permit, place: None, deadline, request, sent }
     }
 
     /// To be held by the caller while it waits for the answer.
@@ -98,7 +102,9 @@ impl Admission {
 
     /// The same message in the next actor's mailbox: it keeps its permit, so the first door bounds the whole way.
     fn pass_to(mut self, meter: &Arc<Meter>) -> Self {
-        Admission::new(meter, self.permit.take(), self.deadline)
+        let mut passed = Admission::new(meter, self.permit.take(), self.deadline);
+        passed.request = self.request;
+        passed
     }
 }
 

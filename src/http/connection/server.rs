@@ -8,6 +8,7 @@ use crate::http::connection::places::{Place, Places};
 use crate::http::exchange::{Exchange, Fault};
 use crate::http::request::client::TrustedProxies;
 use crate::http::response::reply;
+use doorcode_actors::in_request;
 use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, StatusCode, Uri, Version};
 use hyper::body::{Body, Incoming};
@@ -243,8 +244,10 @@ where
         // CONNECT names no path, and warp wants one; this one matches no route.
         *request.uri_mut() = Uri::from_static("*");
     }
-    request.extensions_mut().insert(Exchange::new(peer.ip(), fault));
-    let mut response = routes.call(request).await?;
+    let exchange = Exchange::new(peer.ip(), fault, request.headers());
+    let id = exchange.id().as_u128();
+    request.extensions_mut().insert(exchange);
+    let mut response = in_request(id, routes.call(request)).await?;
     if watch.lock().end_answer() || fault.is_some() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -289,7 +289,8 @@ pub fn finish(exchange: Option<&Exchange>, method: &Method, hsts: bool, mut resp
     }
     let micros = exchange.began().elapsed().as_micros() as u64;
     let (method, route) = (known_method(method), exchange.route());
-    tracing::info!(target: "doorcode::access", method, route, status, micros, request_id = id);
+    let trace_id = exchange.trace();
+    tracing::info!(target: "doorcode::access", method, route, status, micros, request_id = id, trace_id);
     response
 }
 

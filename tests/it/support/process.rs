@@ -68,11 +68,17 @@ impl Setup {
         self
     }
 
+    /// One more word on the command line.
+    pub fn flag(mut self, flag: &str) -> Self {
+        self.arguments.push(flag.to_owned());
+        self
+    }
+
     fn on_free_ports(self) -> Self {
         self.set("DOORCODE__HTTP__LISTEN", "127.0.0.1:0").set("DOORCODE__OPS__LISTEN", "127.0.0.1:0")
     }
 
-    fn master_key(self) -> Self {
+    pub fn master_key(self) -> Self {
         self.set("DOORCODE__MASTER_KEY__VALUE", &master_key())
     }
 
@@ -87,6 +93,11 @@ impl Setup {
         command.args(&self.arguments).env_clear().envs(self.environment.iter().cloned());
         command.stdin(Stdio::null()).kill_on_drop(true);
         command
+    }
+
+    /// Starts it, whatever it is; what it says is to be read.
+    pub fn spawn(self) -> Child {
+        self.command().stdout(Stdio::piped()).spawn().unwrap()
     }
 
     /// Runs it to its end, which comes soon.
