@@ -11,7 +11,7 @@ use crate::call::Failure;
 use crate::meter::Phase;
 use crate::process::{Watched, Watches};
 use crate::profile::Hints;
-use crate::scenarios::{Scenario, StepOutcome};
+use crate::scenarios::Part;
 use crate::schedule::Schedule;
 use crate::service::Service;
 use std::sync::Arc;
@@ -111,11 +111,11 @@ impl Pacer {
     }
 }
 
-/// Runs each scenario on a connection of its own.
-pub async fn drive<S: Scenario>(
+/// Runs each part on a connection of its own.
+pub async fn drive(
     service: &Arc<Service>,
     hints: &Hints,
-    scenarios: Vec<S>,
+    parts: Vec<Part>,
     pace: Pace,
     watches: &mut Watches,
 ) -> Result<Measured, LoadError> {
@@ -124,9 +124,9 @@ pub async fn drive<S: Scenario>(
     let (gate, _) = watch::channel(None);
     let (ready, mut prepared) = mpsc::unbounded_channel();
     let mut lanes = JoinSet::new();
-    for scenario in scenarios {
+    for part in parts {
         let lane = Lane { service: Arc::clone(service), pacer: Arc::clone(&pacer), number: lanes.len() };
-        lanes.spawn(lane.run(scenario, ready.clone(), gate.subscribe()));
+        lanes.spawn(lane.run(part, ready.clone(), gate.subscribe()));
     }
     drop(ready);
     while let Some(outcome) = prepared.recv().await {
@@ -169,10 +169,9 @@ pub async fn drive<S: Scenario>(
     Ok(Measured { began, processes: watches.end(), exhausted, unsent })
 }
 
-async fn finish(lanes: &mut JoinSet<StepOutcome>, exhausted: &mut usize) -> Result<(), LoadError> {
+async fn finish(lanes: &mut JoinSet<bool>, exhausted: &mut usize) -> Result<(), LoadError> {
     while let Some(ended) = lanes.join_next().await {
-        let ended = ended.map_err(|_| LoadError::LaneLost)?;
-        *exhausted += usize::from(ended == StepOutcome::Exhausted);
+        *exhausted += usize::from(ended.map_err(|_| LoadError::LaneLost)?);
     }
     Ok(())
 }
@@ -184,14 +183,15 @@ struct Lane {
 }
 
 impl Lane {
-    async fn run<S: Scenario>(
+    /// Returns whether it ran out of work before the time was over.
+    async fn run(
         self,
-        mut scenario: S,
+        mut part: Part,
         ready: mpsc::UnboundedSender<Result<(), Failure>>,
         mut gate: watch::Receiver<Option<(Instant, Instant)>>,
-    ) -> StepOutcome {
-        let mut link = self.service.link(scenario.caller(), self.number);
-        let prepared = scenario.prepare(&mut link).await;
+    ) -> bool {
+        let mut link = self.service.link(part.caller(), self.number);
+        let prepared = part.prepare(&mut link).await;
         // The receiver is gone when another lane's preparation failed; this one is then ended from outside.
         let _ = ready.send(prepared);
         drop(ready);
@@ -199,16 +199,16 @@ impl Lane {
             Ok(open) => *open,
             Err(_) => None,
         };
-        let Some((start, deadline)) = open else { return StepOutcome::Failed };
+        let Some((start, deadline)) = open else { return false };
         let phase = || self.service.meter().phase();
         while let Some(due) = self.pacer.next(start, deadline, phase()).await {
             if let Some(due) = due {
                 link.due_at(due);
             }
-            if scenario.step(&mut link).await == StepOutcome::Exhausted {
-                return StepOutcome::Exhausted;
+            if !part.step(&mut link).await {
+                return true;
             }
         }
-        StepOutcome::Done
+        false
     }
 }

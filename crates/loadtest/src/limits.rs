@@ -18,16 +18,17 @@ pub use expect::{Expectations, Group, GuessLimit, MailLimit, PerGroup, TenantLim
 use judge::{Decision, Exchange, first_breach};
 pub use policy::{Policy, PolicyError};
 
+use crate::call::Failure;
 use crate::callers::Callers;
 use crate::customers::{Customer, Customers};
 use crate::mail::Inbox;
-use crate::service::Service;
+use crate::service::{Answer, Link, Probe, Service};
 use serde::Serialize;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Customers that the parts on mails and guesses use up, each of whom must not have been mailed today.
@@ -213,6 +214,27 @@ pub struct Bench {
     pub used: AtomicU64,
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a limit did with a request, and what the answer is called.
+fn decided(outcome: Result<Answer, Failure>) -> (Decision, String) {
+    match outcome {
+        Ok(answer) if answer.status == 429 => (Decision::Refused, answer.id),
+        Ok(answer) => (Decision::Admitted, answer.id),
+        Err(failure) => (Decision::Unknown, failure.to_string()),
+    }
+}
+
+/// A login that was accepted, and the codes of the mails that came.
+struct Asked {
+    sent: Instant,
+    answered: Instant,
+    name: String,
+    codes: Vec<Option<String>>,
+}
+
 type Part = Pin<Box<dyn Future<Output = Vec<LimitReport>> + Send>>;
 
 impl Bench {
@@ -225,6 +247,21 @@ impl Bench {
     fn nobody(&self) -> Customer {
         let email = format!("nobody-{}@example.com", Uuid::new_v4().simple());
         Customer { tenant: self.customers.at(0).tenant, email }
+    }
+
+    /// Asks for a code and waits for what is mailed.
+    async fn ask(&self, link: &mut Link, customer: &Customer) -> Result<Asked, String> {
+        self.inbox.learn_old(link, &customer.email).await?;
+        self.inbox.asked(&customer.email, Instant::now(), false);
+        let sent = Instant::now();
+        let answer = link.probe(Probe::Login(customer)).await?;
+        let answered = Instant::now();
+        let name = format!("a login (X-Request-Id {})", answer.id);
+        if answer.status != 200 {
+            return Err(format!("{name} was answered {}", answer.status));
+        }
+        let mails = self.inbox.arrivals(link, &customer.email, answered + self.inbox.wait()).await;
+        Ok(Asked { sent, answered, name, codes: mails.into_iter().map(|(_, code)| code).collect() })
     }
 
     /// Runs all parts that are expected.

@@ -77,13 +77,6 @@ pub struct Ticket {
     begun: Instant,
 }
 
-impl Ticket {
-    /// When the call began.
-    pub fn begun(&self) -> Instant {
-        self.begun
-    }
-}
-
 /// What happened in one interval of the run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Point {
@@ -185,11 +178,6 @@ impl Meter {
     /// Whether a call begun now counts.
     pub fn phase(&self) -> Phase {
         self.books().phase
-    }
-
-    /// Books a call as begun now.
-    pub fn open(&self, call: Call) -> Ticket {
-        self.open_at(call, Instant::now())
     }
 
     /// Books a call as begun when it was due. It belongs to the phase in which it is booked.

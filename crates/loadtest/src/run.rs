@@ -10,7 +10,7 @@ use crate::options::{CodesFrom, Options, ScenarioName};
 use crate::process::{Watched, Watches};
 use crate::progress::Progress;
 use crate::report::{CallReport, ProcessReport, Report};
-use crate::scenarios::{Journey, Login, Part, Refresh, Scenario, Verify};
+use crate::scenarios::Part;
 use crate::schedule::Shape;
 use crate::scrape::Scraper;
 use crate::service::Service;
@@ -159,14 +159,8 @@ impl Run<'_> {
         if self.options.scenario == ScenarioName::Limits {
             return self.measure_limits(watches).await;
         }
-        let measured = match self.options.scenario {
-            ScenarioName::Login => self.drive(self.parts().map(Login), watches).await?,
-            ScenarioName::Verify => self.drive(self.parts().map(Verify::new), watches).await?,
-            ScenarioName::Refresh => self.drive(self.parts().map(Refresh::new), watches).await?,
-            ScenarioName::Journey | ScenarioName::Limits => {
-                self.drive(self.parts().map(Journey), watches).await?
-            }
-        };
+        let Options { profile, pace, .. } = self.options;
+        let measured = drive(&self.service, &profile.hints, self.parts(), *pace, watches).await?;
         self.inbox.settle().await;
         let Measured { began, processes, exhausted, unsent } = measured;
         Ok(Found { began, processes, exhausted, unsent, limits: Vec::new() })
@@ -192,29 +186,20 @@ impl Run<'_> {
         Ok(Found { began, processes: watches.end(), exhausted: 0, unsent: 0, limits })
     }
 
-    async fn drive<S: Scenario>(
-        &self,
-        scenarios: impl Iterator<Item = S>,
-        watches: &mut Watches,
-    ) -> Result<Measured, LoadError> {
-        let hints = &self.options.profile.hints;
-        drive(&self.service, hints, scenarios.collect(), self.options.pace, watches).await
-    }
-
     /// Every connection's customers and client addresses.
-    fn parts(&self) -> impl Iterator<Item = Part> + '_ {
+    fn parts(&self) -> Vec<Part> {
         let (lanes, callers) = (self.options.connections, self.callers());
         let networks: Vec<_> = (0..self.options.clients).map(|_| callers.network()).collect();
-        (0..lanes).map(move |lane| Part {
-            customers: self.options.customers.share(lane as u64, lanes as u64),
-            inbox: Arc::clone(&self.inbox),
-            networks: match networks.len() {
+        let part = |lane| {
+            let networks = match networks.len() {
                 0 => Vec::new(),
                 clients if clients <= lanes => vec![networks[lane % clients]],
                 _ => networks.iter().skip(lane).step_by(lanes).copied().collect(),
-            },
-            steps: 0,
-        })
+            };
+            let customers = self.options.customers.share(lane as u64, lanes as u64);
+            Part::new(self.options.scenario, customers, Arc::clone(&self.inbox), networks)
+        };
+        (0..lanes).map(part).collect()
     }
 
     fn callers(&self) -> Callers {

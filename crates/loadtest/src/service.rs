@@ -30,26 +30,31 @@ pub struct Service {
 #[derive(Debug)]
 struct Replica {
     target: Arc<Target>,
-    login: Endpoint,
-    verify: Endpoint,
-    token: Endpoint,
-    refresh: Endpoint,
-    logout: Endpoint,
+    /// login, verify, token, refresh, logout.
+    endpoints: [Endpoint; 5],
     mailbox: &'static str,
 }
 
 impl Replica {
     fn new(target: Target, paths: &Paths) -> Replica {
-        let post = |path| Endpoint::post(&target, path);
-        Replica {
-            login: post(paths.login),
-            verify: post(paths.verify),
-            token: post(paths.token),
-            refresh: post(paths.refresh),
-            logout: post(paths.logout),
-            mailbox: paths.mailbox,
-            target: Arc::new(target),
+        let Paths { login, verify, token, refresh, logout, mailbox } = *paths;
+        let endpoints = [login, verify, token, refresh, logout].map(|path| Endpoint::post(&target, path));
+        Replica { endpoints, mailbox, target: Arc::new(target) }
+    }
+
+    fn endpoint(&self, call: Call) -> &Endpoint {
+        let [login, verify, token, refresh, logout] = &self.endpoints;
+        match call {
+            Call::Verify => verify,
+            Call::Token => token,
+            Call::Refresh | Call::RefreshAfterLogout => refresh,
+            Call::Logout => logout,
+            Call::Login | Call::Mail | Call::Mailbox => login,
         }
+    }
+
+    fn mailbox(&self, address: &str) -> Endpoint {
+        Endpoint::get(&self.target, &format!("{}{address}", self.mailbox))
     }
 }
 
@@ -186,13 +191,13 @@ impl Link {
     pub async fn login(&mut self, customer: &Customer) -> Result<Instant, Failure> {
         self.compose(&login_body(customer))?;
         let begun = self.due.unwrap_or_else(Instant::now);
-        self.call(Call::Login, |replica| replica.login.clone(), accepted).await.map(|()| begun)
+        self.call(Call::Login, accepted).await.map(|()| begun)
     }
 
     /// Exchanges a code; returns the refresh token.
     pub async fn verify(&mut self, customer: &Customer, code: &str) -> Result<String, Failure> {
         self.compose(&code_body(customer, code))?;
-        self.call(Call::Verify, |replica| replica.verify.clone(), refresh_token).await
+        self.call(Call::Verify, refresh_token).await
     }
 
     /// Exchanges a refresh token; the next one must be another.
@@ -201,20 +206,19 @@ impl Link {
         let read = |reply: Reply<'_>| {
             refresh_token(reply).and_then(|next| if next == token { Err(Failure::Body) } else { Ok(next) })
         };
-        self.call(Call::Refresh, |replica| replica.refresh.clone(), read).await
+        self.call(Call::Refresh, read).await
     }
 
     /// Ends the session.
     pub async fn logout(&mut self, token: &str) -> Result<(), Failure> {
         self.compose(&RefreshBody { refresh_token: token })?;
-        self.call(Call::Logout, |replica| replica.logout.clone(), |reply| expect(204, reply)).await
+        self.call(Call::Logout, |reply| expect(204, reply)).await
     }
 
     /// Tries a refresh that must be refused.
     pub async fn refresh_after_logout(&mut self, token: &str) -> Result<(), Failure> {
         self.compose(&RefreshBody { refresh_token: token })?;
-        self.call(Call::RefreshAfterLogout, |replica| replica.refresh.clone(), |reply| expect(401, reply))
-            .await
+        self.call(Call::RefreshAfterLogout, |reply| expect(401, reply)).await
     }
 
     /// A request where a limit may refuse: a refusal by the rules (429 with a `Retry-After` of at least a second) is
@@ -234,23 +238,14 @@ impl Link {
                 call
             }
         };
-        let endpoint = move |replica: &Replica| match call {
-            Call::Verify => replica.verify.clone(),
-            Call::Token => replica.token.clone(),
-            Call::Refresh => replica.refresh.clone(),
-            Call::Logout => replica.logout.clone(),
-            _ => replica.login.clone(),
-        };
-        self.call(call, endpoint, |reply| read_answer(reply, matches!(probe, Probe::Login(_)))).await
+        self.call(call, |reply| read_answer(reply, matches!(probe, Probe::Login(_)))).await
     }
 
     /// The mails to an address, newest first.
     pub async fn mailbox(&mut self, address: &str) -> Result<Vec<SeenMail>, Failure> {
         self.body.clear();
-        let address = percent_encoded(address);
-        let endpoint =
-            |replica: &Replica| Endpoint::get(&replica.target, &format!("{}{address}", replica.mailbox));
-        self.call(Call::Mailbox, endpoint, read_mails).await
+        let address: String = form_urlencoded::byte_serialize(address.as_bytes()).collect();
+        self.call_at(Call::Mailbox, |replica| replica.mailbox(&address), read_mails).await
     }
 
     fn compose(&mut self, body: &impl Serialize) -> Result<(), Failure> {
@@ -259,6 +254,14 @@ impl Link {
     }
 
     async fn call<T>(
+        &mut self,
+        call: Call,
+        read: impl FnOnce(Reply<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.call_at(call, |replica| replica.endpoint(call).clone(), read).await
+    }
+
+    async fn call_at<T>(
         &mut self,
         call: Call,
         endpoint: impl FnOnce(&Replica) -> Endpoint,
@@ -343,16 +346,4 @@ fn sample(call: Call, failure: Failure, reply: Reply<'_>) -> String {
         if reply.status >= 400 { String::from_utf8_lossy(reply.body) } else { Cow::Borrowed("(not shown)") };
     let start: String = body.chars().take(200).collect();
     format!("{} failed as {failure}: status {}, body {start}", call.name(), reply.status)
-}
-
-fn percent_encoded(address: &str) -> String {
-    address.bytes().fold(String::with_capacity(address.len()), |mut encoded, byte| {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'@' => {
-                encoded.push(char::from(byte))
-            }
-            other => encoded.push_str(&format!("%{other:02X}")),
-        }
-        encoded
-    })
 }

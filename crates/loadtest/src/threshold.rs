@@ -2,26 +2,20 @@
 
 use crate::report::Report;
 use serde::Serialize;
-use std::cmp::Ordering;
 use std::str::FromStr;
 
+type Comparison = fn(&f64, &f64) -> bool;
+
 /// One condition that must not hold at the end.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Threshold {
     text: String,
     /// A call, or `mail`, or `steps`.
     subject: String,
     figure: String,
-    operator: Operator,
+    /// Whether a figure breaks the limit.
+    breaks: Comparison,
     limit: f64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operator {
-    Above,
-    AtLeast,
-    Below,
-    AtMost,
 }
 
 /// What became of a condition.
@@ -37,22 +31,8 @@ pub struct ThresholdReport {
 
 const FORM: &str = "write WHAT.FIGURE>LIMIT with one of > >= < <=, for example login.p99>250ms, verify.failed>0, \
     login.rate<500, login.error_rate>0.1%, mail.lost>0, mail.doubled>0 or steps.unsent>0";
-const FIGURES: [&str; 14] = [
-    "p50",
-    "p90",
-    "p99",
-    "p99_9",
-    "max",
-    "rate",
-    "sent",
-    "answered",
-    "failed",
-    "error_rate",
-    "lost",
-    "doubled",
-    "unsent",
-    "arrived",
-];
+const FIGURES: &str =
+    "p50 p90 p99 p99_9 max rate sent answered failed error_rate lost doubled unsent arrived";
 
 impl FromStr for Threshold {
     type Err = String;
@@ -63,10 +43,10 @@ impl FromStr for Threshold {
 }
 
 fn parse(text: &str) -> Option<Threshold> {
-    let operators =
-        [(">=", Operator::AtLeast), ("<=", Operator::AtMost), (">", Operator::Above), ("<", Operator::Below)];
-    let (what, operator, limit) = operators.iter().find_map(|(sign, operator)| {
-        text.split_once(sign).map(|(what, limit)| (what.trim(), *operator, limit.trim()))
+    let operators: [(&str, Comparison); 4] =
+        [(">=", f64::ge), ("<=", f64::le), (">", f64::gt), ("<", f64::lt)];
+    let (what, breaks, limit) = operators.into_iter().find_map(|(sign, breaks)| {
+        text.split_once(sign).map(|(what, limit)| (what.trim(), breaks, limit.trim()))
     })?;
     let (subject, figure) = what.rsplit_once('.')?;
     let (number, scale) = match limit {
@@ -76,12 +56,12 @@ fn parse(text: &str) -> Option<Threshold> {
         limit => (limit, 1.0),
     };
     let limit = number.trim().parse::<f64>().ok().filter(|limit| limit.is_finite())? * scale;
-    let known = !subject.is_empty() && FIGURES.contains(&figure);
+    let known = !subject.is_empty() && FIGURES.split(' ').any(|known| known == figure);
     known.then(|| Threshold {
         text: text.to_owned(),
         subject: subject.to_owned(),
         figure: figure.to_owned(),
-        operator,
+        breaks,
         limit,
     })
 }
@@ -90,15 +70,7 @@ impl Threshold {
     /// Held against a report.
     pub fn check(&self, report: &Report) -> ThresholdReport {
         let value = self.value(report);
-        let breached = value.is_none_or(|value| {
-            let order = value.total_cmp(&self.limit);
-            match self.operator {
-                Operator::Above => order == Ordering::Greater,
-                Operator::AtLeast => order != Ordering::Less,
-                Operator::Below => order == Ordering::Less,
-                Operator::AtMost => order != Ordering::Greater,
-            }
-        });
+        let breached = value.is_none_or(|value| (self.breaks)(&value, &self.limit));
         ThresholdReport { fail_if: self.text.clone(), value, ok: !breached }
     }
 

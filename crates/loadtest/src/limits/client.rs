@@ -1,14 +1,14 @@
 //! The visible limits of a client and of its network: one caller, or many of one network, ask until they are refused,
 //! and then without pause.
 
-use super::{Bench, Decision, Exchange, Group, LimitReport, Policy};
+use super::{Bench, Decision, Exchange, Group, LimitReport, Policy, decided, lock};
 use crate::call::{Call, Failure};
 use crate::callers::{Caller, Network};
 use crate::customers::Customer;
 use crate::service::{Answer, Link, Probe, Service};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -178,22 +178,18 @@ impl Shared {
     }
 
     fn read(&self, outcome: Result<Answer, Failure>) -> (Decision, String) {
-        match outcome {
+        match &outcome {
             Ok(answer) => {
-                lock(&self.announced).get_or_insert(answer.rate_policy);
-                (if answer.status == 429 { Decision::Refused } else { Decision::Admitted }, answer.id)
+                lock(&self.announced).get_or_insert_with(|| answer.rate_policy.clone());
             }
             Err(Failure::Body) => {
                 self.bare_refusals.fetch_add(1, Ordering::Relaxed);
-                (Decision::Refused, "not read".to_owned())
+                return (Decision::Refused, "not read".to_owned());
             }
-            Err(failure) => (Decision::Unknown, failure.to_string()),
+            Err(_) => {}
         }
+        decided(outcome)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn in_seconds(policy: &Policy) -> (u64, u64) {

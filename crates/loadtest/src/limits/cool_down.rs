@@ -3,11 +3,9 @@
 //! so that it is known which of them a mail answers, however slow mails are.
 
 use super::{Bench, LimitReport};
-use crate::customers::Customer;
-use crate::service::{Link, Probe};
 use crate::units;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What one more or one less of is looked for.
 const ONE: Duration = Duration::from_secs(1);
@@ -69,44 +67,17 @@ impl Pair {
     async fn ask(bench: &Bench, gap: Duration) -> Result<Pair, String> {
         let (customer, network) = (bench.customer(), bench.callers.network());
         let mut link = bench.service.link(network.host(0), 0);
-        bench.inbox.learn_old(&mut link, &customer.email).await.map_err(|failure| failure.to_string())?;
-        let first = Question::ask(bench, &mut link, &customer).await?;
-        let mails =
-            bench.inbox.arrivals(&mut link, &customer.email, Instant::now() + bench.inbox.wait()).await;
-        if mails.is_empty() {
+        let first = bench.ask(&mut link, &customer).await?;
+        if first.codes.is_empty() {
             return Err(format!("no first mail came, for {}", first.name));
         }
         tokio::time::sleep_until((first.answered + gap).into()).await;
-        let second = Question::ask(bench, &mut link, &customer).await?;
-        let mails =
-            bench.inbox.arrivals(&mut link, &customer.email, Instant::now() + bench.inbox.wait()).await;
+        let second = bench.ask(&mut link, &customer).await?;
         Ok(Pair {
             shortest: second.sent - first.answered,
             longest: second.answered - first.sent,
-            mailed: !mails.is_empty(),
+            mailed: !second.codes.is_empty(),
             name: second.name,
         })
-    }
-}
-
-struct Question {
-    sent: Instant,
-    answered: Instant,
-    name: String,
-}
-
-impl Question {
-    async fn ask(bench: &Bench, link: &mut Link, customer: &Customer) -> Result<Question, String> {
-        bench.inbox.asked(&customer.email, Instant::now(), false);
-        let sent = Instant::now();
-        let answer = link.probe(Probe::Login(customer)).await.map_err(|failure| failure.to_string())?;
-        match answer.status {
-            200 => Ok(Question {
-                sent,
-                answered: Instant::now(),
-                name: format!("a login (X-Request-Id {})", answer.id),
-            }),
-            status => Err(format!("a login was answered {status} (X-Request-Id {})", answer.id)),
-        }
     }
 }

@@ -11,7 +11,6 @@ use crate::callers::Network;
 use crate::customers::Customer;
 use crate::service::{Link, Probe};
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Guesses from one address, well below what a client may.
 const PER_HOST: u32 = 10;
@@ -72,15 +71,12 @@ async fn lane_limit(bench: &Bench, limit: &GuessLimit, lane: u32, mut report: Li
     below.expect(last, true, &format!("guess {lane} of strangers, the right one,"), &mut report);
     let mut above = Guesser::new(bench, bench.callers.network());
     above.share = share;
-    match above.spend(limit.per_code, lane).await {
-        Ok(()) => match above.ask().await {
-            Ok(code) if is_digits(&code) => report.complaints.push(format!(
-                "one too many: after {lane} wrong guesses the next code is still digits (asked by {})",
-                above.last
-            )),
-            Ok(_) => {}
-            Err(why) => report.complaints.push(why),
-        },
+    match above.spend_and_ask(limit.per_code, lane).await {
+        Ok(code) if is_digits(&code) => report.complaints.push(format!(
+            "one too many: after {lane} wrong guesses the next code is still digits (asked by {})",
+            above.last
+        )),
+        Ok(_) => {}
         Err(why) => report.complaints.push(why),
     }
     finish(report, lane, &[&below, &above])
@@ -126,17 +122,11 @@ impl<'a> Guesser<'a> {
     /// A new code. Each is asked for from another network: a network's share of mails is not the question here, and one
     /// that has spent its guesses is mailed letters.
     async fn ask(&mut self) -> Result<String, String> {
-        let inbox = &self.bench.inbox;
-        let email = &self.customer.email;
         self.link.call_as(self.bench.callers.network().host(150));
-        inbox.learn_old(&mut self.link, email).await.map_err(|failure| failure.to_string())?;
-        let answer =
-            self.link.probe(Probe::Login(&self.customer)).await.map_err(|failure| failure.to_string())?;
-        self.last = format!("login, X-Request-Id {}", answer.id);
-        inbox.asked(email, Instant::now(), false);
-        let mails = inbox.arrivals(&mut self.link, email, Instant::now() + inbox.wait()).await;
-        let code = mails.into_iter().filter_map(|(_, code)| code).next_back();
-        code.ok_or_else(|| format!("no mail came for a {}", self.last))
+        let asked = self.bench.ask(&mut self.link, &self.customer).await?;
+        self.last = asked.name;
+        let code = asked.codes.into_iter().flatten().next_back();
+        code.ok_or_else(|| format!("no mail came for {}", self.last))
     }
 
     /// Whether it opened.
@@ -147,8 +137,7 @@ impl<'a> Guesser<'a> {
         self.link.call_as(self.network.host(self.guesses / PER_HOST));
         let call = if self.guesses.is_multiple_of(2) { Call::Verify } else { Call::Token };
         self.guesses += 1;
-        let answer = self.link.probe(Probe::Code(call, &self.customer, code)).await;
-        let answer = answer.map_err(|failure| failure.to_string())?;
+        let answer = self.link.probe(Probe::Code(call, &self.customer, code)).await?;
         self.last = format!("{}, X-Request-Id {}", call.name(), answer.id);
         match answer.status {
             200 => Ok(true),
@@ -177,11 +166,16 @@ impl<'a> Guesser<'a> {
         Ok(())
     }
 
-    /// The same, and then the right one: at the last code where that has a guess left, else at a new one.
+    /// The same, and then a new code.
+    async fn spend_and_ask(&mut self, per_code: u32, total: u32) -> Result<String, String> {
+        self.spend(per_code, total).await?;
+        self.ask().await
+    }
+
+    /// As many wrong ones, and then the right one: at the last code where that has a guess left, else at a new one.
     async fn spend_and_guess(&mut self, per_code: u32, total: u32) -> Result<bool, String> {
         let whole = total / per_code * per_code;
-        self.spend(per_code, whole).await?;
-        let code = self.ask().await?;
+        let code = self.spend_and_ask(per_code, whole).await?;
         if total > whole {
             self.wrong(&code, total - whole).await?;
         }

@@ -54,6 +54,8 @@ struct MailRun<'a> {
 /// What one round came to.
 struct Round {
     mails: u64,
+    /// One of its logins.
+    id: String,
 }
 
 impl MailRun<'_> {
@@ -68,10 +70,13 @@ impl MailRun<'_> {
             // What a network may still get: its share, or what the others left.
             let free = u64::from(budget.burst).saturating_sub(total);
             let expected = free.min(u64::from(share));
-            let mut got = 0;
+            let (mut got, mut last) = (0, String::new());
             while got <= expected + 1 {
                 let mails = match self.round(network, None, &mut known).await {
-                    Ok(round) => round.mails,
+                    Ok(round) => {
+                        last = round.id;
+                        round.mails
+                    }
                     Err(failure) => {
                         self.unmeasured = Some(format!("the run could not be finished: {failure}"));
                         break;
@@ -80,7 +85,7 @@ impl MailRun<'_> {
                 if mails == 0 {
                     // Silence within a network's share is the budget's; beyond it, it is the share's.
                     if got < u64::from(share) {
-                        self.refused(&format!("asking from network {}", place + 1));
+                        self.refused(&format!("asking from network {} (X-Request-Id {last})", place + 1));
                     }
                     break;
                 }
@@ -90,7 +95,8 @@ impl MailRun<'_> {
             if got != expected && self.unmeasured.is_none() && share < budget.burst {
                 let network = place + 1;
                 self.complaints.push(format!(
-                    "network {network} got {got} mails, {expected} are right (at most {share} for one network)"
+                    "network {network} got {got} mails, {expected} are right (at most {share} for one network), with its \
+                     last login (X-Request-Id {last})"
                 ));
             }
             if got == 0 && place > 0 {
@@ -105,8 +111,8 @@ impl MailRun<'_> {
         self.began = Instant::now();
         for _ in 0..self.limit.budget.burst + 2 {
             match self.round(network, Some(network), &mut None).await {
-                Ok(Round { mails: 0 }) => {
-                    self.refused("asking from a known client");
+                Ok(Round { mails: 0, id }) => {
+                    self.refused(&format!("asking from a known client (X-Request-Id {id})"));
                     break;
                 }
                 Ok(_) => {}
@@ -150,7 +156,7 @@ impl MailRun<'_> {
                 mails.len()
             ));
         }
-        Ok(Round { mails: mails.len() as u64 })
+        Ok(Round { mails: mails.len() as u64, id })
     }
 
     /// Returns one of the requests' ids.

@@ -1,7 +1,7 @@
 //! What a restart of the service must not give back: mails and guesses that were spent before.
 
 use super::{Bench, LimitReport};
-use crate::call::Call;
+use crate::call::{Call, Failure};
 use crate::customers::Customer;
 use crate::service::{Answer, Link, Probe};
 use std::process::Stdio;
@@ -34,17 +34,14 @@ async fn over_a_restart(
 ) -> Result<(), String> {
     let (customer, network) = (bench.customer(), bench.callers.network());
     let mut link = bench.service.link(network.host(0), 0);
-    bench.inbox.learn_old(&mut link, &customer.email).await.map_err(|failure| failure.to_string())?;
-    let mut mails = ask(bench, &mut link, &customer).await?;
-    let code = mails.pop().flatten().ok_or("no mail came")?;
+    let code = bench.ask(&mut link, &customer).await?.codes.pop().flatten().ok_or("no mail came")?;
     let right: u32 = code.parse().map_err(|_| "the code is not of digits")?;
     for other in 1..=per_code {
         guess(&mut link, &customer, &format!("{:06}", (right + other) % 1_000_000)).await?;
     }
     // Another customer has just been mailed: the cool-down must outlast the restart.
     let mailed = bench.customer();
-    bench.inbox.learn_old(&mut link, &mailed.email).await.map_err(|failure| failure.to_string())?;
-    ask(bench, &mut link, &mailed).await?;
+    bench.ask(&mut link, &mailed).await?;
     let shell = Command::new("sh").arg("-c").arg(command).stdin(Stdio::null()).stdout(Stdio::null()).status();
     let status = shell.await.map_err(|error| error.to_string())?;
     if !status.success() {
@@ -59,24 +56,17 @@ async fn over_a_restart(
             .push(format!("one too many: {what} {} (X-Request-Id {})", answer.status, answer.id));
     }
     if bench.expected.mail.is_some_and(|mail| mail.cool_down.is_some()) {
-        let again = ask(bench, &mut link, &mailed).await?;
-        if !again.is_empty() {
-            report.complaints.push("one too many: a mail within the cool-down, after a restart".to_owned());
+        let again = bench.ask(&mut link, &mailed).await?;
+        if !again.codes.is_empty() {
+            let what = "one too many: a mail within the cool-down, after a restart, for";
+            report.complaints.push(format!("{what} {}", again.name));
         }
     }
     Ok(())
 }
 
-/// Asks once; the codes of the mails that came.
-async fn ask(bench: &Bench, link: &mut Link, customer: &Customer) -> Result<Vec<Option<String>>, String> {
-    link.probe(Probe::Login(customer)).await.map_err(|failure| failure.to_string())?;
-    bench.inbox.asked(&customer.email, Instant::now(), false);
-    let mails = bench.inbox.arrivals(link, &customer.email, Instant::now() + bench.inbox.wait()).await;
-    Ok(mails.into_iter().map(|(_, code)| code).collect())
-}
-
-async fn guess(link: &mut Link, customer: &Customer, code: &str) -> Result<Answer, String> {
-    link.probe(Probe::Code(Call::Verify, customer, code)).await.map_err(|failure| failure.to_string())
+async fn guess(link: &mut Link, customer: &Customer, code: &str) -> Result<Answer, Failure> {
+    link.probe(Probe::Code(Call::Verify, customer, code)).await
 }
 
 async fn wait_until_back(link: &mut Link) -> Result<(), String> {

@@ -4,11 +4,11 @@
 //! Replicas take from the limit in leases, so its promise is a bound: never more than burst + ⌊(span + lease) / T⌋ in
 //! any span, and under saturation at least 0.98 of burst + span / T.
 
-use super::{Bench, Decision, Exchange, LimitReport, Status, first_breach};
+use super::{Bench, Decision, Exchange, LimitReport, Status, decided, first_breach, lock};
 use crate::customers::Customer;
 use crate::service::Probe;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -54,7 +54,7 @@ pub async fn run(bench: Arc<Bench>) -> Vec<LimitReport> {
     senders.join_all().await;
     shared.over.store(true, Ordering::Relaxed);
     let refused_neighbours = neighbour.await.unwrap_or_default();
-    let mut run = std::mem::take(&mut *shared.exchanges.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut run = std::mem::take(&mut *lock(&shared.exchanges));
     run.sort_by_key(|exchange| exchange.sent);
     vec![judge(report, &bench, &run, refused_neighbours)]
 }
@@ -64,7 +64,7 @@ async fn saturate(shared: Arc<Shared>, number: usize) {
     let mut network = shared.bench.callers.network();
     let mut link = shared.bench.service.link(network.host(0), number);
     for sent in 0_u32.. {
-        let over = match *shared.first_refusal.lock().unwrap_or_else(PoisonError::into_inner) {
+        let over = match *lock(&shared.first_refusal) {
             Some(since) => since.elapsed() > shared.bench.duration.min(SATURATED),
             None => shared.began.elapsed() > PATIENCE,
         };
@@ -81,18 +81,13 @@ async fn saturate(shared: Arc<Shared>, number: usize) {
         let begun = shared.began.elapsed();
         let outcome = link.probe(Probe::Login(&customer)).await;
         let answered = shared.began.elapsed();
-        let (decision, id) = match outcome {
-            Ok(answer) if answer.status == 429 => (Decision::Refused, answer.id),
-            Ok(answer) => (Decision::Admitted, answer.id),
-            Err(failure) => (Decision::Unknown, failure.to_string()),
-        };
+        let (decision, id) = decided(outcome);
         if decision == Decision::Refused {
-            let mut first = shared.first_refusal.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert_with(Instant::now);
+            lock(&shared.first_refusal).get_or_insert_with(Instant::now);
         }
         let name = format!("a login (X-Request-Id {id})");
         let exchange = Exchange { sent: begun, answered, decision, name };
-        shared.exchanges.lock().unwrap_or_else(PoisonError::into_inner).push(exchange);
+        lock(&shared.exchanges).push(exchange);
     }
 }
 

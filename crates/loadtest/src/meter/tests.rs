@@ -13,17 +13,17 @@ fn a_long_answer_is_not_cut_short() {
 #[test]
 fn every_call_is_answered_failed_or_open() {
     let meter = Meter::new().unwrap();
-    let early = meter.open(Call::Login);
+    let early = meter.open_at(Call::Login, Instant::now());
     meter.start_measuring();
     meter.close(early, Some(200), Ok(()));
-    let good = meter.open(Call::Login);
+    let good = meter.open_at(Call::Login, Instant::now());
     meter.close(good, Some(200), Ok(()));
     for failure in [Failure::Timeout, Failure::Status(503), Failure::Timeout] {
-        let ticket = meter.open(Call::Login);
+        let ticket = meter.open_at(Call::Login, Instant::now());
         let status = if let Failure::Status(status) = failure { Some(status) } else { None };
         meter.close(ticket, status, Err(failure));
     }
-    let _never_closed = meter.open(Call::Login);
+    let _never_closed = meter.open_at(Call::Login, Instant::now());
     meter.tick();
 
     let measured = meter.accounts(Phase::Measured);

@@ -4,6 +4,7 @@ use super::svg::{self, Line, escape, short};
 use super::{CallReport, Report};
 use crate::limits::{LimitReport, Status};
 use crate::meter::{CallPoint, Point};
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -40,7 +41,10 @@ fn head(page: &mut String, report: &Report, title: &str) {
         escape(&report.load),
         report.connections,
         report.measured_s,
-        utc(report.began_unix_s)
+        i64::try_from(report.began_unix_s)
+            .ok()
+            .and_then(|at| Timestamp::from_second(at).ok())
+            .unwrap_or_default()
     );
 }
 
@@ -209,30 +213,4 @@ fn processes(page: &mut String, report: &Report) {
         );
     }
     page.push_str("</tbody></table></div></section>");
-}
-
-/// RFC 3339, from seconds since 1970 (Howard Hinnant's `civil_from_days`).
-fn utc(unix_s: u64) -> String {
-    let (days, second) = (unix_s / 86_400 + 719_468, unix_s % 86_400);
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_utc() {
-        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
-        assert_eq!(utc(1_795_566_896), "2026-11-25T00:34:56Z");
-        assert_eq!(utc(1_709_210_096), "2024-02-29T12:34:56Z");
-    }
 }
