@@ -185,8 +185,15 @@ pub const FAULTS: Route = Route {
     cross_origin: false,
 };
 
+/// What the admin API is, for programs.
+pub const OPS_OPENAPI: Route = get("/openapi.json", "ops_openapi");
+/// What the admin API is, for people.
+pub const OPS_REFERENCE: Route = get("/docs", "ops_reference");
+/// That page's script.
+pub const OPS_REFERENCE_SCRIPT: Route = get("/rapidoc.js", "ops_reference_script");
+
 /// The ops listener.
-pub const OPS: [&Route; 11] = [
+pub const OPS: [&Route; 14] = [
     &OPS_PAGE,
     &OPS_SCRIPT,
     &OPS_STYLE,
@@ -198,6 +205,9 @@ pub const OPS: [&Route; 11] = [
     &ACTOR_ROWS,
     &METRICS,
     &FAULTS,
+    &OPS_OPENAPI,
+    &OPS_REFERENCE,
+    &OPS_REFERENCE_SCRIPT,
 ];
 
 #[cfg(test)]
@@ -216,7 +226,10 @@ mod tests {
     #[test]
     fn paths_and_names_are_unique() {
         let all = || PUBLIC.iter().chain(&OPS);
-        assert_eq!(all().map(|route| route.path).collect::<HashSet<_>>().len(), all().count());
+        for listener in [&PUBLIC[..], &OPS[..]] {
+            let paths: HashSet<_> = listener.iter().map(|route| route.path).collect();
+            assert_eq!(paths.len(), listener.len());
+        }
         assert_eq!(all().map(|route| route.name).collect::<HashSet<_>>().len(), all().count());
     }
 }

@@ -13,6 +13,7 @@ mod process;
 pub use faults::Faults;
 pub use history::History;
 
+use crate::http::endpoints::reference;
 use crate::http::filters::{at, finished};
 use crate::http::response::reply::{self, Problem};
 use crate::http::routes::{ACTOR_ROWS, ACTORS, LIVEZ, METRICS, READYZ};
@@ -87,6 +88,8 @@ pub fn service(
         .unify()
         .or(prometheus(&ops))
         .unify()
+        .or(reference::route_admin())
+        .unify()
         .or(admin)
         .unify();
     finished(ops.hosts.filter().and(known).boxed(), ops.http, false)
@@ -99,7 +102,8 @@ pub fn admin_service(
     http: Arc<HttpMetrics>,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static {
     let guarded = under("/v1/admin/").and(guard()).and(admin);
-    finished(hosts.filter().and(guarded).boxed(), http, false)
+    let known = guarded.or(reference::route_admin()).unify();
+    finished(hosts.filter().and(known).boxed(), http, false)
 }
 
 /// `GET /livez`: the process answers; nothing else is asked.

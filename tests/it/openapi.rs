@@ -3,7 +3,7 @@
 
 use crate::support::TestApp;
 use crate::support::client::{Client, Request};
-use crate::support::openapi::{DOCUMENT, mismatch, resolved};
+use crate::support::openapi::{ADMIN, DOCUMENT, mismatch, resolved};
 use doorcode::http::routes;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -23,6 +23,11 @@ fn paths_are_the_route_table() {
         .collect();
     let described = operations(&DOCUMENT).map(|(path, method, _)| format!("{method} {path}")).collect();
     assert_eq!(served, described, "served, described");
+    let admin = doorcode::admin::routes::ADMIN.iter();
+    let served: BTreeSet<String> =
+        admin.map(|route| format!("{} {}", route.method.as_str().to_ascii_lowercase(), route.path)).collect();
+    let described = operations(&ADMIN).map(|(path, method, _)| format!("{method} {path}")).collect();
+    assert_eq!(served, described, "served, described");
 }
 
 fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
@@ -31,6 +36,7 @@ fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
         item.as_object()
             .unwrap()
             .iter()
+            .filter(|(method, _)| *method != "parameters")
             .map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
     })
 }
@@ -124,7 +130,7 @@ fn nothing_is_taken_back() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/baseline.txt");
     let recorded = std::fs::read_to_string(&file).unwrap_or_default();
     let recorded: BTreeSet<String> = recorded.lines().map(str::to_owned).collect();
-    let now = promises(&DOCUMENT);
+    let now = &promises(&DOCUMENT) | &promises(&ADMIN);
     let gone: Vec<_> = recorded.difference(&now).collect();
     assert!(gone.is_empty(), "promised before, and not any more:\n{gone:#?}");
     if std::env::var_os("DOORCODE_RECORD").is_some() {
@@ -144,7 +150,9 @@ fn promises(document: &Value) -> BTreeSet<String> {
         let call = format!("{method} {path}");
         found.insert(call.clone());
         found.insert(format!("{call} is {}", operation["operationId"]));
-        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+        let of_path = document["paths"][path]["parameters"].as_array();
+        let own = operation["parameters"].as_array();
+        for parameter in of_path.into_iter().chain(own).flatten() {
             let parameter = resolved(document, parameter);
             found.insert(format!("{call} takes {} {}", parameter["in"], parameter["name"]));
             if parameter["required"] != true {
@@ -234,5 +242,9 @@ async fn the_reference_is_served() {
     let page = client.send(&Request::get("/docs")).await;
     assert!(page.body.contains(r#"src="rapidoc.js""#) && !page.body.contains("://"), "{}", page.body);
     assert!(page.header("content-security-policy").unwrap().contains("script-src 'self'"));
+    let mut ops = Client::connect(app.ops()).await;
+    assert_eq!(ops.send(&Request::get("/openapi.json")).await.json(), *ADMIN);
+    assert_eq!(ADMIN["info"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(ops.send(&Request::get("/docs")).await.body, page.body);
     app.finish().await;
 }
