@@ -179,6 +179,7 @@ impl Stub {
             return Some((404, "", json!({"detail": "Not Found"})));
         }
         if let Some(query) = path.strip_prefix("/dev/mailbox.json?to=") {
+            let query = query.replace("%40", "@");
             let mails: Vec<&Value> = state.mails.iter().rev().filter(|mail| mail["to"] == query).collect();
             return Some((200, "", json!(mails)));
         }
