@@ -1,9 +1,11 @@
 //! Fuzz targets: what must hold for any bytes that a caller may send. One function each, run two ways: for a short time
 //! with the suite, from the corpus and by seed (the tests below), and for as long as one likes by `cargo fuzz` (`fuzz/`).
 
+use crate::config::Config;
 use crate::http::fuzzing::{BodyLength, Field, Fields, HeadWatch, Page, Patience, TrustedProxies};
-use crate::http::{Portals, SameHostOnly};
+use crate::http::{HostAllowlist, Portals, SameHostOnly};
 use bytes::Bytes;
+use doorcode_actors::fuzz::texts;
 use doorcode_domain::{Email, MacKey, RefreshToken, SessionSecret, TenantId, TokenPosition};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::{BodyExt, Empty};
@@ -131,14 +133,9 @@ pub fn refresh_token(bytes: &[u8]) {
     let position = TokenPosition { generation: 3, branch: 1 };
     let secret = SessionSecret::from_random(Zeroizing::new([9; 16]));
     let good = RefreshToken { tenant: TenantId::UNKNOWN, secret, position }.encode(1, &key);
-    let mut changed = good.as_bytes().to_vec();
-    for pair in bytes.chunks_exact(2) {
-        let place = usize::from(pair[0]) % changed.len();
-        changed[place] = pair[1];
-    }
-    for text in [bytes, &changed].into_iter().filter_map(|text| std::str::from_utf8(text).ok()) {
-        let read = RefreshToken::decode(text, |id| (id == 1).then_some(&key));
-        assert_eq!(read.is_ok(), text == good.as_str(), "{text:?}");
+    for text in texts(bytes, &good) {
+        let read = RefreshToken::decode(&text, |id| (id == 1).then_some(&key));
+        assert_eq!(read.is_ok(), text == *good, "{text:?}");
     }
 }
 
@@ -176,6 +173,54 @@ pub fn page(bytes: &[u8]) {
     let planted = Page::of_login(&headers, portals);
     assert_eq!(planted.is_some(), page.is_some() || (sites.is_empty() && origins.is_empty()), "{headers:?}");
 }
+
+/// Which name a listener is called by: an address, `localhost` or a name of ours, in one header, and nothing that only
+/// looks like one.
+pub fn host(bytes: &[u8]) {
+    let headers = headers(bytes);
+    let hosts = HostAllowlist::new(vec!["ops.internal".to_owned()]);
+    if !hosts.allows(&headers) {
+        return;
+    }
+    let said: Vec<_> = headers.get_all("host").iter().filter_map(|value| value.to_str().ok()).collect();
+    assert_eq!(said.len(), 1, "{headers:?}");
+    let authority = said[0].to_ascii_lowercase();
+    let name = match authority.rsplit_once(':') {
+        Some((name, port)) if !authority.ends_with(']') => {
+            assert!(port.bytes().all(|byte| byte.is_ascii_digit()), "{headers:?}");
+            name
+        }
+        _ => &authority,
+    };
+    let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    assert!(is_address || name == "localhost" || name == "ops.internal", "{headers:?}");
+}
+
+/// Settings: whatever file and variables say (lines after a NUL), the answer is a configuration or a list of mistakes, and
+/// neither shows a secret.
+pub fn config(bytes: &[u8]) {
+    const SECRET: &str = "pa55-w0rd";
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (file, variables) = text.split_once('\0').unwrap_or((text, ""));
+    let environment = variables.lines().filter_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        Some((format!("DOORCODE__{name}"), value.to_owned()))
+    });
+    let path = std::env::temp_dir().join(format!("doorcode-fuzz-{}.toml", std::process::id()));
+    let Ok(()) = std::fs::write(&path, file) else { return };
+    let loaded = Config::load_for_serve(Some(&path), environment);
+    let told = match loaded {
+        Ok(loaded) => loaded.settings().iter().map(|setting| setting.shown()).collect(),
+        Err(error) => format!("{error}"),
+    };
+    let table: toml::Table = toml::from_str(file).unwrap_or_default();
+    let password = table.get("mail").and_then(|mail| mail.get("smtp")?.get("password")?.as_str());
+    if password.is_some_and(|it| it.contains(SECRET)) && text.matches(SECRET).count() == 1 {
+        assert!(!told.contains(SECRET), "{told}");
+    }
+}
+
+pub use doorcode_actors::fuzz::{access_token, device_cookie};
 
 /// `name: value` lines; what is no header is left out, as hyper would refuse it.
 fn headers(bytes: &[u8]) -> HeaderMap {

@@ -23,6 +23,10 @@
 mod address_id;
 pub mod directory;
 mod error;
+#[cfg(test)]
+mod fairness_tests;
+#[doc(hidden)]
+pub mod fuzz;
 mod keys;
 mod ledger;
 mod login;

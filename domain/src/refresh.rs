@@ -100,17 +100,17 @@ impl RefreshToken {
         text
     }
 
+    /// Whose session a text that has a token's form says it is of: not proven, its MAC is not looked at.
+    pub fn claimed_tenant(text: &str) -> Option<TenantId> {
+        Some(TenantId(Uuid::from_bytes(array(&bytes_of(text)?[..], TENANT_AT))))
+    }
+
     /// Reads and checks a token. `keys` finds a version of the refresh key.
     pub fn decode<'k>(
         text: &str,
         keys: impl FnOnce(u16) -> Option<&'k MacKey>,
     ) -> Result<Self, RefreshTokenError> {
-        let encoded = text.strip_prefix(PREFIX).ok_or(RefreshTokenError::Form)?;
-        let mut bytes = Zeroizing::new([0u8; BYTES]);
-        match URL_SAFE_NO_PAD.decode_slice(encoded, &mut bytes[..]) {
-            Ok(BYTES) if bytes[0] == VERSION => {}
-            _ => return Err(RefreshTokenError::Form),
-        }
+        let bytes = bytes_of(text).ok_or(RefreshTokenError::Form)?;
         let (body, mac) = bytes.split_at(BODY);
         let key = keys(u16::from_be_bytes(array(body, 1))).ok_or(RefreshTokenError::UnknownKey)?;
         let expected = key.mac128(&[b"refresh", body]);
@@ -118,7 +118,7 @@ impl RefreshToken {
             return Err(RefreshTokenError::Forged);
         }
         Ok(Self {
-            tenant: TenantId(Uuid::from_bytes(array(body, 3))),
+            tenant: TenantId(Uuid::from_bytes(array(body, TENANT_AT))),
             secret: SessionSecret(Zeroizing::new(array(body, 19))),
             position: TokenPosition {
                 generation: Generation::from_be_bytes(array(body, 35)),
@@ -126,6 +126,16 @@ impl RefreshToken {
             },
         })
     }
+}
+
+/// Where the tenant's id is: behind the version and the key's.
+const TENANT_AT: usize = 3;
+
+/// What a token's text spells.
+fn bytes_of(text: &str) -> Option<Zeroizing<[u8; BYTES]>> {
+    let mut bytes = Zeroizing::new([0u8; BYTES]);
+    let length = URL_SAFE_NO_PAD.decode_slice(text.strip_prefix(PREFIX)?, &mut bytes[..]).ok()?;
+    (length == BYTES && bytes[0] == VERSION).then_some(bytes)
 }
 
 /// `N` bytes from `at`; every caller's range lies inside the fixed layout.

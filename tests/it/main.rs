@@ -43,6 +43,7 @@ mod spending;
 mod strangers;
 mod supervision;
 mod support;
+mod tenants;
 mod test_codes;
 mod tokens;
 mod validation;

@@ -105,20 +105,16 @@ async fn a_slow_or_dead_relay_does_not_slow_logins() {
         println!("from {from}: median {:?}, longest {:?}", took[LOGINS / 2], took[LOGINS - 1]);
         (took[LOGINS / 2], took[LOGINS - 1])
     };
-    log_in(0).await;
+    let (calm, _) = log_in(0).await;
+    // against this run's own calm: what the machine is busy with otherwise slows both
+    let unchanged = |median: Duration| median < 3 * calm + Duration::from_millis(40);
     site.sink.at(Point::Body, Act::Delay(Duration::from_secs(5)));
     let (median, longest) = log_in(LOGINS).await;
-    assert!(
-        median < Duration::from_millis(300) && longest < Duration::from_secs(2),
-        "{median:?} {longest:?}"
-    );
+    assert!(unchanged(median) && longest < Duration::from_secs(2), "{median:?} {longest:?}, calm {calm:?}");
     site.sink.at(Point::Greeting, Act::Drop);
     site.sink.at(Point::Mail, Act::Drop);
     let (median, longest) = log_in(2 * LOGINS).await;
-    assert!(
-        median < Duration::from_millis(300) && longest < Duration::from_secs(2),
-        "{median:?} {longest:?}"
-    );
+    assert!(unchanged(median) && longest < Duration::from_secs(2), "{median:?} {longest:?}, calm {calm:?}");
     program.until("tries failed", |actors| actors.mails("retried") > 0).await;
     site.sink.heal();
     // a retry waits for two seconds at first, a mail in the hands of a mailer for its lease

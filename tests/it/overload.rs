@@ -1,6 +1,6 @@
 //! Promise 7: more than fits is refused at once, and costs no memory. I4: names that nobody has cost no actor.
 
-use crate::support::postgres::{ACME, ADA};
+use crate::support::postgres::{ACME, ADA, GLOBEX};
 use crate::support::process::{Setup, Site};
 use crate::support::smtp_sink::SmtpSink;
 use std::time::{Duration, Instant};
@@ -10,9 +10,11 @@ const MIB: u64 = 1 << 20;
 const PERMITS: usize = 4;
 /// What is refused while as many as fit are under way; few, since those wait for a lock for two seconds at most.
 const TOO_MANY: usize = 80;
-/// Slugs that name no tenant: far more than there are issuers for them. The standard's 100,000 would take a debug build
-/// a minute and show the same.
-const SLUGS: usize = 2_560;
+/// Slugs that name no tenant: far more than there are issuers for them. The standard has 100,000 (`DOORCODE_SLUGS`), which
+/// would take a debug build a minute and show the same.
+fn slugs() -> usize {
+    std::env::var("DOORCODE_SLUGS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_560)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_is_refused_at_once() {
@@ -70,6 +72,43 @@ async fn what_does_not_fit_is_refused_at_once() {
     site.database.remove().await;
 }
 
+/// I2: a tenant that floods takes no permit of another one's share, nor does a flood of names that nobody has.
+#[tokio::test(flavor = "multi_thread")]
+async fn i2_a_flooded_tenant_costs_others_no_permit() {
+    let site = Site::with_customers(0).await;
+    let program = site.setup().set("DOORCODE__ADMISSION__ISSUER_PERMITS", "90").start().await;
+    let log_in = |n: usize, slug: &'static str| {
+        let mut wire = program.wire();
+        async move { wire.login(slug, &format!("u{n}@example.com")).await.unwrap() }
+    };
+    for n in (0..90).step_by(10) {
+        let mut first = JoinSet::new();
+        (n..n + 10).for_each(|n| drop(first.spawn(log_in(n, ACME))));
+        (n..n + 10).filter(|n| *n < 20).for_each(|n| drop(first.spawn(log_in(n, "nobody"))));
+        assert!(first.join_all().await.iter().all(|answer| answer.status == 200));
+    }
+    // whoever is admitted to a login now holds the permit until the end of the transaction
+    let gate = site.database.client();
+    gate.batch_execute("BEGIN; SELECT FROM challenges FOR UPDATE").await.unwrap();
+    let mut flood = JoinSet::new();
+    for n in 0..90 {
+        flood.spawn(log_in(n, ACME));
+    }
+    program.until("a flood has eight of nine", |now| now.number("issuer", "shed") == 10).await;
+    for n in 0..20 {
+        flood.spawn(log_in(n, "nobody"));
+    }
+    program.until("another one that of the rest", |now| now.number("issuer", "shed") == 10 + 11).await;
+    let mut wire = program.wire();
+    let other = wire.token(GLOBEX, "nobody@example.com", "000000").await.unwrap();
+    assert_eq!(other.status, 401, "another tenant is served");
+    gate.batch_execute("COMMIT").await.unwrap();
+    let served = flood.join_all().await.iter().filter(|answer| answer.status == 200).count();
+    assert!((1..=89).contains(&served), "{served}");
+    program.stop().await;
+    site.database.remove().await;
+}
+
 /// I4: names that nobody has are served by a few issuers, whatever their number.
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_slugs_make_no_actors() {
@@ -83,7 +122,7 @@ async fn unknown_slugs_make_no_actors() {
         for lane in 0..8 {
             let mut wire = program.wire();
             lanes.spawn(async move {
-                for n in 0..SLUGS / 4 / 8 {
+                for n in 0..slugs() / 4 / 8 {
                     // half of them could be slugs, the others not
                     let slug = match n % 2 {
                         0 => format!("nobody-{part}-{lane}-{n}"),
@@ -99,7 +138,7 @@ async fn unknown_slugs_make_no_actors() {
             memory = program.memory();
         }
     }
-    println!("{SLUGS} slugs in {:?}", began.elapsed());
+    println!("{} slugs in {:?}", slugs(), began.elapsed());
     let alive = program.actors().await.number("issuer", "alive");
     assert!(alive <= 17, "{alive} issuers for one tenant and nobody");
     let grown = program.memory().saturating_sub(memory);
@@ -115,11 +154,40 @@ async fn tenants_beyond_the_cap_share_issuers() {
     let (database, sink) = (crate::support::postgres::Database::new().await, SmtpSink::start().await);
     let program =
         Setup::serve(&database.url, sink.port()).set("DOORCODE__ADMISSION__MAX_ISSUERS", "1").start().await;
-    for slug in [ACME, crate::support::postgres::GLOBEX] {
+    for slug in [ACME, GLOBEX] {
         assert_eq!(program.wire().login(slug, ADA).await.unwrap().status, 200);
     }
     tokio::time::timeout(crate::support::PATIENCE, sink.wait_for(2)).await.unwrap();
     assert_eq!(program.actors().await.number("issuer", "alive"), 2, "one of its own, one shared");
     program.stop().await;
     database.remove().await;
+}
+
+/// G7: callers hold every connection that there are descriptors for: probes are answered and a customer's mail goes out,
+/// since theirs are kept back. When the callers have gone, the next ones are served.
+#[tokio::test(flavor = "multi_thread")]
+async fn g7_probes_answer_while_callers_hold_every_connection() {
+    let site = Site::with_customers(0).await;
+    let setup = site.setup().set("DOORCODE__LIMITS__CLIENT__CONNECTIONS", "5000").with_descriptors(512);
+    let program = setup.start().await;
+    let mut early = program.wire();
+    assert_eq!(early.login(ACME, "nobody@example.com").await.unwrap().status, 200);
+    let mut held = Vec::new();
+    for _ in 0..800 {
+        held.push(tokio::net::TcpStream::connect(program.api).await.unwrap());
+    }
+    for _ in 0..5 {
+        assert_eq!(program.ops("/readyz").await.status, 200);
+    }
+    assert_eq!(early.login(ACME, ADA).await.unwrap().status, 200);
+    tokio::time::timeout(crate::support::PATIENCE, site.sink.wait_for(1)).await.unwrap();
+    drop(held);
+    let again = async {
+        while !program.wire().login(ACME, "late@example.com").await.is_ok_and(|answer| answer.status == 200) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(crate::support::PATIENCE, again).await.expect("served again");
+    program.stop().await;
+    site.database.remove().await;
 }

@@ -7,9 +7,9 @@ mod metadata;
 pub(crate) mod minter;
 mod recover;
 mod schedule;
-mod signing;
+pub(crate) mod signing;
 mod vault;
-mod verify;
+pub(crate) mod verify;
 mod wrap;
 
 use crate::store::StoreError;

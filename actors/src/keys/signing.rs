@@ -142,7 +142,7 @@ impl SigningKey {
     }
 
     /// The first part of every token that this key signs.
-    pub(super) fn header(&self) -> &str {
+    pub(crate) fn header(&self) -> &str {
         &self.header
     }
 
@@ -164,7 +164,7 @@ impl SigningKey {
         Ok(token)
     }
 
-    pub(super) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
+    pub(crate) fn signature(&self, message: &[u8]) -> Result<Vec<u8>, SigningKeyError> {
         let library = |_| SigningKeyError::Library;
         match &self.pair {
             Pair::Es256(pair) => {

@@ -60,7 +60,7 @@ impl Keys {
     }
 }
 
-fn verify<'k>(
+pub(crate) fn verify<'k>(
     mut keys: impl Iterator<Item = &'k SigningKey>,
     token: &str,
     issuer: &str,

@@ -100,6 +100,10 @@ impl Batch for LoginBatch {
         row.address.tenant
     }
 
+    fn is_known(row: &LoginRow) -> bool {
+        row.device_us > 0
+    }
+
     /// The same address in the same lane: the first one's candidate serves both.
     fn same(waiting: &LoginRow, new: &LoginRow) -> bool {
         waiting.device_us == new.device_us

@@ -6,7 +6,7 @@
 mod commit;
 mod login;
 mod logout;
-mod queue;
+pub(crate) mod queue;
 mod refresh;
 #[cfg(test)]
 mod tests;
@@ -32,6 +32,8 @@ pub(crate) use verify::VerifyBatch;
 /// Different requests for one key that may wait behind each other; the next is refused.
 /// Five guesses a code, twice over two lanes, never need more.
 pub(crate) const KEY_QUEUE: usize = 8;
+/// Places behind those for a known device: strangers who guess at an address without end cannot fill them.
+pub(crate) const KNOWN_PLACES: usize = 4;
 
 /// What a statement came to, by key.
 pub(crate) type Answers<B> = Vec<(<B as Batch>::Key, <B as Batch>::Answer)>;
@@ -50,6 +52,10 @@ pub(crate) trait Batch: Sized + Send + Sync + 'static {
 
     fn key(row: &Self::Row) -> Self::Key;
     fn tenant(row: &Self::Row) -> TenantId;
+    /// Whether it comes from a device that is known at its key.
+    fn is_known(_row: &Self::Row) -> bool {
+        false
+    }
     /// Whether one write serves both.
     fn same(waiting: &Self::Row, new: &Self::Row) -> bool;
     /// Writes rows of distinct keys in one statement; `until` says by row when the last who waits for it has gone. A row

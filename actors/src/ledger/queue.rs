@@ -1,6 +1,6 @@
 //! What waits for a flush: per tenant in turn, per key in order.
 
-use super::{Batch, Entry, KEY_QUEUE, Waiter};
+use super::{Batch, Entry, KEY_QUEUE, KNOWN_PLACES, Waiter};
 use doorcode_domain::TenantId;
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -13,7 +13,7 @@ struct Line<B: Batch> {
 }
 
 /// Fair over tenants: each gives one row in turn, so a burst of one does not delay the others' rows.
-pub(super) struct Queue<B: Batch> {
+pub(crate) struct Queue<B: Batch> {
     lines: HashMap<B::Key, Line<B>>,
     due: HashMap<TenantId, VecDeque<B::Key>>,
     turns: VecDeque<TenantId>,
@@ -23,7 +23,7 @@ pub(super) struct Queue<B: Batch> {
 }
 
 impl<B: Batch> Queue<B> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             lines: HashMap::new(),
             due: HashMap::new(),
@@ -34,17 +34,17 @@ impl<B: Batch> Queue<B> {
     }
 
     /// How many rows are due.
-    pub(super) fn due(&self) -> usize {
+    pub(crate) fn due(&self) -> usize {
         self.due_count
     }
 
     /// Nothing is due. Rows behind a in_flight head do not count: they become due when it lands.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
 
     /// Adds a request: to the row that waits if one write serves both, else behind it. Full lines give it back.
-    pub(super) fn put(&mut self, row: B::Row, waiter: Waiter<B::Answer>) -> Result<(), Waiter<B::Answer>> {
+    pub(crate) fn put(&mut self, row: B::Row, waiter: Waiter<B::Answer>) -> Result<(), Waiter<B::Answer>> {
         let (key, tenant) = (B::key(&row), B::tenant(&row));
         match self.lines.entry(key.clone()) {
             Slot::Vacant(slot) => {
@@ -56,7 +56,8 @@ impl<B: Batch> Queue<B> {
             }
             Slot::Occupied(mut slot) => {
                 let line = slot.get_mut();
-                let full = line.behind.len() >= KEY_QUEUE;
+                let places = KEY_QUEUE + if B::is_known(&row) { KNOWN_PLACES } else { 0 };
+                let full = line.behind.len() >= places;
                 let last = match line.behind.back_mut() {
                     Some(last) => Some(last),
                     None => line.head.as_mut(),
@@ -72,7 +73,7 @@ impl<B: Batch> Queue<B> {
     }
 
     /// The next row, whose key is then in_flight until [`release`](Self::release).
-    pub(super) fn take(&mut self) -> Option<Entry<B>> {
+    pub(crate) fn take(&mut self) -> Option<Entry<B>> {
         loop {
             let tenant = self.turns.pop_front()?;
             let keys = self.due.get_mut(&tenant)?;
@@ -92,7 +93,7 @@ impl<B: Batch> Queue<B> {
     }
 
     /// A key landed: the next in its line is due.
-    pub(super) fn release(&mut self, key: &B::Key) {
+    pub(crate) fn release(&mut self, key: &B::Key) {
         self.in_flight.remove(key);
         let Some(line) = self.lines.get_mut(key) else { return };
         match line.behind.pop_front() {
@@ -108,7 +109,7 @@ impl<B: Batch> Queue<B> {
     }
 
     /// Every key landed.
-    pub(super) fn release_all(&mut self) {
+    pub(crate) fn release_all(&mut self) {
         for key in std::mem::take(&mut self.in_flight) {
             self.release(&key);
         }

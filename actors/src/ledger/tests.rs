@@ -3,7 +3,8 @@
 use super::commit::commit;
 use super::queue::Queue;
 use super::{
-    Answers, Batch, Entry, FlushCounts, KEY_QUEUE, Ledger, LedgerSettings, LedgerState, Outcome, Waiter,
+    Answers, Batch, Entry, FlushCounts, KEY_QUEUE, KNOWN_PLACES, Ledger, LedgerSettings, LedgerState,
+    Outcome, Waiter,
 };
 use crate::error::Refusal;
 use crate::store::StoreError;
@@ -20,6 +21,8 @@ use uuid::Uuid;
 type Row = (u128, u32, u32);
 
 const POISON: u32 = 666;
+/// From here on it is asked by a known device.
+const KNOWN: u32 = 1_000;
 
 /// How statements end; they are written down.
 #[derive(Default)]
@@ -43,6 +46,9 @@ impl Batch for Fake {
     }
     fn tenant(row: &Row) -> TenantId {
         TenantId(Uuid::from_u128(row.0))
+    }
+    fn is_known(row: &Row) -> bool {
+        row.2 >= KNOWN
     }
     fn same(waiting: &Row, new: &Row) -> bool {
         waiting == new
@@ -79,7 +85,7 @@ impl Batch for Fake {
 fn waiter() -> (Waiter<u32>, oneshot::Receiver<Outcome<u32>>) {
     let (reply, answer) = oneshot::channel();
     let deadline = Instant::now() + Duration::from_secs(3);
-    let admission = Admission::admit(&Meter::new("ledger.fake", None), deadline).unwrap();
+    let admission = Admission::admit(&Meter::new("ledger.fake", None), None, deadline).unwrap();
     (Waiter { reply, admission }, answer)
 }
 
@@ -117,7 +123,12 @@ async fn a_keys_line_is_bounded() {
         assert!(queue.put((1, 7, n), waiter().0).is_ok(), "{n}");
     }
     assert!(queue.put((1, 7, 99), waiter().0).is_err());
-    assert!(queue.put((1, 7, KEY_QUEUE as u32), waiter().0).is_ok(), "the same as the last one joins it");
+    for n in 0..KNOWN_PLACES as u32 {
+        assert!(queue.put((1, 7, KNOWN + n), waiter().0).is_ok(), "strangers leave these to it");
+    }
+    assert!(queue.put((1, 7, 2 * KNOWN), waiter().0).is_err());
+    let last = (1, 7, KNOWN + KNOWN_PLACES as u32 - 1);
+    assert!(queue.put(last, waiter().0).is_ok(), "the same as the last one joins it");
     let head = queue.take().unwrap();
     assert_eq!((head.row.2, head.waiters.len()), (0, 2));
     assert!(queue.take().is_none(), "the next one waits until the head has landed");

@@ -33,6 +33,10 @@ impl Batch for VerifyBatch {
         row.address.tenant
     }
 
+    fn is_known(row: &VerifyRow) -> bool {
+        row.device_us > 0
+    }
+
     fn same(_: &VerifyRow, _: &VerifyRow) -> bool {
         false
     }

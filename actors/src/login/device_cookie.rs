@@ -30,7 +30,7 @@ impl DeviceCookie {
         of_tenant.and_then(|(_, text)| Self::decode(key, tenant, text)).unwrap_or_default()
     }
 
-    fn decode(key: &MacKey, tenant: TenantId, text: &str) -> Option<Self> {
+    pub(crate) fn decode(key: &MacKey, tenant: TenantId, text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (body, mac) = bytes.split_at_checked(bytes.len().checked_sub(MAC)?)?;
         let (version, entries) = body.split_first()?;

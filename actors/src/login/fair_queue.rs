@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
 /// Requests by network prefix.
-pub(super) struct FairQueue<T> {
+pub(crate) struct FairQueue<T> {
     lanes: HashMap<IpAddr, VecDeque<T>>,
     /// Networks with a lane, the next one to be served in front.
     turns: VecDeque<IpAddr>,
@@ -14,21 +14,21 @@ pub(super) struct FairQueue<T> {
 }
 
 impl<T> FairQueue<T> {
-    pub(super) fn new(room: usize) -> Self {
+    pub(crate) fn new(room: usize) -> Self {
         Self { lanes: HashMap::new(), turns: VecDeque::new(), len: 0, room }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Adds a request behind its network's others. Returns whom there is no room for: the newest of the network with most
     /// requests, which may be this one.
-    pub(super) fn push(&mut self, network: IpAddr, item: T) -> Option<T> {
+    pub(crate) fn push(&mut self, network: IpAddr, item: T) -> Option<T> {
         let surplus = if self.len < self.room { None } else { self.heaviest() };
         let own = self.lanes.get(&network).map_or(0, VecDeque::len);
         match surplus {
@@ -47,7 +47,7 @@ impl<T> FairQueue<T> {
     }
 
     /// Gives back what [`pop`](Self::pop) took: it is served first, and never refused for want of room.
-    pub(super) fn push_front(&mut self, network: IpAddr, item: T) {
+    pub(crate) fn push_front(&mut self, network: IpAddr, item: T) {
         let lane = self.lanes.entry(network).or_default();
         if !lane.is_empty() {
             self.turns.retain(|other| *other != network);
@@ -58,7 +58,7 @@ impl<T> FairQueue<T> {
     }
 
     /// The oldest request of the network whose turn it is.
-    pub(super) fn pop(&mut self) -> Option<T> {
+    pub(crate) fn pop(&mut self) -> Option<T> {
         let network = self.turns.pop_front()?;
         let lane = self.lanes.get_mut(&network)?;
         let item = lane.pop_front();
@@ -72,7 +72,7 @@ impl<T> FairQueue<T> {
     }
 
     /// From now on there is that much room: returns whom there is none for, the newest of the heaviest first.
-    pub(super) fn set_room(&mut self, room: usize) -> Vec<T> {
+    pub(crate) fn set_room(&mut self, room: usize) -> Vec<T> {
         self.room = room;
         let mut refused = Vec::new();
         while self.len > room {

@@ -17,7 +17,7 @@ use ractor::{ActorCell, ActorId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
 /// Issuers that serve whoever has none of their own: unknown slugs, and tenants beyond the cap.
@@ -26,6 +26,11 @@ const SHARED: u64 = 16;
 const FRESH: Duration = Duration::from_secs(5);
 /// Slugs remembered at most.
 const REMEMBERED: usize = 100_000;
+/// Look-ups of slugs that name no tenant as far as is known, at once: a flood of ever new ones must not take the pool's
+/// connections from everybody's flushes.
+const UNKNOWN_LOOKUPS: usize = 2;
+/// How long such a look-up waits for its turn.
+const TURN: Duration = Duration::from_millis(500);
 /// First pause after an issuer's crash; doubles.
 const PAUSE: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -60,6 +65,7 @@ pub(crate) struct TenantDirectory {
     clock: Clock,
     known: Arc<Mutex<Remembered>>,
     asked: Arc<Mutex<HashMap<TenantSlug, Lookup>>>,
+    unknown: Arc<Semaphore>,
 }
 
 /// A query on its way, for all who wait for it.
@@ -67,7 +73,8 @@ type Lookup = Shared<oneshot::Receiver<Result<Option<Tenant>, Refusal>>>;
 
 impl TenantDirectory {
     pub(crate) fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock, known: Arc::default(), asked: Arc::default() }
+        let unknown = Arc::new(Semaphore::new(UNKNOWN_LOOKUPS));
+        Self { store, clock, known: Arc::default(), asked: Arc::default(), unknown }
     }
 
     /// Tenants whose strangers get base32 codes now, of those somebody asked for lately.
@@ -75,7 +82,8 @@ impl TenantDirectory {
         lock(&self.known).values().filter(|(tenant, _)| tenant.is_some_and(|t| t.tripped)).count() as u64
     }
 
-    pub(crate) async fn find(&self, slug: &TenantSlug) -> Result<Option<Tenant>, Refusal> {
+    /// `is_known`: whether a tenant is known by that slug, maybe no longer or not yet.
+    pub(crate) async fn find(&self, slug: &TenantSlug, is_known: bool) -> Result<Option<Tenant>, Refusal> {
         // a text that cannot be a slug would be an error in Postgres if it held a NUL; no tenant has it either way
         if !slug.can_exist() {
             return Ok(None);
@@ -85,7 +93,7 @@ impl TenantDirectory {
         {
             return Ok(*tenant);
         }
-        self.look_up(slug).await.unwrap_or_else(|_| {
+        self.look_up(slug, is_known).await.unwrap_or_else(|_| {
             // its task was lost: the next caller begins another
             lock(&self.asked).remove(slug);
             Err(Refusal::Unavailable)
@@ -94,7 +102,7 @@ impl TenantDirectory {
 
     /// All who ask for one slug at once share one query: a burst must not take the pool's every connection for it. The
     /// query is a task's, so that a caller who leaves does not leave it half done.
-    fn look_up(&self, slug: &TenantSlug) -> Lookup {
+    fn look_up(&self, slug: &TenantSlug, is_known: bool) -> Lookup {
         let mut asked = lock(&self.asked);
         if let Some(lookup) = asked.get(slug) {
             return lookup.clone();
@@ -104,11 +112,7 @@ impl TenantDirectory {
         asked.insert(slug.clone(), lookup.clone());
         let (directory, slug) = (self.clone(), slug.clone());
         tokio::spawn(async move {
-            let found =
-                directory.store.find_tenant(&slug, directory.clock.sql_now()).await.map_err(|error| {
-                    tracing::warn!(%error, "a tenant cannot be looked up");
-                    Refusal::Unavailable
-                });
+            let found = directory.query(&slug, is_known).await;
             if let Ok(tenant) = found {
                 directory.remember(&slug, tenant);
             }
@@ -117,6 +121,20 @@ impl TenantDirectory {
             let _ = answer.send(found);
         });
         lookup
+    }
+
+    async fn query(&self, slug: &TenantSlug, is_known: bool) -> Result<Option<Tenant>, Refusal> {
+        let _turn = match is_known {
+            true => None,
+            false => {
+                let turn = tokio::time::timeout(TURN, self.unknown.acquire()).await;
+                Some(turn.map_err(|_| Refusal::Overloaded)?)
+            }
+        };
+        self.store.find_tenant(slug, self.clock.sql_now()).await.map_err(|error| {
+            tracing::warn!(%error, "a tenant cannot be looked up");
+            Refusal::Unavailable
+        })
     }
 
     fn remember(&self, slug: &TenantSlug, tenant: Option<Tenant>) {

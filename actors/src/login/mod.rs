@@ -1,7 +1,7 @@
 //! Logins: the one way in, the issuers behind it, and what a tenant may ask of them.
 
 pub(crate) mod device_cookie;
-mod fair_queue;
+pub(crate) mod fair_queue;
 mod grant;
 pub(crate) mod handover;
 pub(crate) mod issuer;

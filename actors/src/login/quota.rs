@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Life of a lease.
-pub(super) const LEASE: Duration = Duration::from_secs(1);
+pub(crate) const LEASE: Duration = Duration::from_secs(1);
 /// The first lease; the next asks for twice what was used up early, or half again what was used in time.
 const LEASE_MIN: i64 = 16;
 /// Rows that slugs which name no tenant share: a flood of them makes no more. Two of them collide with 1 in 65,536.
@@ -47,7 +47,7 @@ impl TenantLimit {
 
 /// Primary key of a limit's row: a keyed hash of the slug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct LimitKey(Uuid);
+pub(crate) struct LimitKey(pub(crate) Uuid);
 
 impl LimitKey {
     /// Alike in cost for a slug that names a tenant and one that does not.
@@ -82,7 +82,7 @@ struct Lease {
 
 /// What a lease says to one request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(crate) enum Taken {
     /// It may pass.
     Yes,
     /// The limit is used up: the next token is that far away.
@@ -123,7 +123,7 @@ impl Leases {
     }
 
     /// One request's worth of a lease.
-    pub(super) fn take(&self, key: LimitKey) -> Taken {
+    pub(crate) fn take(&self, key: LimitKey) -> Taken {
         let taken = match self.limit {
             None => Taken::Yes,
             Some(_) => self.held().get_mut(&key).map_or(Taken::Empty, |lease| lease.take(Instant::now())),
@@ -143,25 +143,36 @@ impl Leases {
     }
 
     /// How many may wait for the tokens of a limit that is used up.
-    pub(super) fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.limit.map_or(usize::MAX, TenantLimit::room)
     }
 
     /// Leases anew, for so many who wait.
     pub(super) async fn renew(&self, key: LimitKey, waiting: usize) -> Result<(), StoreError> {
         let Some(limit) = self.limit else { return Ok(()) };
+        let wanted = self.wanted(limit, key, waiting);
+        let now = self.clock.sql_now();
+        let (burst, period_us) = (i64::from(limit.burst), limit.period_us());
+        let (granted, wait) = self.store.lease_limit(now, key.0, wanted, burst, period_us).await?;
+        self.hold(key, wanted, granted, wait);
+        Ok(())
+    }
+
+    /// How much to ask for.
+    pub(crate) fn wanted(&self, limit: TenantLimit, key: LimitKey, waiting: usize) -> i64 {
         let (waiting, burst) = (i64::try_from(waiting).unwrap_or(i64::MAX), i64::from(limit.burst));
         let least = waiting.max(LEASE_MIN).min(burst);
-        let wanted = self.held().get(&key).map_or(least, |lease| lease.wanted(waiting, burst));
-        let now = self.clock.sql_now();
-        let (granted, wait) = self.store.lease_limit(now, key.0, wanted, burst, limit.period_us()).await?;
+        self.held().get(&key).map_or(least, |lease| lease.wanted(waiting, burst))
+    }
+
+    /// Takes in what was granted; if that is less than was wanted, the next token is `wait` away.
+    pub(crate) fn hold(&self, key: LimitKey, wanted: i64, granted: i64, wait: Duration) {
         let mut held = self.held();
         if held.len() >= HELD {
             let now = Instant::now();
             held.retain(|_, lease| lease.until > now);
         }
         held.insert(key, Lease::granted(wanted, granted, wait, Instant::now()));
-        Ok(())
     }
 
     /// Changed in single steps: a panic in between leaves it usable.

@@ -36,7 +36,9 @@ impl SecretRng {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use doorcode_domain::{Alphabet, ChallengeId, LoginCode, MacKey};
     use rand_core::Rng;
+    use zeroize::Zeroizing;
 
     /// A2: nothing repeats across reseeds and generators.
     #[test]
@@ -47,5 +49,31 @@ mod tests {
             assert!(seen.insert(a.draw().unwrap().next_u64()) && seen.insert(b.draw().unwrap().next_u64()));
         }
         assert!(a.left < DRAWS);
+    }
+
+    /// A2: codes of many generators at once, as issuers have them, fill 100 bins evenly: chi-square below 175, which a fair
+    /// draw exceeds once in 200,000 times; and none has the codes of another.
+    #[test]
+    fn a2_codes_of_many_issuers_are_flat_and_unlike() {
+        let key = MacKey::new(&Zeroizing::new(vec![7; MacKey::BYTES])).unwrap();
+        let codes = || {
+            let mut rng = SecretRng::new().unwrap();
+            let code = |_| {
+                let challenge = ChallengeId::random(rng.draw().unwrap());
+                let code = LoginCode::derive(&key, challenge, Alphabet::Digits);
+                code.reveal().parse::<usize>().unwrap()
+            };
+            (0..200).map(code).collect::<Vec<_>>()
+        };
+        let all: Vec<Vec<usize>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..500).map(|_| scope.spawn(codes)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let mut bins = [0_u32; 100];
+        all.iter().flatten().for_each(|code| bins[code / 10_000] += 1);
+        let chi: f64 = bins.iter().map(|count| (f64::from(*count) - 1_000.0).powi(2) / 1_000.0).sum();
+        assert!(chi < 175.0, "{chi}");
+        let unlike: std::collections::HashSet<&[usize]> = all.iter().map(|codes| &codes[..4]).collect();
+        assert_eq!(unlike.len(), all.len());
     }
 }

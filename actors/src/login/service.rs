@@ -17,7 +17,7 @@ use crate::store::sessions::{Moved, RefreshVerdict, SessionId};
 use crate::upkeep::guess_stats::GuessCounts;
 use crate::upkeep::observer::{ActorRows, Observability, TreeSnapshot};
 use crate::upkeep::portals::PortalMap;
-use actor_runtime::{Actor, Admission, Handle, Pool, Reply, until};
+use actor_runtime::{Actor, Admission, Flow, Handle, Pool, Reply, until};
 use arc_swap::ArcSwap;
 use doorcode_domain::Email;
 use doorcode_domain::{
@@ -325,8 +325,11 @@ impl LoginService {
 
     /// A permit, then the tenant: what every request to an issuer needs. The issuer holds the tenant's limit.
     async fn admit(&self, caller: &Caller, slug: &TenantSlug, email: &Email) -> Result<Admitted, Refusal> {
-        let admission = Admission::admit(&self.0.issuers.meter, caller.deadline)?;
-        let tenant = self.0.tenants.find(slug).await?;
+        // slugs that name no tenant are one flow, or a flood of ever new ones would have a share each
+        let portal = self.0.portals.load().of_slug(slug);
+        let flow = flow(portal.unwrap_or(TenantId::UNKNOWN));
+        let admission = Admission::admit(&self.0.issuers.meter, Some(flow), caller.deadline)?;
+        let tenant = self.0.tenants.find(slug, portal.is_some()).await?;
         let keys = self.0.keys.load();
         let request = LoginRequest {
             tenant,
@@ -377,5 +380,11 @@ async fn put<B: crate::ledger::Batch>(
 where
     Ledger<B>: Actor<Message = LedgerMessage<B>>,
 {
-    ledger.call(deadline, |reply| LedgerMessage::Put(row, reply)).await?
+    let flow = flow(B::tenant(&row));
+    ledger.call_of(flow, deadline, |reply| LedgerMessage::Put(row, reply)).await?
+}
+
+/// Admission shares permits by tenant.
+fn flow(tenant: TenantId) -> Flow {
+    Flow(tenant.0.as_u128())
 }

@@ -174,7 +174,7 @@ impl MailerPool {
     /// Between two lives of the factory the mail goes back.
     pub(crate) fn dispatch(&self, mail: Outgoing) {
         let Some(target) = self.target.load_full() else { return };
-        let Ok(admission) = Admission::admit(&self.meter, mail.turn.start_by) else { return };
+        let Ok(admission) = Admission::admit(&self.meter, None, mail.turn.start_by) else { return };
         let _ = target.cast(FactoryMessage::Dispatch(Job::new(0, (mail, admission))));
     }
 }

@@ -8,7 +8,7 @@ mod error;
 pub(crate) mod mailers;
 pub mod memory;
 mod message;
-mod outbox;
+pub(crate) mod outbox;
 pub(crate) mod record;
 mod smtp;
 mod wire;

@@ -8,30 +8,17 @@ use super::actor::{Envelope, Fault};
 use super::error::CallError;
 use super::instance::{Instance, Place, Remote};
 use super::meter::Meter;
+use super::permits::{Flow, Permit};
 use super::request::current;
 use arc_swap::ArcSwapOption;
 use ractor::ActorRef;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use tokio::sync::{Semaphore, oneshot};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 /// Where an answer goes. It travels with the message, also from actor to actor.
 pub type Reply<T> = oneshot::Sender<T>;
-
-/// One of a kind's permits, given back once: by the message or by its caller, whoever ends first.
-struct Permit {
-    semaphore: Arc<Semaphore>,
-    held: AtomicBool,
-}
-
-impl Permit {
-    fn release(&self) {
-        if self.held.swap(false, Ordering::Relaxed) {
-            self.semaphore.add_permits(1);
-        }
-    }
-}
 
 /// A caller's hold on its permit. Dropped when the caller has its answer, gives up at its deadline or leaves: an actor
 /// that hangs keeps no permit. What lies in its mailbox then is bounded by the mailbox's own size.
@@ -58,20 +45,14 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// A permit of this kind, or an immediate refusal.
-    pub fn admit(meter: &Arc<Meter>, deadline: Instant) -> Result<Self, CallError> {
-        let permit = match meter.semaphore() {
-            None => None,
-            Some(semaphore) => {
-                let taken = semaphore.try_acquire().map_err(|_| {
-                    meter.shed();
-                    CallError::Overloaded
-                })?;
-                taken.forget();
-                Some(Arc::new(Permit { semaphore: semaphore.clone(), held: AtomicBool::new(true) }))
-            }
+    /// A permit of this kind, of the flow's share if it has one, or an immediate refusal.
+    pub fn admit(meter: &Arc<Meter>, flow: Option<Flow>, deadline: Instant) -> Result<Self, CallError> {
+        let Some(permits) = meter.permits() else { return Ok(Self::new(meter, None, deadline)) };
+        let Some(permit) = permits.take(flow) else {
+            meter.shed();
+            return Err(CallError::Overloaded);
         };
-        Ok(Self::new(meter, permit, deadline))
+        Ok(Self::new(meter, Some(Arc::new(permit)), deadline))
     }
 
     fn new(meter: &Arc<Meter>, permit: Option<Arc<Permit>>, deadline: Instant) -> Self {
@@ -200,7 +181,21 @@ impl<M: Send + 'static> Handle<M> {
         deadline: Instant,
         build: impl FnOnce(Reply<R>) -> M,
     ) -> Result<R, CallError> {
-        let admission = Admission::admit(&self.meter, deadline)?;
+        self.send(Admission::admit(&self.meter, None, deadline)?, build).await
+    }
+
+    /// The same for one of a flow, with a permit of its share.
+    pub async fn call_of<R>(
+        &self,
+        flow: Flow,
+        deadline: Instant,
+        build: impl FnOnce(Reply<R>) -> M,
+    ) -> Result<R, CallError> {
+        self.send(Admission::admit(&self.meter, Some(flow), deadline)?, build).await
+    }
+
+    async fn send<R>(&self, admission: Admission, build: impl FnOnce(Reply<R>) -> M) -> Result<R, CallError> {
+        let deadline = admission.deadline;
         let _permit = admission.caller_permit();
         let (reply, answer) = oneshot::channel();
         self.work(build(reply), admission)?;

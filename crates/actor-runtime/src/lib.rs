@@ -14,6 +14,7 @@ mod histogram;
 mod instance;
 mod meter;
 mod periodic;
+mod permits;
 mod request;
 mod supervisor;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use meter::{KindSnapshot, Meter, ROOT, RestartReason};
 pub use periodic::{
     Periodic, PeriodicMessage, PeriodicSnapshot, PeriodicStats, PeriodicTask, Rhythm, unix_seconds,
 };
+pub use permits::Flow;
 pub use request::in_request;
 pub use supervisor::{
     ChildSpec, Drain, Intensity, Spawn, Supervisor, SupervisorExit, SupervisorMessage, Tolerance, backoff,

@@ -3,12 +3,12 @@
 use super::histogram::{Histogram, HistogramSnapshot};
 use super::instance::{FailureSnapshot, Instance};
 use super::periodic::{PeriodicSnapshot, PeriodicStats};
+use super::permits::Permits;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 /// Why an actor was started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ pub struct Meter {
     restarts: [AtomicU64; REASONS.len()],
     wait: Histogram,
     busy: Histogram,
-    permits: Option<(usize, Arc<Semaphore>)>,
+    permits: Option<Arc<Permits>>,
     periodic: OnceLock<PeriodicStats>,
 }
 
@@ -145,13 +145,13 @@ impl Meter {
             restarts: Default::default(),
             wait: Histogram::new(&SECONDS),
             busy: Histogram::new(&SECONDS),
-            permits: permits.map(|n| (n, Arc::new(Semaphore::new(n)))),
+            permits: permits.map(Permits::new),
             periodic: OnceLock::new(),
         })
     }
 
-    pub(crate) fn semaphore(&self) -> Option<&Arc<Semaphore>> {
-        self.permits.as_ref().map(|(_, semaphore)| semaphore)
+    pub(crate) fn permits(&self) -> Option<&Arc<Permits>> {
+        self.permits.as_ref()
     }
 
     pub(crate) fn started(&self) {
@@ -216,16 +216,14 @@ impl Meter {
 
     /// Everything, as of now.
     pub fn snapshot(&self) -> KindSnapshot {
-        let (permits, free) = match &self.permits {
-            Some((all, semaphore)) => (*all as u64, semaphore.available_permits() as u64),
-            None => (0, 0),
-        };
+        let (permits, permits_in_use) =
+            self.permits.as_ref().map_or((0, 0), |permits| (permits.all as u64, permits.in_use() as u64));
         KindSnapshot {
             kind: self.kind,
             parent: self.parent,
             alive: self.alive.load(Relaxed).max(0) as u64,
             depth: self.depth.load(Relaxed).max(0) as u64,
-            permits_in_use: permits.saturating_sub(free),
+            permits_in_use,
             permits,
             shed: self.shed.load(Relaxed),
             handled: self.handled.load(Relaxed),

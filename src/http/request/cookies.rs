@@ -3,7 +3,7 @@
 //! `__Host-` makes the browser refuse them without `Secure` and `Path=/` or with `Domain`: no sister host can plant one.
 
 use doorcode_actors::Login;
-use doorcode_domain::TenantId;
+use doorcode_domain::{RefreshToken, TenantId};
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use std::fmt::{self, Write};
@@ -87,7 +87,10 @@ impl PortalCookies {
         {
             if value.is_empty() {
             } else if let Some(tag) = tag(name, REFRESH) {
-                cookies.refresh.add(tag, value);
+                // a token in another tenant's cookie is nobody's
+                if RefreshToken::claimed_tenant(value).is_none_or(|tenant| Tag::of(tenant) == tag) {
+                    cookies.refresh.add(tag, value);
+                }
             } else if let Some(tag) = tag(name, ACCESS) {
                 cookies.access.add(tag, value);
             } else if let Some(tag) = tag(name, DEVICE) {

@@ -23,7 +23,7 @@ impl HostAllowlist {
         Self { any: names.iter().any(|name| name == "*"), names: names.into() }
     }
 
-    fn allows(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn allows(&self, headers: &HeaderMap) -> bool {
         if self.any {
             return true;
         }
@@ -33,6 +33,13 @@ impl HostAllowlist {
             return false;
         };
         let name = authority.host();
+        // no user, and behind the name nothing but a port (RFC 9110 section 7.2); the parser lets more pass
+        let is_port = |rest: &str| {
+            rest.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        if !authority.as_str().strip_prefix(name).is_some_and(|rest| rest.is_empty() || is_port(rest)) {
+            return false;
+        }
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         name.eq_ignore_ascii_case("localhost")
             || bare.parse::<IpAddr>().is_ok()
@@ -72,9 +79,17 @@ mod tests {
         ] {
             assert!(allows(good), "{good}");
         }
-        for bad in
-            ["evil.example", "localhost.evil.example", "1.1", "", "127.0.0.1.nip.io", "user@localhost ", "*"]
-        {
+        for bad in [
+            "evil.example",
+            "localhost.evil.example",
+            "1.1",
+            "",
+            "127.0.0.1.nip.io",
+            "user@localhost",
+            "[::1].:80",
+            "[::1]:8x",
+            "*",
+        ] {
             assert!(!allows(bad), "{bad}");
         }
         assert!(!hosts.allows(&HeaderMap::new()));

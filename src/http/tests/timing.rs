@@ -171,10 +171,14 @@ async fn the_drain_deadline_cuts() {
     assert!(began.elapsed() >= SHORT && began.elapsed() < 10 * SHORT, "{:?}", began.elapsed());
 }
 
-/// G7: 2,000 callers that never finish their heads do not delay one that does.
+/// G7: 2,000 callers that never finish their heads do not delay one that does: twenty times, or for as many seconds as
+/// `DOORCODE_HALF_OPEN_S` says (the standard has 60).
 #[tokio::test]
 async fn half_open_callers_delay_nobody() {
-    let edge = Edge::with(|_| {}, ServerLimits { header_timeout: 10 * SHORT, ..Default::default() }).await;
+    let asked = std::env::var("DOORCODE_HALF_OPEN_S").ok().and_then(|text| text.parse().ok());
+    let hold = Duration::from_secs(asked.unwrap_or(0));
+    let header_timeout = 10 * SHORT + hold;
+    let edge = Edge::with(|_| {}, ServerLimits { header_timeout, ..Default::default() }).await;
     let mut half_open = Vec::new();
     crate::descriptors::raise_limit();
     for _ in 0..2_000 {
@@ -182,10 +186,14 @@ async fn half_open_callers_delay_nobody() {
         client.write(b"POST /v1/customer-auth/login HTTP/1.1\r\nHost:").await;
         half_open.push(client);
     }
-    let began = Instant::now();
-    for _ in 0..20 {
-        assert_eq!(edge.post(LOGIN, "", "{}").await.status, 422);
-    }
-    assert!(began.elapsed() < 5 * SHORT, "{:?}", began.elapsed());
+    let begun = Instant::now();
+    while {
+        let began = Instant::now();
+        for _ in 0..20 {
+            assert_eq!(edge.post(LOGIN, "", "{}").await.status, 422);
+        }
+        assert!(began.elapsed() < 5 * SHORT, "{:?}", began.elapsed());
+        begun.elapsed() < hold
+    } {}
     assert_eq!(half_open.pop().unwrap().answer().await.unwrap().status, 408, "and they are let go in time");
 }

@@ -54,6 +54,15 @@ impl Request {
         self
     }
 
+    /// The same with another `Content-Type`, or none.
+    pub fn of_type(mut self, kind: Option<&str>) -> Self {
+        self.headers.retain(|(name, _)| name != "Content-Type");
+        match kind {
+            Some(kind) => self.header("Content-Type", kind),
+            None => self,
+        }
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\nHost: localhost\r\n", self.method, self.path);
         for (name, value) in &self.headers {

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 pub struct Setup {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    descriptors: Option<u32>,
 }
 
 impl Setup {
@@ -28,7 +29,7 @@ impl Setup {
     pub fn of(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let path = ("PATH".to_owned(), std::env::var("PATH").unwrap_or_default());
-        Self { arguments, environment: vec![path] }
+        Self { arguments, environment: vec![path], descriptors: None }
     }
 
     /// `serve` on free ports, with a relay to speak to and limits off that count callers: every caller is us.
@@ -74,6 +75,11 @@ impl Setup {
         self
     }
 
+    /// With so many open files at most.
+    pub fn with_descriptors(self, descriptors: u32) -> Self {
+        Self { descriptors: Some(descriptors), ..self }
+    }
+
     fn on_free_ports(self) -> Self {
         self.set("DOORCODE__HTTP__LISTEN", "127.0.0.1:0").set("DOORCODE__OPS__LISTEN", "127.0.0.1:0")
     }
@@ -89,7 +95,11 @@ impl Setup {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_doorcode"));
+        let program = env!("CARGO_BIN_EXE_doorcode");
+        let mut command = Command::new(if self.descriptors.is_some() { "sh" } else { program });
+        if let Some(descriptors) = self.descriptors {
+            command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""), program]);
+        }
         command.args(&self.arguments).env_clear().envs(self.environment.iter().cloned());
         command.stdin(Stdio::null()).kill_on_drop(true);
         command

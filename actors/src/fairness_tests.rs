@@ -1,0 +1,400 @@
+//! Fairness in simulation: admission, the tenant's limit, the ledger's queue and the mails in memory, as they are, between
+//! seeded arrivals and a database and a relay that are nothing but slow. One tick is a millisecond of paused time.
+
+use crate::address_id::AddressId;
+use crate::ledger::queue::Queue;
+use crate::ledger::{Answers, Batch, Entry, Waiter};
+use crate::login::fair_queue::FairQueue;
+use crate::login::quota::{Leases, LimitKey, Taken, TenantLimit};
+use crate::mail::capacity::MailCapacity;
+use crate::mail::outbox::Outbox;
+use crate::mail::record::{self, DueMail};
+use crate::settings::{AdmissionSettings, DatabaseSettings};
+use crate::store::outbox::OutboxRow;
+use crate::store::{Store, StoreError};
+use crate::test_settings;
+use actor_runtime::{Admission, Flow, Meter};
+use doorcode_domain::{AddressKey, Alphabet, ChallengeId, Clock, TenantId};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// What the database writes in a tick.
+const CAPACITY: usize = 10;
+/// What a flush costs beside its rows, in rows.
+const FLUSH: usize = 10;
+/// What the relay takes in a tick.
+const RELAY: usize = 8;
+const DEADLINE: Duration = Duration::from_secs(2);
+const TICK: Duration = Duration::from_millis(1);
+const TICKS: u64 = 3_000;
+
+/// Who asks: a source of logins for one tenant.
+#[derive(Clone)]
+struct Source {
+    tenant: u128,
+    /// Requests in a thousand ticks.
+    rate: u64,
+    networks: u32,
+    /// Each tenant has its own; see the source's place.
+    slugs: u128,
+}
+
+/// What became of a source's requests.
+#[derive(Default)]
+struct Tally {
+    asked: u64,
+    refused: u64,
+    served: Vec<u64>,
+    mailed: Vec<u64>,
+    deferred: u64,
+}
+
+impl Tally {
+    fn share(&self) -> f64 {
+        self.served.len() as f64 / self.asked.max(1) as f64
+    }
+}
+
+fn p99(mut ticks: Vec<u64>) -> u64 {
+    ticks.sort_unstable();
+    ticks.get(ticks.len() * 99 / 100).copied().unwrap_or(0)
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    source: usize,
+    asked: u64,
+    address: AddressId,
+}
+
+/// Rows of a database that is played.
+struct Rows;
+
+impl Batch for Rows {
+    type Row = Row;
+    type Key = Uuid;
+    type Answer = ();
+
+    fn key(row: &Row) -> Uuid {
+        row.address.key.0
+    }
+    fn tenant(row: &Row) -> TenantId {
+        row.address.tenant
+    }
+    fn same(_: &Row, _: &Row) -> bool {
+        false
+    }
+    async fn write(&self, _: Vec<Row>, _: &[Instant]) -> Result<Answers<Self>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+type Asked = (Row, IpAddr, Admission);
+
+/// An issuer's queue for one limit, and when its renewal is back.
+struct Renewal {
+    queue: FairQueue<Asked>,
+    back: u64,
+}
+
+struct World {
+    random: ChaCha8Rng,
+    tick: u64,
+    sources: Vec<Source>,
+    tallies: Vec<Tally>,
+    meter: Arc<Meter>,
+    database: DatabaseSettings,
+    limit: Option<TenantLimit>,
+    leases: Leases,
+    /// The rows of `tenant_limits`: theoretical arrival times, in ticks.
+    limits: HashMap<LimitKey, f64>,
+    renewals: HashMap<LimitKey, Renewal>,
+    ledger: Queue<Rows>,
+    /// Rows under way, and how much of them is not written.
+    flights: Vec<(Vec<Entry<Rows>>, f64)>,
+    capacity: Arc<MailCapacity>,
+    outbox: Outbox,
+    mails: HashMap<Uuid, (usize, u64)>,
+}
+
+impl World {
+    fn new(seed: u64, limit: Option<TenantLimit>, sources: Vec<Source>) -> Self {
+        // never reached: what it would answer is played here
+        let database = test_settings::database("postgres://nobody@127.0.0.1:1/none");
+        let store = Store::new(&database).unwrap();
+        let admission: AdmissionSettings = test_settings::section("admission");
+        let capacity = MailCapacity::new(10_000);
+        Self {
+            random: ChaCha8Rng::seed_from_u64(seed),
+            tick: 0,
+            tallies: sources.iter().map(|_| Tally::default()).collect(),
+            sources,
+            meter: Meter::new("issuer", Some(admission.issuer_permits.get())),
+            database,
+            limit,
+            leases: Leases::new(limit, store, Clock::Database),
+            limits: HashMap::new(),
+            renewals: HashMap::new(),
+            ledger: Queue::new(),
+            flights: Vec::new(),
+            outbox: Outbox::new(capacity.clone()),
+            capacity,
+            mails: HashMap::new(),
+        }
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.random.next_u64() % bound.max(1)
+    }
+
+    async fn run(mut self) -> Vec<Tally> {
+        for tick in 0..TICKS {
+            self.tick = tick;
+            tokio::time::advance(TICK).await;
+            self.land();
+            let back: Vec<_> =
+                self.renewals.iter().filter(|(_, r)| r.back <= tick).map(|(key, _)| *key).collect();
+            back.into_iter().for_each(|key| self.renewed(key));
+            let mut arrivals: Vec<usize> = Vec::new();
+            for source in 0..self.sources.len() {
+                let rate = self.sources[source].rate;
+                let count = rate / 1_000 + u64::from(self.below(1_000) < rate % 1_000);
+                arrivals.extend((0..count).map(|_| source));
+            }
+            // the scheduler: in any order
+            for at in (1..arrivals.len()).rev() {
+                let other = self.below(at as u64 + 1) as usize;
+                arrivals.swap(at, other);
+            }
+            arrivals.into_iter().for_each(|source| self.arrive(source));
+            self.set_out();
+            self.mail();
+        }
+        self.tallies
+    }
+
+    fn arrive(&mut self, source: usize) {
+        let Source { tenant, networks, slugs, .. } = self.sources[source];
+        let network = IpAddr::from([10, source as u8, (self.below(networks.into()) >> 8) as u8, 1]);
+        let key = AddressKey(Uuid::from_u128(u128::from(self.random.next_u64())));
+        let tenant = TenantId(Uuid::from_u128(tenant));
+        self.tallies[source].asked += 1;
+        let flow = Flow(tenant.0.as_u128());
+        let Ok(admission) = Admission::admit(&self.meter, Some(flow), Instant::now() + DEADLINE) else {
+            self.tallies[source].refused += 1;
+            return;
+        };
+        let limit = LimitKey(Uuid::from_u128(
+            (tenant.0.as_u128() << 32) | (u128::from(self.random.next_u64()) % slugs),
+        ));
+        let asked =
+            (Row { source, asked: self.tick, address: AddressId { tenant, key } }, network, admission);
+        self.issue(limit, asked);
+    }
+
+    /// As `Issuer::receive`.
+    fn issue(&mut self, limit: LimitKey, asked: Asked) {
+        let network = asked.1;
+        if let Some(renewal) = self.renewals.get_mut(&limit) {
+            if let Some((row, ..)) = renewal.queue.push(network, asked) {
+                self.tallies[row.source].refused += 1;
+            }
+            return;
+        }
+        match self.leases.take(limit) {
+            Taken::Yes => self.put(asked),
+            taken => {
+                let mut queue = FairQueue::new(usize::MAX);
+                queue.push(network, asked);
+                self.wait(limit, queue, taken);
+            }
+        }
+    }
+
+    /// As `Issuer::wait`.
+    fn wait(&mut self, limit: LimitKey, mut queue: FairQueue<Asked>, taken: Taken) {
+        let (after, room) = match taken {
+            Taken::Dry(wait) if wait < Duration::from_secs(1) => {
+                (wait.max(Duration::from_millis(20)), self.leases.room())
+            }
+            Taken::Dry(wait) => (wait, 0),
+            Taken::Yes | Taken::Empty => (Duration::ZERO, usize::MAX),
+        };
+        for (row, ..) in queue.set_room(room) {
+            self.tallies[row.source].refused += 1;
+        }
+        if !queue.is_empty() {
+            let back = self.tick + after.as_millis() as u64 + 1 + self.below(5);
+            self.renewals.insert(limit, Renewal { queue, back });
+        }
+    }
+
+    /// What `tenant_limits/lease.sql` grants, and then as `Issuer::serve`.
+    fn renewed(&mut self, key: LimitKey) {
+        let Some(Renewal { mut queue, .. }) = self.renewals.remove(&key) else { return };
+        if let Some(limit) = self.limit {
+            let wanted = self.leases.wanted(limit, key, queue.len());
+            let (period, now) = (1_000.0 / f64::from(limit.per_second), self.tick as f64);
+            let tat = self.limits.entry(key).or_insert(0.0);
+            let free = ((now - tat.max(now)) / period + f64::from(limit.burst)).max(0.0).floor() as i64;
+            let granted = wanted.min(free);
+            *tat = tat.max(now) + granted as f64 * period;
+            let wait = (*tat - now - (f64::from(limit.burst) - 1.0) * period).max(0.0);
+            self.leases.hold(key, wanted, granted, Duration::from_secs_f64(wait / 1_000.0));
+        }
+        let mut served = 0;
+        while let Some(asked) = queue.pop() {
+            match self.leases.take(key) {
+                Taken::Yes => {
+                    served += 1;
+                    self.put(asked);
+                }
+                Taken::Dry(_) if served == 0 => {
+                    self.tallies[asked.0.source].refused += 1;
+                    for (row, ..) in queue.set_room(0) {
+                        self.tallies[row.source].refused += 1;
+                    }
+                }
+                taken => {
+                    queue.push_front(asked.1, asked);
+                    return self.wait(key, queue, taken);
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, (row, _, admission): Asked) {
+        // nobody listens: what becomes of a row is counted here
+        let waiter = Waiter { reply: oneshot::channel().0, admission };
+        assert!(self.ledger.put(row, waiter).is_ok());
+    }
+
+    /// As the ledger: a few flushes under way, each with what has come together.
+    fn set_out(&mut self) {
+        let (flights, batch) = (self.database.max_in_flight.get(), self.database.batch_max.get());
+        while self.flights.len() < flights && self.ledger.due() > self.flights.len() * 16 {
+            let entries: Vec<_> = std::iter::from_fn(|| self.ledger.take()).take(batch).collect();
+            let work = (FLUSH + entries.len()) as f64;
+            self.flights.push((entries, work));
+        }
+    }
+
+    /// The database does its flushes side by side.
+    fn land(&mut self) {
+        let each = CAPACITY as f64 / self.flights.len().max(1) as f64;
+        self.flights.iter_mut().for_each(|flight| flight.1 -= each);
+        let (landed, under_way): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.flights).into_iter().partition(|flight| flight.1 <= 0.0);
+        self.flights = under_way;
+        landed.into_iter().for_each(|(entries, _)| self.landed(entries));
+    }
+
+    fn landed(&mut self, entries: Vec<Entry<Rows>>) {
+        let rows: Vec<Row> = entries.iter().map(|entry| entry.row.clone()).collect();
+        for entry in entries {
+            self.ledger.release(&Rows::key(&entry.row));
+            let is_late = entry.waiters.iter().any(|waiter| waiter.admission.is_late());
+            let Row { source, asked, .. } = entry.row;
+            if !is_late {
+                self.tallies[source].served.push(self.tick - asked);
+            }
+        }
+        let (fits, room) = self.capacity.reserve(rows.iter().map(|row| row.address.tenant));
+        let mut due = Vec::new();
+        for (row, fits) in rows.into_iter().zip(fits) {
+            if !fits {
+                self.tallies[row.source].deferred += 1;
+                continue;
+            }
+            self.mails.insert(row.address.key.0, (row.source, self.tick));
+            due.push(DueMail {
+                address: row.address,
+                note: [].into(),
+                challenge: ChallengeId(row.address.key.0),
+                alphabet: Alphabet::Digits,
+                known: false,
+            });
+        }
+        let (asked, due) = record::encode(&due);
+        let id = Uuid::from_u128(u128::from(self.random.next_u64()));
+        let row = OutboxRow { id, asked_us: 0, attempts: 0, asked, due, done: Vec::new(), expired: false };
+        assert!(self.outbox.insert(row, Instant::now() + Duration::from_secs(20)));
+        drop(room);
+    }
+
+    /// The relay.
+    fn mail(&mut self) {
+        let now = Instant::now();
+        for turn in self.outbox.next(RELAY, Duration::from_secs(1), now) {
+            if let Some((source, due)) = self.mails.remove(&turn.mail.address.key.0) {
+                self.tallies[source].mailed.push(self.tick - due);
+            }
+            self.outbox.finish(turn.id);
+        }
+        let settled: Vec<Uuid> =
+            self.outbox.settlements(1_000, false, now).iter().map(|row| row.id).collect();
+        self.outbox.settled(&settled, &settled, now);
+    }
+}
+
+fn from(tenant: u128, per_second: u64, networks: u32) -> Source {
+    Source { tenant, rate: per_second, networks, slugs: 1 }
+}
+
+/// The tallies of calm sources beside these floods.
+async fn beside(seed: u64, limit: Option<TenantLimit>, calm: &[Source], floods: &[Source]) -> Vec<Tally> {
+    let mut tallies = World::new(seed, limit, [calm, floods].concat()).run().await;
+    let flood = tallies.split_off(calm.len());
+    let refused: u64 = flood.iter().map(|tally| tally.refused + tally.deferred).sum();
+    assert!(refused > 1_000, "seed {seed}: no flood");
+    tallies
+}
+
+/// I2: whatever one tenant, several, or names that nobody has, are flooded with: 99 of 100 of another tenant's
+/// logins are served, none later than the flushes that were under way, and no mail of it waits for theirs.
+#[tokio::test(start_paused = true)]
+async fn i2_whoever_floods_the_others_keep_their_share() {
+    let nobody =
+        Source { tenant: TenantId::UNKNOWN.0.as_u128(), rate: 40_000, networks: 5_000, slugs: 1 << 40 };
+    let floods: [&[Source]; 5] = [
+        &[from(1, 20_000, 300)],
+        &[from(1, 20_000, 1)],
+        std::slice::from_ref(&nobody),
+        &[from(1, 15_000, 300), from(3, 9_000, 2), nobody.clone()],
+        &(10..30).map(|tenant| from(tenant, 2_000, 50)).collect::<Vec<_>>(),
+    ];
+    let database: DatabaseSettings = test_settings::section("database");
+    // one flush to wait for, and its own, each with all others beside it
+    let flush = database.max_in_flight.get() * (database.batch_max.get() + FLUSH) / CAPACITY;
+    let longest = 2 * flush as u64;
+    for (seed, flood) in (0..).zip(floods.iter().cycle().take(10)) {
+        let calm = [from(2, 200, 20)];
+        let tally = &beside(seed, None, &calm, flood).await[0];
+        let (took, mailed) = (p99(tally.served.clone()), p99(tally.mailed.clone()));
+        // while many begin at once, the stock is empty for a moment
+        assert!(tally.refused * 100 <= tally.asked, "seed {seed}: {} refused", tally.refused);
+        assert_eq!(tally.deferred, 0, "seed {seed}");
+        assert!(tally.share() > 0.95, "seed {seed}: {:.3}, the last ones are under way", tally.share());
+        assert!(took <= longest, "seed {seed}: {took} ms");
+        assert!(mailed <= 50, "seed {seed}: mail waited {mailed} ms");
+    }
+}
+
+/// I2: one network asks without end at a tenant whose limit is then used up: customers elsewhere are served all the same.
+#[tokio::test(start_paused = true)]
+async fn i2_one_network_floods_the_others_keep_their_share() {
+    let limit = TenantLimit { per_second: 500, burst: 1_000 };
+    for seed in 0..6 {
+        let calm = [from(1, 100, 1), from(2, 200, 20)];
+        let tallies = beside(seed, Some(limit), &calm, &[from(1, 10_000, 1)]).await;
+        let shares: Vec<f64> = tallies.iter().map(Tally::share).collect();
+        assert!(shares[0] > 0.95 && shares[1] > 0.95, "seed {seed}: {shares:.3?}");
+    }
+}
