@@ -73,7 +73,7 @@ fn mistakes_in_the_file_name_line_column_key_and_what_was_expected() {
         ("[http]\nlistn = \"x\"", 2, 9, "http.listn", "did you mean http.listen?"),
         ("[htp]\nlisten = \"127.0.0.1:1\"", 1, 2, "htp", "did you mean http?"),
         ("\n\n[database]\npool = 3", 4, 8, "database.pool", "did you mean database.pool_size?"),
-        ("[database]\nlisten = 3", 2, 10, "database.listen", "did you mean http.listen?"),
+        ("[database]\nlogin_grid = 3", 2, 14, "database.login_grid", "did you mean http.login_grid?"),
         ("[database]\nxyzzy = 3", 2, 9, "database.xyzzy", "database has batch_max, create_timeout"),
         (
             "[database]\npool_size = \"3\"",
