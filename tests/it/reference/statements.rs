@@ -127,8 +127,9 @@ impl Statements {
         let clock = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
         let text = include_str!("../../../sql/queries/sessions/revoke_customer.sql");
         assert!(text.contains(clock));
-        let text = text.replace(clock, "$3::bigint");
-        self.client.query(&text, &[&TENANT, &address, &now]).await.unwrap();
+        let text = text.replace(clock, "$5::bigint");
+        let actor = r#"{"type": "test", "id": "test"}"#;
+        self.client.query(&text, &[&TENANT, &address, &actor, &None::<&str>, &now]).await.unwrap();
     }
 
     pub async fn add_customer(&self, address: Uuid) {
