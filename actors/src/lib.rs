@@ -63,7 +63,7 @@ pub use settings::{
     JanitorSettings, MailSettings, Settings, TenantLimitSettings, TokenSettings,
 };
 pub use store::sessions::OwnSession;
-pub use store::{DatabaseUrlError, MigrateError, PoolSnapshot, check_migrated, migrate};
+pub use store::{DatabaseUrlError, MigrateError, PLANNER, PoolSnapshot, check_migrated, migrate};
 pub use system::{FaultInjector, StartError, System, SystemDeps};
 pub use upkeep::janitor::SweepSnapshot;
 pub use upkeep::observer::{ActorRows, LedgerSnapshot, TreeSnapshot};

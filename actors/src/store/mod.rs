@@ -21,7 +21,7 @@ pub(crate) use error::StoreError;
 pub(crate) use migrate::connect;
 pub use migrate::{MigrateError, check_migrated, migrate};
 pub(crate) use pool::Store;
-pub use pool::{DatabaseUrlError, PoolSnapshot};
+pub use pool::{DatabaseUrlError, PLANNER, PoolSnapshot};
 
 /// A duration as the statements want it.
 pub(crate) fn micros(duration: std::time::Duration) -> i64 {

@@ -22,7 +22,7 @@ const MAX_AGE: Duration = Duration::from_secs(1_800);
 /// Plans are made once, on tables that may be empty then and full a minute later. With this, and written as sql/README.md
 /// says, each statement has one plan: joins in the order of the text, rows by their key. What has no index to go by costs
 /// 10^10 without sequential scans, for which PostgreSQL would compile the statement each time (`jit`).
-const PLANNER: &str = "-c plan_cache_mode=force_generic_plan -c join_collapse_limit=1 -c from_collapse_limit=1 \
+pub const PLANNER: &str = "-c plan_cache_mode=force_generic_plan -c join_collapse_limit=1 -c from_collapse_limit=1 \
     -c enable_seqscan=off -c enable_bitmapscan=off -c max_parallel_workers_per_gather=0 -c jit=off";
 
 /// Why the database settings are unusable.

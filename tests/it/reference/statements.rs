@@ -1,7 +1,7 @@
 //! The service's own statements, prepared as it prepares them, told the time.
 
 use super::model::{COOLDOWN, Caller, Compared, DAY, Face, LIFE, Lane, MAILS, Mail, Rate, SECOND, StepUp};
-use crate::support::postgres::{Database, connect};
+use crate::support::postgres::{Database, connect_as_the_pool};
 use std::time::{Duration, SystemTime};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
@@ -18,9 +18,8 @@ pub struct Statements {
 
 impl Statements {
     pub async fn open(database: &Database) -> Self {
-        let client = connect(&database.url).await;
-        let once = "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off;";
-        client.batch_execute(once).await.unwrap();
+        let client = connect_as_the_pool(&database.url).await;
+        client.batch_execute("SET synchronous_commit = off").await.unwrap();
         let tenant =
             "INSERT INTO tenants VALUES ($1, 'model', 'Model', NULL, 1, false, 0) ON CONFLICT DO NOTHING";
         client.execute(tenant, &[&TENANT]).await.unwrap();
@@ -185,7 +184,7 @@ pub struct Lease {
 
 impl Lease {
     pub async fn open(database: &Database) -> Self {
-        let client = connect(&database.url).await;
+        let client = connect_as_the_pool(&database.url).await;
         let text = include_str!("../../../sql/queries/tenant_limits/lease.sql");
         let statement = client.prepare(text).await.unwrap();
         Self { client, statement }

@@ -1,7 +1,7 @@
 //! The service's own statements on one session, prepared as it prepares them, told the time.
 
 use super::model::{ABSOLUTE, IDLE, RETRY, Successor, Token, Verdict};
-use crate::support::postgres::{Database, connect};
+use crate::support::postgres::{Database, connect_as_the_pool};
 use std::time::{Duration, SystemTime};
 use tokio_postgres::{Client, Row, Statement};
 use uuid::Uuid;
@@ -22,9 +22,8 @@ pub struct Statements {
 
 impl Statements {
     pub async fn open(database: &Database) -> Self {
-        let client = connect(&database.url).await;
-        let once = "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off;";
-        client.batch_execute(once).await.unwrap();
+        let client = connect_as_the_pool(&database.url).await;
+        client.batch_execute("SET synchronous_commit = off").await.unwrap();
         let people =
             "INSERT INTO tenants VALUES ($1, 'model', 'Model', NULL, 1, false, 0) ON CONFLICT DO NOTHING";
         client.execute(people, &[&TENANT]).await.unwrap();
