@@ -6,7 +6,7 @@ CREATE TABLE admin_keys (
     name         text   NOT NULL,
     -- SHA-256 of 32 random bytes: a reader of this table holds no key.
     secret_hash  bytea  NOT NULL,
-    -- read, write, codes:issue
+    -- read, write
     scopes       text[] NOT NULL,
     -- NULL: all tenants, and tenants themselves.
     tenant_id    uuid   REFERENCES tenants ON DELETE CASCADE,

@@ -1,6 +1,7 @@
-//! Against a real Postgres, with the columns that the directory relies on.
+//! Against a real Postgres with the real tables.
 
 use super::*;
+use crate::store::sql::MIGRATIONS;
 use crate::test_cluster::Cluster;
 use deadpool_postgres::{Manager, Pool};
 use doorcode_domain::{CustomerId, MacKey, SessionKey};
@@ -11,32 +12,6 @@ use zeroize::Zeroizing;
 
 mod admin;
 
-const SCHEMA: &str = "
-    CREATE TABLE tenants (tenant_id uuid PRIMARY KEY, slug text UNIQUE NOT NULL, name text NOT NULL, portal_host text,
-        step_up smallint NOT NULL, disabled boolean NOT NULL, created_us bigint NOT NULL,
-        return_urls text[] NOT NULL DEFAULT '{}', colour text,
-        token_claims text[] NOT NULL DEFAULT '{}');
-    CREATE TABLE origins (origin text PRIMARY KEY, tenant_id uuid NOT NULL);
-    CREATE TABLE customers (tenant_id uuid NOT NULL, customer_id uuid NOT NULL, address_key uuid NOT NULL,
-        email text NOT NULL, disabled boolean NOT NULL, created_us bigint NOT NULL, external_id text, locale text,
-        claims jsonb NOT NULL DEFAULT '{}' CONSTRAINT customers_claims_form CHECK (octet_length(claims::text) <= 2048),
-        updated_us bigint NOT NULL DEFAULT 0,
-        PRIMARY KEY (tenant_id, customer_id), UNIQUE (tenant_id, address_key));
-    CREATE UNIQUE INDEX customers_external_id ON customers (tenant_id, external_id) WHERE external_id IS NOT NULL;
-    CREATE TABLE sessions (tenant_id uuid NOT NULL, session_key uuid NOT NULL, customer_id uuid NOT NULL,
-        created_us bigint NOT NULL, generation int NOT NULL, branch int NOT NULL, prev_branch int NOT NULL,
-        rotated_us bigint NOT NULL, idle_until_us bigint NOT NULL, expires_us bigint NOT NULL,
-        PRIMARY KEY (tenant_id, session_key));
-    CREATE INDEX ON sessions (tenant_id, customer_id);
-    CREATE TABLE test_codes (tenant_id uuid, address_key uuid, base32_mac uuid NOT NULL, created_us bigint NOT NULL,
-        expires_us bigint NOT NULL, PRIMARY KEY (tenant_id, address_key));
-    CREATE TABLE challenges (tenant_id uuid NOT NULL, address_key uuid NOT NULL, s_digit_tat bigint NOT NULL DEFAULT 7,
-        devices_from_us bigint NOT NULL DEFAULT 0, known_tags bigint[] NOT NULL DEFAULT '{5}',
-        known_days int[] NOT NULL DEFAULT '{20000}', challenge_id uuid, digit_mac uuid, base32_mac uuid,
-        expires_us bigint, touched_us bigint, alphabet smallint, s_guesses smallint, k_guesses smallint,
-        known_asked boolean, mail_now boolean, PRIMARY KEY (tenant_id, address_key));";
-const ADMIN: &str = include_str!("../../../sql/migrations/0016_admin.sql");
-
 struct World {
     directory: Directory,
     pool: Pool,
@@ -44,8 +19,8 @@ struct World {
 }
 
 impl World {
-    /// A database of its own in the cluster. `None`: one without tables.
-    async fn new(schema: Option<&str>) -> Self {
+    /// A database of its own in a cluster of its own.
+    async fn new() -> Self {
         let cluster = Cluster::start();
         let mut config: tokio_postgres::Config = cluster.url.parse().unwrap();
         let (admin, connection) = config.connect(NoTls).await.unwrap();
@@ -56,9 +31,11 @@ impl World {
         // As short as in production, so that the import has to ask for more.
         config.options("-c statement_timeout=2s");
         let pool = Pool::builder(Manager::new(config, NoTls)).max_size(4).build().unwrap();
-        if let Some(schema) = schema {
-            pool.get().await.unwrap().batch_execute(schema).await.unwrap();
+        let client = pool.get().await.unwrap();
+        for (_, _, text) in MIGRATIONS {
+            client.batch_execute(text).await.unwrap();
         }
+        drop(client);
         let key = |byte| MacKey::new(&Zeroizing::new(vec![byte; 32])).unwrap();
         let keys = DirectoryKeys { address: key(7), code_mac: key(8), code_derivation: key(9) };
         Self { directory: Directory::new(pool.clone(), Arc::new(keys)), pool, _cluster: cluster }
@@ -71,8 +48,12 @@ impl World {
     /// Gives every customer of a tenant a row with a known network and a spent budget.
     async fn challenges(&self, tenant: &Tenant) {
         let client = self.pool.get().await.unwrap();
-        let statement =
-            "INSERT INTO challenges SELECT tenant_id, address_key FROM customers WHERE tenant_id = $1";
+        let statement = "
+            INSERT INTO challenges (tenant_id, address_key, challenge_id, digit_mac, base32_mac, expires_us, touched_us,
+                alphabet, s_guesses, k_guesses, known_asked, mail_now, s_digit_tat, known_tags, known_days)
+            SELECT tenant_id, address_key, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 0, 0,
+                0, 0, 0, false, false, 7, '{5}', '{20000}'
+            FROM customers WHERE tenant_id = $1";
         client.execute(statement, &[&tenant.tenant_id.0]).await.unwrap();
     }
 
@@ -92,7 +73,8 @@ impl World {
         let client = self.pool.get().await.unwrap();
         let now = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
         let statement = format!(
-            "INSERT INTO sessions SELECT $1, $2, $3, {now}, 3, 0, 0, {now}, {now} + ($4::float8 * 1000000)::bigint, {now} + 9000000000"
+            "INSERT INTO sessions (tenant_id, session_key, customer_id, created_us, generation, branch, prev_branch, rotated_us,
+                idle_until_us, expires_us) SELECT $1, $2, $3, {now}, 3, 0, 0, {now}, {now} + ($4::float8 * 1000000)::bigint, {now} + 9000000000"
         );
         client.execute(&statement, &[&tenant.tenant_id.0, &key, &customer.0, &life_s]).await.unwrap();
         SessionKey(key)
@@ -112,7 +94,7 @@ fn new_tenant(slug: &str, origins: &[&str]) -> NewTenant {
 /// One cluster for all: starting one costs more than everything else here together.
 #[tokio::test]
 async fn the_directory_on_a_real_postgres() {
-    let world = World::new(Some(&format!("{SCHEMA}{ADMIN}"))).await;
+    let world = World::new().await;
     every_statement_prepares(&world).await;
     tenants_are_made_changed_and_closed(&world).await;
     an_origin_belongs_to_one_tenant(&world).await;

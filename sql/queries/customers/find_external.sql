@@ -1,4 +1,4 @@
 -- Gives the customer of an external id, and its address key.
 SELECT customer_id, email, disabled, created_us, external_id, locale, claims::text, greatest(created_us, updated_us), address_key
 FROM customers
-WHERE (tenant_id, external_id) = ($1, $2) AND (tenant_id, external_id) >= ($1, $2)
+WHERE external_key = external_key($1, $2) AND (tenant_id, external_id) IS NOT DISTINCT FROM ($1, $2)

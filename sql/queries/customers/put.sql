@@ -1,4 +1,4 @@
--- Makes customers by their external ids, or changes them to what is given, and ends the sessions of those that are disabled.
+-- Makes customers by their external ids, or changes them to what is given, and ends the sessions of those that are disabled and the test codes of addresses that are left.
 --
 -- $1 tenant. $2 to $8 one array per column, external ids and address keys unique in them: external_id, address_key, email, locale,
 -- claims as text, disabled, customer_id (of a new one). $9 actor and $10 context of the events.
@@ -17,7 +17,7 @@ found AS MATERIALIZED (
     SELECT a.*, x.row AS by_id, k.row AS by_address
     FROM asked a LEFT JOIN LATERAL (
         SELECT c AS row FROM customers c
-        WHERE (c.tenant_id, c.external_id) = (a.tenant_id, a.external_id) AND (c.tenant_id, c.external_id) >= (a.tenant_id, a.external_id)
+        WHERE c.external_key = external_key(a.tenant_id, a.external_id) AND (c.tenant_id, c.external_id) IS NOT DISTINCT FROM (a.tenant_id, a.external_id)
         LIMIT 1
     ) x ON true LEFT JOIN LATERAL (
         SELECT c AS row FROM customers c
@@ -48,7 +48,14 @@ changed AS (
     UPDATE customers c SET address_key = j.address_key, email = j.email, disabled = j.disabled, external_id = j.external_id,
         locale = j.locale, claims = j.claims, updated_us = j.now_us
     FROM judged j
-    WHERE c.tenant_id = ANY (ARRAY[j.tenant_id]) AND c.customer_id = j.customer_id AND j.verdict = 2
+    WHERE c.tenant_id = ANY (ARRAY[j.tenant_id]) AND c.customer_id = j.customer_id
+        AND (c.tenant_id, c.customer_id) >= (j.tenant_id, j.customer_id) AND j.verdict = 2
+),
+-- a test code is of one address and ends with it
+left_behind AS (
+    DELETE FROM test_codes t USING judged j
+    WHERE t.tenant_id = ANY (ARRAY[j.tenant_id]) AND t.address_key = (j.by_id).address_key
+        AND j.verdict = 2 AND (j.by_id).address_key <> j.address_key
 ),
 to_end AS MATERIALIZED (
     SELECT s.tenant_id, s.session_key, i.customer_id

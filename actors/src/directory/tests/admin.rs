@@ -26,6 +26,13 @@ pub(super) async fn customers_are_put(world: &World) {
     let moved = directory.put_customer("put", data("1", "ADA@new.example.com")).await.unwrap().customer;
     assert_eq!((moved.customer_id, moved.email.as_str()), (made.customer.customer_id, "ADA@new.example.com"));
     assert!(moved.updated_us > made.customer.updated_us);
+    let code = directory.make_test_code("put", "ADA@new.example.com", 1).await;
+    assert!(code.is_ok());
+    let moved = directory.put_customer("put", data("1", "ADA@newer.example.com")).await.unwrap().customer;
+    assert!(
+        !directory.remove_test_code("put", "ADA@new.example.com").await.unwrap(),
+        "it ended with the address"
+    );
     // who came by herself is given the id
     let bob = directory.add_customer("put", "bob@example.com").await.unwrap().customer;
     let adopted = directory.put_customer("put", data("2", "bob@example.com")).await.unwrap();
@@ -111,7 +118,7 @@ pub(super) async fn keys_come_and_go(world: &World) {
     let tenant = world.tenant("keyed").await;
     let new = NewAdminKey {
         name: "backend".to_owned(),
-        scopes: vec![Scope::Read, Scope::IssueCodes],
+        scopes: vec![Scope::Read, Scope::Write],
         tenant: Some("keyed".to_owned()),
         life: None,
     };
