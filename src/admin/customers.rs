@@ -31,18 +31,6 @@ struct Put {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BatchRow {
-    external_id: String,
-    email: String,
-    locale: Option<String>,
-    #[serde(default)]
-    claims: Map<String, Value>,
-    #[serde(default)]
-    disabled: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Batch {
     customers: Vec<Value>,
 }
@@ -135,12 +123,17 @@ pub(super) async fn put_many(call: &Call, body: &Payload) -> Result<Response, Ad
     Ok(reply::json(StatusCode::OK, &json!({ "items": items })))
 }
 
-fn batch_row(value: Value) -> Result<CustomerData, AdminProblem> {
-    let BatchRow { external_id, email, locale, claims, disabled } =
-        serde_json::from_value(value).map_err(|error| {
-            AdminProblem::invalid("invalid_body", format!("The customer is not as it must be: {error}"))
-        })?;
-    data(external_id.parse()?, Put { email, locale, claims, disabled })
+/// What a PUT has, and the `external_id` that is in its path.
+fn batch_row(mut row: Value) -> Result<CustomerData, AdminProblem> {
+    let invalid = |why: String| {
+        AdminProblem::invalid("invalid_body", format!("The customer is not as it must be: {why}"))
+    };
+    let id = row.as_object_mut().and_then(|fields| fields.remove("external_id"));
+    let Some(Value::String(id)) = id else {
+        return Err(invalid("external_id is missing, or no string".to_owned()));
+    };
+    let put = serde_json::from_value(row).map_err(|error| invalid(error.to_string()))?;
+    data(id.parse()?, put)
 }
 
 pub(super) async fn change(call: &Call, body: &Payload) -> Result<Response, AdminProblem> {

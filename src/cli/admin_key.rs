@@ -12,12 +12,11 @@ Several may live at once: make the new one, give it to your programs, then revok
 
 Examples:
   doorcode admin-key add backend --tenant acme
-  doorcode admin-key add monitoring --scope read --days 365
-  doorcode admin-key add tests --scope read --scope write --scope codes:issue")]
+  doorcode admin-key add monitoring --scope read --days 365")]
     Add {
         /// What you call it
         name: String,
-        /// read, write or codes:issue; once for each [default: read and write]
+        /// read or write; once for each [default: both]
         #[arg(long = "scope", value_name = "SCOPE", default_values = ["read", "write"], hide_default_value = true)]
         scopes: Vec<Scope>,
         /// For this tenant alone [default: all, and tenants themselves]

@@ -14,8 +14,6 @@ pub enum Scope {
     Read,
     /// Change.
     Write,
-    /// Make login codes that are not mailed.
-    IssueCodes,
 }
 
 impl Scope {
@@ -24,7 +22,6 @@ impl Scope {
         match self {
             Self::Read => "read",
             Self::Write => "write",
-            Self::IssueCodes => "codes:issue",
         }
     }
 }
@@ -33,10 +30,10 @@ impl FromStr for Scope {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Read, Self::Write, Self::IssueCodes]
+        [Self::Read, Self::Write]
             .into_iter()
             .find(|scope| scope.as_str() == text)
-            .ok_or("expected read, write or codes:issue")
+            .ok_or("expected read or write")
     }
 }
 

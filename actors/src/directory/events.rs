@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// Events that one look goes through, whoever of them are wanted.
 const LOOK: i64 = 1_000;
 
-/// One event: what `/v1/admin/events`, its JSON lines and webhooks show.
+/// One event: what `/v1/admin/events`, and its JSON lines show.
 #[derive(Debug, Serialize)]
 pub struct Event {
     /// UUIDv7: its order.
