@@ -26,6 +26,7 @@ mod error;
 #[cfg(test)]
 mod fairness_tests;
 #[doc(hidden)]
+#[cfg(feature = "fuzzing")]
 pub mod fuzz;
 mod keys;
 mod ledger;
@@ -46,7 +47,7 @@ mod upkeep;
 
 pub use actor_runtime::{
     ActorSnapshot, ActorState, FailureSnapshot, HistogramSnapshot, KindSnapshot, PeriodicSnapshot, ROOT,
-    in_request, powers_of_two,
+    in_request, powers_of_two, unix_seconds,
 };
 pub use directory::Directory;
 pub use error::{RefreshError, Refusal, VerifyError};

@@ -3,13 +3,13 @@
 //! Bounded: [`POINTS`] points of [`SERIES`] in memory (some 30 KB); each page that listens holds one event, the newest.
 
 use crate::http::{HttpMetrics, LoginApi};
-use doorcode_actors::{HistogramSnapshot, TreeSnapshot};
+use doorcode_actors::{HistogramSnapshot, TreeSnapshot, unix_seconds};
 use futures_util::stream::{self, Stream};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use warp::sse::Event;
@@ -184,10 +184,6 @@ impl Totals {
             [0, 1, 2, 3, 4, 5, 6].map(rate);
         [logins, verifies, refreshes, limited, unavailable, mails, delay, batch, flush * 1_000.0, restarts]
     }
-}
-
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -374,32 +374,3 @@ async fn the_memory_transport_keeps_what_smtp_would_send() {
     assert!(mail.at.ends_with('Z') && mail.at.parse::<jiff::Timestamp>().is_ok(), "{}", mail.at);
     assert!(transport.send(&login_mail("no address")).await.unwrap_err().is_permanent());
 }
-
-/// Not a test: `cargo test -p doorcode-actors send_cost -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn send_cost() {
-    for (tls, mode) in [
-        (SinkTls::None, TlsMode::None),
-        (SinkTls::StartTls, TlsMode::StartTls),
-        (SinkTls::Implicit, TlsMode::Implicit),
-    ] {
-        let sink = sink_with_tls(tls).await;
-        let mut transport = transport(SmtpSettings { tls: mode, ..settings(&sink) });
-        let mail = login_mail("ada@example.com");
-        let connecting = Instant::now();
-        transport.send(&mail).await.unwrap();
-        let first = connecting.elapsed();
-        let (count, started) = (500, Instant::now());
-        for _ in 0..count {
-            transport.send(&mail).await.unwrap();
-        }
-        println!("{mode:?}: first mail {first:?}, then {:?} a mail", started.elapsed() / count);
-    }
-    let sender = Sender::new("login@doorcode.example", None).unwrap();
-    let (count, mail, started) = (2_000, login_mail("ada@example.com"), Instant::now());
-    for _ in 0..count {
-        crate::mail::message::compose(&mail, &sender).unwrap().formatted();
-    }
-    println!("composing alone: {:?} a mail", started.elapsed() / count);
-}
