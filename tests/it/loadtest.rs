@@ -140,10 +140,11 @@ async fn budgets_that_each_replica_counts_alone_are_found() {
     let mut replicas = Vec::new();
     for database in &databases {
         database.import(100).await;
-        replicas.push(Setup::dev_on(&database.url).start().await);
+        let setup = Setup::dev_on(&database.url).set("DOORCODE__LIMITS__ADDRESS__COOLDOWN", "5s");
+        replicas.push(setup.start().await);
     }
-    let (exit_code, found) =
-        silent_limits(&replicas.iter().map(|replica| replica.api).collect::<Vec<_>>(), &[]).await;
+    let apis: Vec<_> = replicas.iter().map(|replica| replica.api).collect();
+    let (exit_code, found) = silent_limits(&apis, &["--expect", "mail.cooldown=5s"]).await;
     assert_eq!(exit_code, 1, "{found:#?}");
     for name in ["mail.stranger", "guesses.code"] {
         let said = complaints(&found[name]);
@@ -164,11 +165,13 @@ async fn budgets_that_a_restart_forgets_are_found() {
         let (database, scratch) = (Database::new().await, Scratch::new("loadtest-restart"));
         database.import(100).await;
         std::fs::create_dir_all(scratch.path()).unwrap();
-        let program = Setup::dev_on(&database.url).start().await;
+        // longer than a restart takes
+        let setup = || Setup::dev_on(&database.url).set("DOORCODE__LIMITS__ADDRESS__COOLDOWN", "30s");
+        let program = setup().start().await;
         let (asked, done) = (scratch.path().join("asked"), scratch.path().join("done"));
         let command =
             format!("touch {0}; while [ ! -e {1} ]; do sleep 0.05; done", asked.display(), done.display());
-        let words = ["--restart", &command, "--expect", "mail.cooldown=60s"];
+        let words = ["--restart", &command, "--expect", "mail.cooldown=30s"];
         let apis = [program.api];
         let restart = async {
             while !asked.exists() {
@@ -178,10 +181,7 @@ async fn budgets_that_a_restart_forgets_are_found() {
             if forgets {
                 database.client().batch_execute("DELETE FROM challenges").await.unwrap();
             }
-            let again = Setup::dev_on(&database.url)
-                .set("DOORCODE__HTTP__LISTEN", &apis[0].to_string())
-                .start()
-                .await;
+            let again = setup().set("DOORCODE__HTTP__LISTEN", &apis[0].to_string()).start().await;
             std::fs::write(&done, "").unwrap();
             again
         };
