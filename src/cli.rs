@@ -9,10 +9,12 @@ use std::path::PathBuf;
 
 mod admin_key;
 mod keys;
+mod mail;
 mod tenant;
 
 pub use admin_key::AdminKeyCommand;
 pub use keys::{KeysCommand, RotatedPurpose};
+pub use mail::MailCommand;
 pub use tenant::{TenantCommand, TenantSetting};
 
 /// doorcode: emailed login codes for customer portals.
@@ -144,6 +146,9 @@ Examples:
     /// Keys that sign and check tokens: list, rotate, rewrap
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Mails: preview
+    #[command(subcommand)]
+    Mail(MailCommand),
     /// After the database was restored from a backup: end all sessions, codes and mails that are due
     #[command(after_help = "\
 What was ended after the backup was made would be alive again: sessions that were logged out, codes that were used. So \

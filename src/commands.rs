@@ -10,6 +10,7 @@ mod healthcheck;
 mod import;
 mod keys;
 mod loadtest;
+mod mail;
 mod migrate;
 mod ops_client;
 mod recover;
@@ -55,6 +56,7 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CommandError> {
         Command::Session(command) => session::run(&directory().await?, command, out).await,
         Command::AdminKey(command) => admin_key::run(&directory().await?, command, out).await,
         Command::Keys(command) => keys::run(command, &loaded.config, data_dir, out).await,
+        Command::Mail(command) => mail::run(command, &loaded.config, out).await,
         Command::Recover { restored_to } => recover::run(restored_to, &loaded.config, data_dir, out).await,
         Command::Loadtest(args) => loadtest::run(*args, &loaded.config, data_dir, out).await,
     }

@@ -39,6 +39,8 @@ pub(crate) fn tenant(tenant: &Tenant) -> Value {
         "return_urls": tenant.return_urls,
         "colour": tenant.colour,
         "token_claims": tenant.token_claims,
+        "locale": tenant.locale,
+        "reply_to": tenant.reply_to,
     })
 }
 

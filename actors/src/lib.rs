@@ -58,7 +58,10 @@ pub use keys::{
 pub use login::handover::HandedOver;
 pub use login::service::{Caller, Login, LoginService};
 pub use mail::counts::MailSnapshot;
-pub use mail::{Mailbox, SetupError, SmtpSettings, StoredMail, TlsMode, Transport};
+pub use mail::{
+    Alphabet, Content, Mail, Mailbox, Rendered, SetupError, SmtpSettings, StoredMail, TemplateError,
+    Templates, TlsMode, Transport,
+};
 pub use settings::{
     AddressLimitSettings, AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, DatabaseUrl,
     JanitorSettings, MailSettings, Settings, TenantLimitSettings, TokenSettings,

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use setting_values::{Secret, duration, optional};
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 use tokio_postgres::Config;
@@ -197,6 +198,9 @@ pub struct MailSettings {
     /// The sender: `address` or `Name <address>`. `None`: not set, and no mail can be written.
     #[serde(deserialize_with = "optional")]
     pub from: Option<String>,
+    /// An operator's own templates. `None`: ours.
+    #[serde(deserialize_with = "optional")]
+    pub templates: Option<PathBuf>,
     /// Mailers, one connection each, at the start and in quiet times.
     pub workers: NonZeroUsize,
     /// Mailers at most.

@@ -2,7 +2,7 @@
 
 use crate::keys::{KeyError, KeyPolicy, MasterKey, Vault};
 use crate::login::service::LoginService;
-use crate::mail::{Sender, Transport};
+use crate::mail::{Sender, TemplateError, Templates, Transport};
 use crate::outside_faults::OutsideFaults;
 use crate::settings::{MailSettings, Settings};
 use crate::store::{DatabaseUrlError, Store, StoreError};
@@ -41,6 +41,9 @@ pub enum StartError {
     /// The sender's address.
     #[error("mail.from is not an address: {0}")]
     From(String),
+    /// An operator's templates.
+    #[error("mail.templates: {0}")]
+    Templates(#[from] TemplateError),
     /// The root.
     #[error("the actors cannot be started: {0}")]
     Actors(String),
@@ -135,8 +138,10 @@ impl System {
         let portals = PortalMap::load(&store).await;
         let portals = portals.map_err(|error| StartError::Database(error.to_string()))?;
         let sender = sender(&settings.mail)?;
+        let templates = Arc::new(Templates::load(settings.mail.templates.as_deref())?);
         let snapshots = (Arc::new(ArcSwap::from_pointee(keys)), Arc::new(ArcSwap::from_pointee(portals)));
-        let builder = SystemBuilder::new(settings, deps, store.clone(), vault, snapshots, sender);
+        let builder =
+            SystemBuilder::new(settings, deps, store.clone(), vault, snapshots, (sender, templates));
         let BuiltSystem { service, specs, faults } = builder.build();
         let exit = SupervisorExit::default();
         let supervisor = Supervisor { tolerance: Tolerance::default(), exit: exit.clone() };

@@ -9,11 +9,11 @@ use crate::login::issuers::{Issuers, TenantDirectory, Tenants};
 use crate::login::own_sessions;
 use crate::login::quota::{Leases, TenantLimit};
 use crate::login::service::{Inner, LoginService};
-use crate::mail::Sender;
 use crate::mail::capacity::MailCapacity;
 use crate::mail::counts::MailCounts;
 use crate::mail::dispatcher::{MailDispatcher, MailDispatcherMessage};
 use crate::mail::mailers::{MailerDeps, mailers};
+use crate::mail::{Sender, Templates};
 use crate::outcomes::Outcomes;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -42,6 +42,7 @@ pub(crate) struct SystemBuilder {
     keys: Arc<ArcSwap<Keys>>,
     portals: Arc<ArcSwap<PortalMap>>,
     sender: Sender,
+    templates: Arc<Templates>,
     specs: Vec<ChildSpec>,
     meters: Vec<Arc<Meter>>,
     ledgers: Vec<(&'static str, Arc<FlushCounts>)>,
@@ -61,7 +62,7 @@ impl SystemBuilder {
         store: Store,
         vault: Arc<Vault>,
         (keys, portals): (Arc<ArcSwap<Keys>>, Arc<ArcSwap<PortalMap>>),
-        sender: Sender,
+        (sender, templates): (Sender, Arc<Templates>),
     ) -> Self {
         Self {
             settings,
@@ -71,6 +72,7 @@ impl SystemBuilder {
             keys,
             portals,
             sender,
+            templates,
             specs: Vec::new(),
             meters: Vec::new(),
             ledgers: Vec::new(),
@@ -195,6 +197,7 @@ impl SystemBuilder {
         let deps = MailerDeps {
             transport: self.deps.transport.clone(),
             sender: self.sender.clone(),
+            templates: self.templates.clone(),
             keys: self.keys.clone(),
             deadline: settings.deadline,
             counts: counts.clone(),

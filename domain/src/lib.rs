@@ -11,6 +11,7 @@
 //! | [`HandoverCode`], [`PkceChallenge`] | a hosted page's login on its way to the portal; who may take it |
 //! | [`AdminKey`] | a key of the admin API: its name, and the hash of its secret |
 //! | [`AccessClaims`] | what an access token says |
+//! | [`Language`] | what a mail or page is written in |
 //! | [`MacKey`] | one purpose's HMAC key: plain words become keyed words only through it |
 //! | [`Clock`] | the database's time, or a test's |
 
@@ -24,6 +25,7 @@ mod code;
 mod customer;
 mod handover;
 mod keys;
+mod language;
 mod refresh;
 mod tenant;
 
@@ -36,6 +38,7 @@ pub use customer::CustomerId;
 pub use email_address::{Email, EmailError};
 pub use handover::{HANDOVER_LIFE_S, HandoverCode, PkceChallenge};
 pub use keys::{KeyLengthError, MacKey};
+pub use language::{Language, LanguageError};
 pub use refresh::{
     Branch, Generation, RefreshToken, RefreshTokenError, SessionKey, SessionSecret, TokenPosition,
 };

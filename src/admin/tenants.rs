@@ -35,6 +35,10 @@ struct Change {
     #[serde(default, deserialize_with = "given")]
     colour: Option<Option<String>>,
     token_claims: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
+    locale: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    reply_to: Option<Option<String>>,
     disabled: Option<bool>,
 }
 
@@ -45,6 +49,13 @@ pub(super) fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 
 fn parse<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result<T, AdminProblem> {
     text.parse().map_err(|error| AdminProblem::invalid("invalid_tenant", format!("{field}: {error}")))
+}
+
+fn optional<T: FromStr<Err: Display>>(
+    field: &str,
+    text: Option<Option<String>>,
+) -> Result<Option<Option<T>>, AdminProblem> {
+    text.map(|text| text.map(|text| parse(field, &text)).transpose()).transpose()
 }
 
 fn parse_all<T: FromStr<Err: Display>>(field: &str, texts: &[String]) -> Result<Vec<T>, AdminProblem> {
@@ -94,11 +105,6 @@ pub(super) async fn show(call: &Call) -> Result<Response, AdminProblem> {
 pub(super) async fn change(call: &Call, body: &Payload) -> Result<Response, AdminProblem> {
     let slug = call.tenant().await?.slug;
     let change: Change = read(body)?;
-    let optional = |field, text: Option<Option<String>>| match text {
-        None => Ok(None),
-        Some(None) => Ok(Some(None)),
-        Some(Some(text)) => parse(field, &text).map(|value| Some(Some(value))),
-    };
     let disabled = change.disabled;
     let change = TenantChange {
         name: change.name,
@@ -107,10 +113,9 @@ pub(super) async fn change(call: &Call, body: &Payload) -> Result<Response, Admi
         origins: change.origins.map(|origins| parse_all("origins", &origins)).transpose()?,
         return_urls: change.return_urls.map(|urls| parse_all("return_urls", &urls)).transpose()?,
         token_claims: change.token_claims.map(|claims| parse_all("token_claims", &claims)).transpose()?,
-        colour: match change.colour {
-            None => None,
-            Some(colour) => Some(colour.map(|text| parse("colour", &text)).transpose()?),
-        },
+        colour: optional("colour", change.colour)?,
+        locale: optional("locale", change.locale)?,
+        reply_to: optional("reply_to", change.reply_to)?,
     };
     let mut tenant = call.directory.change_tenant(&slug, &change).await?;
     if let Some(disabled) = disabled {

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 use doorcode_actors::directory::{Colour, Origin, PortalHost, ReturnUrl, StepUp, TokenClaim};
+use doorcode_domain::{Email, Language};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -52,7 +53,7 @@ Examples:
     /// Change a tenant
     #[command(after_help = "\
 Keys: name, portal_host, step_up (base32 or digits), origins and return_urls (all of them, separated by commas), colour \
-(#2450c8). An empty portal_host, origins, return_urls or colour takes it away. With a return URL the tenant has a hosted \
+(#2450c8), locale (of mails: de) and reply_to. An empty one takes it away, but for name and step_up. With a return URL the tenant has a hosted \
 login page, /t/SLUG/login (docs/PORTALS.md). token_claims is what access tokens say of a customer, at most ten of email, \
 external_id, locale and claims.NAME (in the token: NAME), separated by commas (docs/VERIFYING.md).
 
@@ -98,6 +99,10 @@ pub enum TenantSetting {
     Colour(Option<Colour>),
     /// `token_claims=`
     TokenClaims(Vec<TokenClaim>),
+    /// `locale=`
+    Locale(Option<Language>),
+    /// `reply_to=`
+    ReplyTo(Option<Email>),
 }
 
 fn parse_step_up(text: &str) -> Result<StepUp, String> {
@@ -109,25 +114,26 @@ fn parse_step_up(text: &str) -> Result<StepUp, String> {
 }
 
 pub(super) fn parse_tenant_setting(text: &str) -> Result<TenantSetting, String> {
-    const KEYS: &str =
-        "expected one of name=, portal_host=, step_up=, origins=, return_urls=, colour=, token_claims=";
+    const KEYS: &str = "expected one of name=, portal_host=, step_up=, origins=, return_urls=, colour=, token_claims=, \
+        locale=, reply_to=";
     let (key, value) = text.split_once('=').ok_or(KEYS)?;
     match key {
         "name" => Ok(TenantSetting::Name(value.to_owned())),
-        "portal_host" if value.is_empty() => Ok(TenantSetting::PortalHost(None)),
-        "portal_host" => {
-            value.parse().map(|host| TenantSetting::PortalHost(Some(host))).map_err(|e| format!("{e}"))
-        }
+        "portal_host" => parse_optional(value).map(TenantSetting::PortalHost),
         "step_up" => parse_step_up(value).map(TenantSetting::StepUp),
         "origins" => parse_list(value).map(TenantSetting::Origins),
         "return_urls" => parse_list(value).map(TenantSetting::ReturnUrls),
         "token_claims" => parse_list(value).map(TenantSetting::TokenClaims),
-        "colour" if value.is_empty() => Ok(TenantSetting::Colour(None)),
-        "colour" => {
-            value.parse().map(|colour| TenantSetting::Colour(Some(colour))).map_err(|e| format!("{e}"))
-        }
+        "colour" => parse_optional(value).map(TenantSetting::Colour),
+        "locale" => parse_optional(value).map(TenantSetting::Locale),
+        "reply_to" => parse_optional(value).map(TenantSetting::ReplyTo),
         _ => Err(KEYS.to_owned()),
     }
+}
+
+/// Nothing takes the value away.
+fn parse_optional<T: FromStr<Err: Display>>(value: &str) -> Result<Option<T>, String> {
+    (!value.is_empty()).then(|| value.parse()).transpose().map_err(|error: T::Err| error.to_string())
 }
 
 fn parse_list<T: FromStr<Err: Display>>(value: &str) -> Result<Vec<T>, String> {

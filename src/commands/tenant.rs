@@ -59,6 +59,8 @@ fn change(settings: Vec<TenantSetting>) -> TenantChange {
             TenantSetting::ReturnUrls(urls) => change.return_urls = Some(urls),
             TenantSetting::Colour(colour) => change.colour = Some(colour),
             TenantSetting::TokenClaims(claims) => change.token_claims = Some(claims),
+            TenantSetting::Locale(locale) => change.locale = Some(locale),
+            TenantSetting::ReplyTo(email) => change.reply_to = Some(email),
         }
     }
     change
@@ -103,6 +105,8 @@ fn write_one(tenant: &Tenant, figures: Figures, json: bool, out: &mut dyn Write)
         ("return urls", if tenant.return_urls.is_empty() { none() } else { tenant.return_urls.join(" ") }),
         ("token claims", if tenant.token_claims.is_empty() { none() } else { tenant.token_claims.join(" ") }),
         ("colour", tenant.colour.clone().unwrap_or_else(none)),
+        ("locale", tenant.locale.clone().unwrap_or_else(none)),
+        ("reply to", tenant.reply_to.clone().unwrap_or_else(none)),
         ("created", iso(tenant.created_us)),
         ("customers", format!("{} ({} disabled)", figures.customers, figures.disabled_customers)),
         ("live sessions", figures.live_sessions.to_string()),
@@ -137,6 +141,8 @@ mod tests {
             return_urls: Vec::new(),
             colour: None,
             token_claims: Vec::new(),
+            locale: None,
+            reply_to: None,
         }
     }
 

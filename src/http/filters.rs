@@ -6,6 +6,7 @@ use crate::http::public::Public;
 use crate::http::request::body::{Payload, payload};
 use crate::http::request::browser;
 use crate::http::request::cookies::PortalCookies;
+use crate::http::request::language;
 use crate::http::response::cors;
 use crate::http::response::reply::{self, Problem};
 use crate::http::routes::Route;
@@ -135,6 +136,7 @@ impl Call {
         Caller {
             deadline: Instant::now() + self.edge.deadline,
             client: self.client,
+            language: language::of(&self.headers),
             device_cookies: self.cookies.device.clone(),
             browser: browser::of(&self.headers),
         }
@@ -145,7 +147,7 @@ impl Look {
     /// As [`Call::caller`]; a look logs nobody in.
     pub fn caller(&self) -> Caller {
         let deadline = Instant::now() + self.edge.deadline;
-        Caller { deadline, client: self.client, device_cookies: Vec::new(), browser: None }
+        Caller { deadline, client: self.client, language: None, device_cookies: Vec::new(), browser: None }
     }
 }
 

@@ -23,6 +23,7 @@ mod lifecycle;
 mod limits;
 mod loadtest;
 mod login;
+mod mail;
 mod metrics;
 mod openapi;
 mod outage;

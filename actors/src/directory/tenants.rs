@@ -3,7 +3,7 @@
 use super::token_claims::{TOKEN_CLAIMS_MAX, TokenClaim};
 use super::{Colour, Directory, DirectoryError, Origin, PortalHost, RETURN_URLS_MAX, ReturnUrl, StepUp, sql};
 use deadpool_postgres::{GenericClient, Transaction};
-use doorcode_domain::{Micros, TenantId, TenantSlug};
+use doorcode_domain::{Email, Language, Micros, TenantId, TenantSlug};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -28,10 +28,14 @@ pub struct Tenant {
     pub origins: Vec<String>,
     /// Where the hosted login page may send people back to; none: it has no such page.
     pub return_urls: Vec<String>,
-    /// The hosted page's accent, `#rrggbb`.
+    /// The accent of hosted page and mails, `#rrggbb`.
     pub colour: Option<String>,
     /// What of a customer enters its access tokens.
     pub token_claims: Vec<String>,
+    /// The language of its mails where nothing better is known.
+    pub locale: Option<String>,
+    /// Where answers to its mails go.
+    pub reply_to: Option<String>,
 }
 
 /// What a tenant is made of.
@@ -66,6 +70,10 @@ pub struct TenantChange {
     pub colour: Option<Option<Colour>>,
     /// All of them anew.
     pub token_claims: Option<Vec<TokenClaim>>,
+    /// `Some(None)` takes it away.
+    pub locale: Option<Option<Language>>,
+    /// `Some(None)` takes it away.
+    pub reply_to: Option<Option<Email>>,
 }
 
 /// How large a tenant is.
@@ -160,6 +168,8 @@ impl Directory {
             return Err(DirectoryError::TooManyTokenClaims);
         }
         let colour = change.colour.as_ref().map(|colour| colour.as_ref().map(Colour::as_str));
+        let locale = change.locale.map(|locale| locale.map(Language::tag));
+        let reply_to = change.reply_to.as_ref().map(|email| email.as_ref().map(Email::as_str));
         let statement = transaction.prepare_cached(sql::TENANTS_CHANGE).await?;
         let step_up = change.step_up.map(StepUp::to_sql);
         let (actor, context) = self.author();
@@ -178,6 +188,10 @@ impl Directory {
                     &token_claims,
                     &actor,
                     &context,
+                    &locale.is_some(),
+                    &locale.flatten(),
+                    &reply_to.is_some(),
+                    &reply_to.flatten(),
                 ],
             )
             .await?;
@@ -254,5 +268,7 @@ fn read(row: &Row) -> Result<Tenant, DirectoryError> {
         return_urls: row.try_get(8)?,
         colour: row.try_get(9)?,
         token_claims: row.try_get(10)?,
+        locale: row.try_get(11)?,
+        reply_to: row.try_get(12)?,
     })
 }

@@ -51,7 +51,7 @@ impl LoginBatch {
                 places.push(0);
                 parts.len() - 1
             });
-            push_asked(&mut parts[at].asked, row.address, &[]);
+            push_asked(&mut parts[at].asked, row.address, &row.note.encode());
             // parts are counted from 1 there
             slots.push((at as i32 + 1) << 16 | places[at]);
             places[at] += 1;

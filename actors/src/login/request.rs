@@ -5,10 +5,12 @@ use super::quota::LimitKey;
 use super::rng::SecretRng;
 use crate::address_id::AddressId;
 use crate::keys::Keys;
+use crate::mail::note::{Network, Note};
 use crate::store::challenges::{LoginRow, VerifyRow};
 use crate::store::tenants::Tenant;
 use doorcode_domain::{
-    AddressKey, Alphabet, ChallengeId, CodeMac, Email, LoginCode, SessionKey, TenantId, TenantSlug, TypedCode,
+    AddressKey, Alphabet, ChallengeId, CodeMac, Email, Language, LoginCode, SessionKey, TenantId, TenantSlug,
+    TypedCode,
 };
 use std::net::IpAddr;
 
@@ -20,6 +22,7 @@ pub(crate) struct LoginRequest {
     /// Whose limit it counts against.
     pub(crate) limit: LimitKey,
     pub(crate) client: IpAddr,
+    pub(crate) language: Option<Language>,
     /// What the caller presented as device cookies; nothing unless it is ours.
     pub(crate) device_cookies: Vec<(String, String)>,
     pub(crate) browser: Option<String>,
@@ -54,6 +57,7 @@ impl LoginRequest {
             client_tag: self.tag(keys, 32, 64),
             network_tag: self.tag(keys, 24, 48),
             step_up: step_up(self.tenant),
+            note: Note { language: self.language, network: Some(Network::of(self.client)) },
         })
     }
 

@@ -21,8 +21,8 @@ use actor_runtime::{Actor, Admission, Flow, Handle, Pool, Reply, until};
 use arc_swap::ArcSwap;
 use doorcode_domain::Email;
 use doorcode_domain::{
-    AccessClaims, Clock, CustomerId, Micros, RefreshToken, SessionKey, SessionSecret, TenantId, TenantSlug,
-    TokenPosition, TypedCode,
+    AccessClaims, Clock, CustomerId, Language, Micros, RefreshToken, SessionKey, SessionSecret, TenantId,
+    TenantSlug, TokenPosition, TypedCode,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub struct Caller {
     pub deadline: Instant,
     /// The caller's address: socket peer or right-most untrusted hop, IPv4-mapped unwrapped.
     pub client: IpAddr,
+    /// What the caller's browser asks for: for the mail.
+    pub language: Option<Language>,
     /// `__Host-portal_device_*` cookies as sent: whose by its name (tag of a tenant), value. Judged by the service, never
     /// trusted here.
     pub device_cookies: Vec<(String, String)>,
@@ -336,6 +338,7 @@ impl LoginService {
             address: address_of(&keys, tenant, slug, email),
             limit: LimitKey::of(&keys, slug, tenant.is_some()),
             client: caller.client,
+            language: caller.language,
             device_cookies: caller.device_cookies.clone(),
             browser: caller.browser.clone(),
         };

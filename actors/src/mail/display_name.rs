@@ -29,7 +29,7 @@ fn is_visible(c: char) -> bool {
 }
 
 /// Inner runs of four and more digits into pairs: "Studio 2025" becomes "Studio 20 25".
-fn break_digit_runs(name: &str) -> String {
+pub(super) fn break_digit_runs(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut run = String::new();
     for c in name.chars() {

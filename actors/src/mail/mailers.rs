@@ -5,8 +5,9 @@
 
 use super::counts::MailCounts;
 use super::dispatcher::MailDispatcherMessage;
+use super::note::Note;
 use super::outbox::{MailId, Turn};
-use super::{LoginMail, MailTransport, Secret, Sender, Transport};
+use super::{Content, Mail, MailTransport, Secret, Sender, Templates, Transport};
 use crate::keys::Keys;
 use crate::outside_faults::OutsideFaults;
 use crate::store::outbox::Recipient;
@@ -77,6 +78,7 @@ impl Drop for Outgoing {
 pub(crate) struct MailerDeps {
     pub(crate) transport: Transport,
     pub(crate) sender: Sender,
+    pub(crate) templates: Arc<Templates>,
     pub(crate) keys: Arc<ArcSwap<Keys>>,
     pub(crate) deadline: Duration,
     pub(crate) counts: Arc<MailCounts>,
@@ -87,24 +89,27 @@ pub(crate) struct MailerDeps {
 
 impl MailerDeps {
     /// Derives the code, which exists only from here to the mail server.
-    fn message(&self, outgoing: &Outgoing) -> LoginMail {
+    fn message(&self, outgoing: &Outgoing) -> Mail {
         let Outgoing { turn, recipient, dead_at, .. } = outgoing;
-        let mail = &turn.mail;
-        let code = LoginCode::derive(&self.keys.load().code_derivation, mail.challenge, mail.alphabet);
+        let due = &turn.mail;
+        let code = LoginCode::derive(&self.keys.load().code_derivation, due.challenge, due.alphabet);
         // a code that is five seconds old still lives ten minutes
         let left = dead_at.saturating_duration_since(Instant::now()) + Duration::from_secs(5);
-        LoginMail {
+        let note = Note::decode(&due.note);
+        Mail {
             to: recipient.email.clone(),
-            tenant_name: recipient.tenant_name.clone(),
-            tenant_slug: recipient.tenant_slug.clone(),
-            code: Secret::from(code.reveal().as_str()),
-            alphabet: match mail.alphabet {
-                Alphabet::Digits => super::Alphabet::Digits,
-                Alphabet::Base32 => super::Alphabet::Base32,
+            tenant: recipient.tenant.clone(),
+            language: recipient.language.or(note.language).or(recipient.tenant_language).unwrap_or_default(),
+            content: Content::Code {
+                code: Secret::from(code.reveal().as_str()),
+                alphabet: match due.alphabet {
+                    Alphabet::Digits => super::Alphabet::Digits,
+                    Alphabet::Base32 => super::Alphabet::Base32,
+                },
+                minutes: u32::try_from(left.as_secs() / 60).unwrap_or(10).max(1),
             },
-            minutes: u32::try_from(left.as_secs() / 60).unwrap_or(10).max(1),
-            requested_at: turn.asked_us,
-            portal_host: recipient.portal_host.clone(),
+            at_us: turn.asked_us,
+            network: note.network.map(|network| network.to_string()),
             message_id: message_id(turn),
         }
     }
@@ -297,7 +302,7 @@ impl Mailer {
             }
             Ok(Ok(Err(error))) if error.is_permanent() => {
                 self.deps.counts.refused.fetch_add(1, Relaxed);
-                tracing::warn!(%error, tenant = mail.recipient.tenant_slug, "mail refused for good");
+                tracing::warn!(%error, tenant = mail.recipient.tenant.slug, "mail refused for good");
                 mail.report(MailDispatcherMessage::Finished);
             }
             Ok(Ok(Err(error))) => self.try_later(mail, &error.to_string()),
@@ -316,7 +321,7 @@ impl Mailer {
         self.deps.counts.retried.fetch_add(1, Relaxed);
         tracing::warn!(
             why,
-            tenant = mail.recipient.tenant_slug,
+            tenant = mail.recipient.tenant.slug,
             attempts = mail.turn.attempts,
             "mail not sent; trying later"
         );
@@ -342,7 +347,7 @@ impl Worker for Mailer {
         _: &ActorRef<FactoryMessage<u64, Queued>>,
         (): (),
     ) -> Result<MailerState, ActorProcessingErr> {
-        let transport = self.deps.transport.transport(self.deps.sender.clone());
+        let transport = self.deps.transport.transport(self.deps.sender.clone(), self.deps.templates.clone());
         Ok(MailerState { transport, alive: Alive::new(&self.deps.meter) })
     }
 

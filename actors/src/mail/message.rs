@@ -1,41 +1,22 @@
-//! One login-code mail: what it says, and the message that carries it.
+//! One mail: what it is about, and the message that carries it. Its words are in [`Templates`].
 
-use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
+use doorcode_domain::Language;
 use jiff::{Timestamp, tz::TimeZone};
 use lettre::address::Envelope;
 use lettre::message::header::{self, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::{Address, Message};
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
+use minijinja::{Value, context};
 use uuid::Uuid;
 
 use super::Secret;
 use super::display_name;
+use super::templates::Templates;
 
-const SUBJECT: &str = "login_code/subject.txt";
-const TEXT: &str = "login_code/body.txt";
-const HTML: &str = "login_code/body.html";
-
-/// Compiled once. An error here is a template that does not parse; a test keeps it out of releases.
-static TEMPLATES: LazyLock<Result<Environment<'static>, minijinja::ErrorKind>> = LazyLock::new(|| {
-    let mut env = Environment::new();
-    env.set_undefined_behavior(UndefinedBehavior::Strict);
-    // Debug information of an error quotes the variables, and one of them is the code.
-    env.set_debug(false);
-    env.set_auto_escape_callback(
-        |name| if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None },
-    );
-    for (name, source) in [
-        (SUBJECT, include_str!("templates/login_code/subject.txt")),
-        (TEXT, include_str!("templates/login_code/body.txt")),
-        (HTML, include_str!("templates/login_code/body.html")),
-    ] {
-        env.add_template(name, source).map_err(|e| e.kind())?;
-    }
-    Ok(env)
-});
+/// Where a tenant has no colour. Without a run of four digits, as every colour here: none may look like a code.
+const COLOUR: &str = "#6b727f";
 
 /// What a code is written with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,28 +27,128 @@ pub enum Alphabet {
     Base32,
 }
 
-/// A code on its way to a customer: everything that a mail says, and nothing else.
+/// A mail on its way to a customer: everything that it says, and nothing else.
 #[derive(Clone, Debug)]
-pub struct LoginMail {
+pub struct Mail {
     /// The address stored for the customer, never the spelling somebody typed (STANDARDS H1).
     pub to: String,
-    /// The tenant's name as its owner wrote it; made safe here.
-    pub tenant_name: String,
-    /// The tenant's slug; stands in for an empty name.
-    pub tenant_slug: String,
-    /// The code.
-    pub code: Secret,
-    /// What the code is written with.
-    pub alphabet: Alphabet,
-    /// How many minutes the code has left to live.
-    pub minutes: u32,
-    /// When the code was asked for, in microseconds since 1970.
-    pub requested_at: i64,
-    /// The host of the tenant's portal, from configuration, never from a request (STANDARDS H9).
-    pub portal_host: Option<String>,
+    /// Whose portal it is.
+    pub tenant: TenantLook,
+    /// What it is written in.
+    pub language: Language,
+    /// What it is about.
+    pub content: Content,
+    /// When the code was asked for, or what it tells of happened: microseconds since 1970.
+    pub at_us: i64,
+    /// From where that was, roughly: `203.0.113.x`.
+    pub network: Option<String>,
     /// One per mail: equal for every try to deliver it, so a mail delivered twice is shown once; another for
     /// the next mail of the same code, or mail programs would hide that one.
     pub message_id: Uuid,
+}
+
+/// How a tenant appears in its mails: from its row, never from a request (STANDARDS H9).
+#[derive(Clone, Debug, Default)]
+pub struct TenantLook {
+    /// As its owner wrote it; made safe here.
+    pub name: String,
+    /// Stands in for an empty name.
+    pub slug: String,
+    /// The host of its portal.
+    pub portal_host: Option<String>,
+    /// `#rrggbb`.
+    pub colour: Option<String>,
+    /// Where answers go, if not to the sender.
+    pub reply_to: Option<String>,
+}
+
+/// What a mail is about.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A login code.
+    Code {
+        /// The code.
+        code: Secret,
+        /// What it is written with.
+        alphabet: Alphabet,
+        /// How many minutes it has left to live.
+        minutes: u32,
+    },
+    /// Somebody typed wrong codes again and again.
+    FailedGuesses,
+    /// A login from a device that was never seen before.
+    NewDevice,
+}
+
+impl Mail {
+    /// One of each kind in each language, as templates are tried and shown with.
+    pub fn samples() -> impl Iterator<Item = Self> {
+        let code = |code: &str, alphabet, minutes| Content::Code { code: code.into(), alphabet, minutes };
+        Language::all().flat_map(move |language| {
+            let mail = move |content, network: Option<&str>| Self {
+                to: "ada@example.com".to_owned(),
+                tenant: TenantLook {
+                    name: "Acme".to_owned(),
+                    slug: "acme".to_owned(),
+                    portal_host: network.map(|_| "portal.acme.example".to_owned()),
+                    colour: Some("#2450c8".to_owned()),
+                    reply_to: None,
+                },
+                language,
+                content,
+                at_us: 1_936_163_289_000_000, // 2031-05-10 07:08:09 UTC
+                network: network.map(str::to_owned),
+                message_id: Uuid::nil(),
+            };
+            [
+                mail(code("042917", Alphabet::Digits, 10), Some("203.0.113.x")),
+                mail(code("K7M2QX", Alphabet::Base32, 1), None),
+                mail(code("314159", Alphabet::Digits, 3), None),
+                mail(Content::FailedGuesses, None),
+                mail(Content::NewDevice, Some("203.0.113.x")),
+            ]
+        })
+    }
+}
+
+/// What templates may show.
+pub(super) struct Values {
+    pub(super) month_index: usize,
+    pub(super) values: Value,
+}
+
+impl Values {
+    pub(super) fn of(mail: &Mail) -> Result<Self, Unsendable> {
+        let at = Timestamp::from_microsecond(mail.at_us)
+            .map_err(|_| Unsendable::Template("the time of the request is out of range"))?
+            .to_zoned(TimeZone::UTC);
+        let (code, letters, minutes) = match &mail.content {
+            Content::Code { code, alphabet, minutes } => {
+                (Some(code.reveal().to_owned()), *alphabet == Alphabet::Base32, Some(*minutes))
+            }
+            Content::FailedGuesses | Content::NewDevice => (None, false, None),
+        };
+        let values = context! {
+            code,
+            letters,
+            minutes,
+            tenant => tenant_name(&mail.tenant),
+            // Without the year: four digits in a row could be taken for the code.
+            day => at.day(),
+            time => at.strftime("%H:%M").to_string(),
+            network => mail.network.as_deref().map(display_name::break_digit_runs),
+            portal_host => mail.tenant.portal_host.as_deref().filter(|host| is_bindable_host(host)),
+            colour => mail.tenant.colour.as_deref().and_then(rgb).unwrap_or_else(|| COLOUR.to_owned()),
+            lang => mail.language.tag(),
+        };
+        Ok(Self { month_index: usize::from(at.month().unsigned_abs()) - 1, values })
+    }
+}
+
+/// `#rrggbb` as `rgb(r,g,b)`.
+fn rgb(colour: &str) -> Option<String> {
+    let part = |at: usize| u8::from_str_radix(colour.get(at..at + 2)?, 16).ok();
+    Some(format!("rgb({},{},{})", part(1)?, part(3)?, part(5)?))
 }
 
 /// Who the mails are from.
@@ -116,45 +197,21 @@ pub enum Unsendable {
     Template(&'static str),
 }
 
-/// Fills the templates.
-pub fn render(mail: &LoginMail) -> Result<Rendered, Unsendable> {
-    let asked = Timestamp::from_microsecond(mail.requested_at)
-        .map_err(|_| Unsendable::Template("the time of the request is out of range"))?
-        .to_zoned(TimeZone::UTC);
-    let values = context! {
-        code => mail.code.reveal(),
-        tenant => tenant_name(mail),
-        letters => mail.alphabet == Alphabet::Base32,
-        life => if mail.minutes == 1 { "minute".to_owned() } else { format!("{} minutes", mail.minutes) },
-        // Without the year: four digits in a row could be taken for the code.
-        day => asked.strftime("%-d %B").to_string(),
-        time => asked.strftime("%H:%M").to_string(),
-        portal_host => mail.portal_host.as_deref().filter(|host| is_bindable_host(host)),
-    };
-    let env = TEMPLATES.as_ref().map_err(|_| Unsendable::Template("a template does not parse"))?;
-    let fill = |name| {
-        env.get_template(name)
-            .and_then(|template| template.render(&values))
-            .map_err(|_| Unsendable::Template("a template asks for a value it is not given"))
-    };
-    Ok(Rendered {
-        subject: fill(SUBJECT)?.trim().to_owned(),
-        text: fill(TEXT)?.trim_end().to_owned() + "\n",
-        html: fill(HTML)?,
-    })
-}
-
 /// The message on the wire. The same mail gives the same bytes each time.
-pub fn compose(mail: &LoginMail, sender: &Sender) -> Result<Message, Unsendable> {
-    let words = render(mail)?;
+pub fn compose(mail: &Mail, sender: &Sender, templates: &Templates) -> Result<Message, Unsendable> {
+    let words = templates.render(mail)?;
     let to = parse_address(&mail.to)?;
     let envelope = Envelope::new(Some(sender.address.clone()), vec![to.clone()])
         .map_err(|_| Unsendable::BadRecipient)?;
     let own_name = sender.name.as_deref().map(display_name::one_line).filter(|name| !name.is_empty());
-    let shown_name = own_name.unwrap_or_else(|| tenant_name(mail));
-    let asked = SystemTime::UNIX_EPOCH + Duration::from_micros(mail.requested_at.max(0).unsigned_abs());
+    let shown_name = own_name.unwrap_or_else(|| tenant_name(&mail.tenant));
+    let asked = SystemTime::UNIX_EPOCH + Duration::from_micros(mail.at_us.max(0).unsigned_abs());
 
-    Message::builder()
+    let mut message = Message::builder();
+    if let Some(reply_to) = mail.tenant.reply_to.as_deref() {
+        message = message.reply_to(Mailbox::new(None, parse_address(reply_to)?));
+    }
+    message
         .envelope(envelope)
         .date(asked)
         .message_id(Some(format!("<{}@{}>", mail.message_id, sender.address.domain())))
@@ -177,9 +234,9 @@ fn fixed_header(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
-fn tenant_name(mail: &LoginMail) -> String {
-    let name = display_name::one_line(&mail.tenant_name);
-    if name.is_empty() { display_name::one_line(&mail.tenant_slug) } else { name }
+fn tenant_name(tenant: &TenantLook) -> String {
+    let name = display_name::one_line(&tenant.name);
+    if name.is_empty() { display_name::one_line(&tenant.slug) } else { name }
 }
 
 /// An address for SMTP commands and headers. The domain goes out in its ASCII form, so that only a local part

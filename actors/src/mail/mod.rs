@@ -1,4 +1,4 @@
-//! Mail: what a login-code mail says, and the ways it leaves. No actors here: each mailer owns a [`MailTransport`].
+//! Mail: what mails say, and the ways it leaves. No actors here: each mailer owns a [`MailTransport`].
 
 pub(crate) mod capacity;
 pub(crate) mod counts;
@@ -8,9 +8,11 @@ mod error;
 pub(crate) mod mailers;
 pub mod memory;
 mod message;
+pub(crate) mod note;
 pub(crate) mod outbox;
 pub(crate) mod record;
 mod smtp;
+mod templates;
 mod wire;
 
 use crate::settings::MailSettings;
@@ -22,8 +24,9 @@ pub(crate) use setting_values::Secret;
 pub use crate::settings::{SmtpSettings, TlsMode};
 pub use error::SendError;
 pub use memory::{Mailbox, StoredMail};
-pub use message::{Alphabet, LoginMail, Rendered, Sender, Unsendable, render};
+pub use message::{Alphabet, Content, Mail, Rendered, Sender, TenantLook, Unsendable};
 pub use smtp::{Relay, SetupError};
+pub use templates::{TemplateError, Templates};
 
 /// Where mail goes. One for the whole process; cheap to clone.
 #[derive(Clone)]
@@ -41,12 +44,12 @@ impl Transport {
     }
 
     /// A transport of its own for one mailer.
-    pub fn transport(&self, sender: Sender) -> MailTransport {
+    pub fn transport(&self, sender: Sender, templates: Arc<Templates>) -> MailTransport {
         let route = match self {
             Self::Smtp(relay) => Route::Smtp(Box::new(smtp::SmtpConnection::new(relay.clone()))),
             Self::Memory(mailbox) => Route::Memory(mailbox.clone()),
         };
-        MailTransport { sender, route }
+        MailTransport { sender, templates, route }
     }
 }
 
@@ -54,6 +57,7 @@ impl Transport {
 /// [`SendError::blames_provider`].
 pub struct MailTransport {
     sender: Sender,
+    templates: Arc<Templates>,
     route: Route,
 }
 
@@ -65,11 +69,11 @@ enum Route {
 impl MailTransport {
     /// Delivers a mail, or says why not. Safe to cancel. After an error the mail may still have been
     /// delivered; sending it again is right unless [`SendError::is_permanent`].
-    pub async fn send(&mut self, mail: &LoginMail) -> Result<(), SendError> {
+    pub async fn send(&mut self, mail: &Mail) -> Result<(), SendError> {
         match &mut self.route {
-            Route::Smtp(line) => line.send(&message::compose(mail, &self.sender)?).await,
+            Route::Smtp(line) => line.send(&message::compose(mail, &self.sender, &self.templates)?).await,
             Route::Memory(mailbox) => {
-                mailbox.push(stored(mail)?);
+                mailbox.push(stored(mail, &self.templates)?);
                 Ok(())
             }
         }
@@ -83,14 +87,14 @@ impl MailTransport {
     }
 }
 
-fn stored(mail: &LoginMail) -> Result<StoredMail, Unsendable> {
+fn stored(mail: &Mail, templates: &Templates) -> Result<StoredMail, Unsendable> {
     // As strict as SMTP, so that `dev` does not deliver what `serve` cannot.
     message::parse_address(&mail.to)?;
-    let Rendered { subject, text, html } = render(mail)?;
+    let Rendered { subject, text, html } = templates.render(mail)?;
     Ok(StoredMail {
         id: mail.message_id.to_string(),
         at: Timestamp::now().to_string(),
-        tenant: mail.tenant_slug.clone(),
+        tenant: mail.tenant.slug.clone(),
         to: mail.to.clone(),
         subject,
         text,

@@ -6,25 +6,15 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use uuid::Uuid;
 
 use super::*;
-use crate::mail::{Alphabet, LoginMail, MailTransport, Sender, Transport};
+use crate::mail::{Mail, MailTransport, Sender, Templates, Transport};
 use setting_values::Secret;
 
 #[path = "../../../tests/it/support/smtp_sink.rs"]
 mod smtp_sink;
 use smtp_sink::{Act, CA_PEM, Point, SinkTls, SmtpSink, Traits};
 
-fn login_mail(to: &str) -> LoginMail {
-    LoginMail {
-        to: to.to_owned(),
-        tenant_name: "Acme".to_owned(),
-        tenant_slug: "acme".to_owned(),
-        code: Secret::from("042917"),
-        alphabet: Alphabet::Digits,
-        minutes: 10,
-        requested_at: 1_936_163_289_000_000,
-        portal_host: Some("portal.acme.example".to_owned()),
-        message_id: Uuid::new_v4(),
-    }
+fn login_mail(to: &str) -> Mail {
+    Mail { to: to.to_owned(), message_id: Uuid::new_v4(), ..Mail::samples().next().unwrap() }
 }
 
 fn settings(sink: &SmtpSink) -> SmtpSettings {
@@ -54,7 +44,15 @@ fn transport_within(timeout: Duration, settings: SmtpSettings) -> MailTransport 
 }
 
 fn over(relay: Relay) -> MailTransport {
-    Transport::Smtp(Arc::new(relay)).transport(Sender::new("login@doorcode.example", None).unwrap())
+    Transport::Smtp(Arc::new(relay)).transport(sender(), templates())
+}
+
+fn sender() -> Sender {
+    Sender::new("login@doorcode.example", None).unwrap()
+}
+
+fn templates() -> Arc<Templates> {
+    Arc::new(Templates::load(None).unwrap())
 }
 
 fn with_login(settings: SmtpSettings, password: &str) -> SmtpSettings {
@@ -365,8 +363,7 @@ async fn logins_work_under_tls_only_and_stay_secret() {
 #[tokio::test]
 async fn the_memory_transport_keeps_what_smtp_would_send() {
     let mailbox = crate::mail::Mailbox::default();
-    let mut transport =
-        Transport::Memory(mailbox.clone()).transport(Sender::new("login@doorcode.example", None).unwrap());
+    let mut transport = Transport::Memory(mailbox.clone()).transport(sender(), templates());
     transport.send(&login_mail("Ada@example.com")).await.unwrap();
     let mail = mailbox.wait_for("ada@EXAMPLE.com", 1).await.remove(0);
     assert_eq!((mail.tenant.as_str(), mail.to.as_str()), ("acme", "Ada@example.com"));

@@ -5,6 +5,7 @@ use super::outbox::{OutboxPart, OutboxRow};
 use super::sessions::customer_claims;
 use super::{Store, StoreError, micros, sql};
 use crate::address_id::AddressId;
+use crate::mail::note::Note;
 use crate::mail::record;
 use crate::settings::Settings;
 use doorcode_domain::{ChallengeId, CodeMac, CustomerClaims, CustomerId, Micros, SessionKey, TenantId};
@@ -33,6 +34,8 @@ pub(crate) struct LoginRow {
     pub(crate) network_tag: i64,
     /// See `challenges.step_up` in the schema.
     pub(crate) step_up: i16,
+    /// What the mail says of the request.
+    pub(crate) note: Note,
 }
 
 /// Budgets of a login statement, µs.

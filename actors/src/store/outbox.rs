@@ -2,8 +2,8 @@
 
 use super::{Store, StoreError, micros, sql};
 use crate::address_id::AddressId;
-use crate::mail::record;
-use doorcode_domain::{ChallengeId, Micros};
+use crate::mail::{TenantLook, record};
+use doorcode_domain::{ChallengeId, Language, Micros};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -79,9 +79,10 @@ pub(crate) struct LiveCode {
 #[derive(Clone, Debug)]
 pub(crate) struct Recipient {
     pub(crate) email: String,
-    pub(crate) tenant_slug: String,
-    pub(crate) tenant_name: String,
-    pub(crate) portal_host: Option<String>,
+    /// The customer's own.
+    pub(crate) language: Option<Language>,
+    pub(crate) tenant: TenantLook,
+    pub(crate) tenant_language: Option<Language>,
 }
 
 impl Store {
@@ -102,11 +103,18 @@ impl Store {
         let mut seen = vec![None; looks.len()];
         for row in &rows {
             let slug: Option<String> = row.get("slug");
-            let recipient = slug.map(|tenant_slug| Recipient {
+            let language = |column: &str| Language::of_tag(row.get::<_, Option<&str>>(column)?);
+            let recipient = slug.map(|slug| Recipient {
                 email: row.get("email"),
-                tenant_slug,
-                tenant_name: row.get("name"),
-                portal_host: row.get("portal_host"),
+                language: language("locale"),
+                tenant: TenantLook {
+                    name: row.get("name"),
+                    slug,
+                    portal_host: row.get("portal_host"),
+                    colour: row.get("colour"),
+                    reply_to: row.get("reply_to"),
+                },
+                tenant_language: language("tenant_locale"),
             });
             let left = Duration::from_micros(row.get::<_, i64>("left_us").unsigned_abs());
             if let Some(place) = seen.get_mut(row.get::<_, i32>("place") as usize) {

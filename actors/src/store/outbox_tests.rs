@@ -145,7 +145,7 @@ async fn a_look_tells_the_living_from_the_dead() {
         "a code that is asked for again says how long it really lives"
     );
     let recipient = known.recipient.unwrap();
-    assert_eq!((recipient.email.ends_with("a@example.com"), &*recipient.tenant_slug), (true, "open"));
+    assert_eq!((recipient.email.ends_with("a@example.com"), &*recipient.tenant.slug), (true, "open"));
     for nobody in &first[1..4] {
         assert!(nobody.as_ref().is_some_and(|code| code.recipient.is_none()), "{nobody:?}");
     }

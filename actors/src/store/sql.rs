@@ -64,4 +64,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (14, "token_claims", include_str!("../../../sql/migrations/0014_token_claims.sql")),
     (15, "test_codes", include_str!("../../../sql/migrations/0015_test_codes.sql")),
     (16, "admin", include_str!("../../../sql/migrations/0016_admin.sql")),
+    (17, "mail", include_str!("../../../sql/migrations/0017_mail.sql")),
 ];

@@ -5,7 +5,7 @@
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 )
-SELECT i.place, c.left_us, k.email, t.slug, t.name, t.portal_host
+SELECT i.place, c.left_us, k.email, k.locale, t.slug, t.name, t.portal_host, t.colour, t.reply_to, t.locale AS tenant_locale
 FROM clock
 CROSS JOIN unnest($2::int[], $3::uuid[], $4::uuid[], $5::uuid[], $6::boolean[]) AS i (place, tenant_id, address_key, challenge_id, known)
 CROSS JOIN LATERAL (
@@ -15,7 +15,7 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) c
 LEFT JOIN LATERAL (
-    SELECT k.email FROM customers k
+    SELECT k.email, k.locale FROM customers k
     WHERE (k.tenant_id, k.address_key) = (i.tenant_id, i.address_key) AND (k.tenant_id, k.address_key) >= (i.tenant_id, i.address_key)
         AND NOT k.disabled
         -- who has a test code gets no mail
@@ -24,7 +24,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) k ON true
 LEFT JOIN LATERAL (
-    SELECT t.slug, t.name, t.portal_host FROM tenants t
+    SELECT t.slug, t.name, t.portal_host, t.colour, t.reply_to, t.locale FROM tenants t
     WHERE t.tenant_id = i.tenant_id AND k.email IS NOT NULL AND NOT t.disabled
     LIMIT 1
 ) t ON true

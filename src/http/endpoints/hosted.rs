@@ -55,7 +55,7 @@ fn page(look: &Look, path: &str, query: &str) -> Result<Response, Problem> {
     let request = request.unwrap_or_default();
     let next = request.return_to.as_deref().filter(|_| request.challenge.is_none());
     let words = context! {
-        lang => language::of(&look.headers),
+        lang => language::of(&look.headers).unwrap_or_default().tag(),
         name => &page.name,
         slug => slug.as_str(),
         colour => &page.colour,

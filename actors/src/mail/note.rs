@@ -1,0 +1,108 @@
+//! What a mail says of the request that asked for it. It travels in the outbox's record, made from the request alone and
+//! so alike for every address.
+
+use doorcode_domain::Language;
+use std::fmt;
+use std::net::IpAddr;
+
+/// Of a request for a code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Note {
+    /// What the caller's browser prefers.
+    pub(crate) language: Option<Language>,
+    /// Where it was.
+    pub(crate) network: Option<Network>,
+}
+
+/// Roughly where a caller was: IPv4 /24, IPv6 /48.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Network {
+    V4([u8; 3]),
+    V6([u8; 6]),
+}
+
+impl Network {
+    pub(crate) fn of(client: IpAddr) -> Self {
+        match client {
+            IpAddr::V4(ip) => {
+                let [a, b, c, _] = ip.octets();
+                Self::V4([a, b, c])
+            }
+            IpAddr::V6(ip) => {
+                let [a, b, c, d, e, f, ..] = ip.octets();
+                Self::V6([a, b, c, d, e, f])
+            }
+        }
+    }
+}
+
+/// `203.0.113.x`, `2001:db8:7::x`
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::V4([a, b, c]) => write!(f, "{a}.{b}.{c}.x"),
+            Self::V6(bytes) => {
+                let [a, b, c] = [0, 2, 4].map(|at| u16::from_be_bytes([bytes[at], bytes[at + 1]]));
+                write!(f, "{a:x}:{b:x}:{c:x}::x")
+            }
+        }
+    }
+}
+
+impl Note {
+    /// Place of the language from 1 (0: none), family of the network (4, 6, 0: none), its bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let language = self.language.map_or(0, |language| language.index() + 1);
+        let mut bytes = vec![u8::try_from(language).unwrap_or(0)];
+        match &self.network {
+            None => bytes.push(0),
+            Some(Network::V4(prefix)) => {
+                bytes.push(4);
+                bytes.extend_from_slice(prefix);
+            }
+            Some(Network::V6(prefix)) => {
+                bytes.push(6);
+                bytes.extend_from_slice(prefix);
+            }
+        }
+        bytes
+    }
+
+    /// What can be read of it: a mail without its note is a mail all the same.
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
+        let language =
+            bytes.first().and_then(|place| Language::of_index(usize::from(*place).checked_sub(1)?));
+        let network = match bytes.get(1..) {
+            Some([4, a, b, c, ..]) => Some(Network::V4([*a, *b, *c])),
+            Some([6, a, b, c, d, e, f, ..]) => Some(Network::V6([*a, *b, *c, *d, *e, *f])),
+            _ => None,
+        };
+        Self { language, network }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let network = |text: &str| Some(Network::of(text.parse().unwrap()));
+        for language in [None, Language::of_tag("de"), Language::of_tag("zh-CN")] {
+            for network in [None, network("203.0.113.7"), network("2001:db8:7:1::9")] {
+                let note = Note { language, network };
+                assert_eq!(Note::decode(&note.encode()), note);
+            }
+        }
+        for garbage in [&[][..], &[99], &[0, 4, 1], &[3, 7, 7, 7]] {
+            assert_eq!(Note::decode(garbage).network, None);
+        }
+    }
+
+    #[test]
+    fn a_network_is_shown_without_its_end() {
+        let shown = |text: &str| Network::of(text.parse().unwrap()).to_string();
+        assert_eq!(shown("203.0.113.7"), "203.0.113.x");
+        assert_eq!(shown("2001:db8:7:1::9"), "2001:db8:7::x");
+    }
+}
