@@ -205,6 +205,9 @@ impl Report {
             };
             say(false, format!("{} is broken: {first}{more}", name(limit)));
         }
+        let names_of = |status: Status| -> Vec<String> {
+            self.limits.iter().filter(|limit| limit.status == status).map(name).collect()
+        };
         for (status, what) in [
             (Status::Exact, "exact to one"),
             (Status::WithinBounds, "within the bounds of their promise"),
@@ -212,14 +215,13 @@ impl Report {
                 Status::PartlyMeasured,
                 "exact as far as this run could measure (the table says what it could not)",
             ),
-            (Status::Unmeasured, "unmeasured (the table says why)"),
         ] {
-            let of = self.limits.iter().filter(|limit| limit.status == status);
-            let names: Vec<String> = of.map(name).collect();
+            let names = names_of(status);
             if !names.is_empty() {
                 say(true, format!("{what}: {}", names.join(", ")));
             }
         }
+        let unmeasured = names_of(Status::Unmeasured);
         for threshold in &self.thresholds {
             let value =
                 threshold.value.map_or("there is no such figure".to_owned(), |value| format!("{value:.2}"));
@@ -255,6 +257,10 @@ impl Report {
                 ok: true,
                 text: format!("{answered} calls were answered as they should be"),
             });
+        }
+        // No verdict: nothing is known of these.
+        if !unmeasured.is_empty() {
+            self.notes.push(format!("unmeasured (the table says why): {}", unmeasured.join(", ")));
         }
         self.ok = clean;
         self.verdicts = verdicts;

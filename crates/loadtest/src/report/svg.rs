@@ -113,7 +113,9 @@ fn height_of(value: f64, top: f64) -> f64 {
 
 /// Whole seconds, unless there are few of them.
 fn time(end: f64, part: f64) -> String {
-    if end < 8.0 { short(end * part) } else { format!("{:.0}", end * part) }
+    let digits = if end < 30.0 { 1 } else { 0 };
+    let text = format!("{:.digits$}", end * part);
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
 /// The next of 1, 2, 2.5, 5, 10 times a power of ten.
