@@ -6,14 +6,14 @@
 //! samples and of medians of ten. With the grid every class must stay within 0.5 ± 0.03 and ± 0.08. A gate that cannot
 //! fail proves nothing: without the grid 200 µs more must be caught, with it a whole step.
 //!
-//! `cargo bench --bench timing [-- TUPLES [load]]`, by default 2,000 of each class; `load` adds four callers beside it. It
-//! wants a quiet machine. Exit code 1: a class can be told apart, or a control cannot.
+//! `cargo bench --bench timing [-- TUPLES [load] [signup]]`, by default 2,000 of each class; `load` adds four callers beside
+//! it, `signup` opens the tenant's list of customers: strangers are mailed, too. It wants a quiet machine. Exit code 1: a class can be told apart, or a control cannot.
 
 #![allow(clippy::print_stdout, reason = "figures for a person")]
 
 use doorcode::app::{App, Mode};
 use doorcode::config::Config;
-use doorcode_actors::directory::{ImportRow, NewTenant, StepUp};
+use doorcode_actors::directory::{ImportRow, NewTenant, Signup, StepUp, TenantChange};
 use doorcode_actors::{Directory, Mailbox, migrate};
 use doorcode_domain::{Clock, ManualClock};
 use private_postgres::{Options, PrivatePostgres};
@@ -48,7 +48,8 @@ fn main() -> Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let tuples = arguments.iter().find_map(|arg| arg.parse().ok()).unwrap_or(2_000);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut world = runtime.block_on(World::start(2 * (WARM_UP + tuples)))?;
+    let signup = arguments.iter().any(|arg| arg == "signup");
+    let mut world = runtime.block_on(World::start(2 * (WARM_UP + tuples), signup))?;
     if arguments.iter().any(|arg| arg == "load") {
         (0..4).for_each(|caller| beside(world.without_grid, caller));
     }
@@ -77,7 +78,7 @@ struct World {
 }
 
 impl World {
-    async fn start(customers: usize) -> Result<Self> {
+    async fn start(customers: usize, signup: bool) -> Result<Self> {
         let postgres = Box::leak(Box::new(PrivatePostgres::start(Options::throwaway("doorcode")?).await?));
         let url = postgres.url();
         let (mailbox, clock) = (Mailbox::default(), ManualClock::at(0));
@@ -92,6 +93,9 @@ impl World {
             origins: Vec::new(),
         };
         directory.add_tenant(&tenant).await?;
+        let rule = if signup { Signup::Open } else { Signup::Closed };
+        let change = TenantChange { signup: Some(rule), ..TenantChange::default() };
+        directory.change_tenant("acme", &change).await?;
         let kinds = ["new", "week", "device", "gone"];
         let emails = kinds.iter().flat_map(|kind| (0..customers).map(move |n| email(kind, n)));
         let rows = emails.zip(0..).map(|(email, line)| Ok(ImportRow { line, email, ..ImportRow::default() }));

@@ -290,6 +290,7 @@ fn settings(config: &Config) -> Settings {
         codes: config.codes.clone(),
         tenant_limits: config.limits.tenant,
         address_limits: config.limits.address,
+        signup_limits: config.limits.signup,
         tokens: config.tokens.clone(),
         admission: config.admission,
         mail: config.mail.clone(),

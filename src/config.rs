@@ -19,7 +19,7 @@ pub use values::{LogFilter, PublicUrl};
 use crate::http::ClientLimitSettings;
 use doorcode_actors::{
     AddressLimitSettings, AdmissionSettings, CodeSettings, DatabaseSettings, JanitorSettings, MailSettings,
-    TenantLimitSettings, TokenSettings,
+    SignupLimitSettings, TenantLimitSettings, TokenSettings,
 };
 use ipnet::IpNet;
 use layers::Layers;
@@ -127,6 +127,8 @@ pub struct Limits {
     pub tenant: TenantLimitSettings,
     /// Mails per address.
     pub address: AddressLimitSettings,
+    /// Mails to addresses that are no customers yet, per tenant.
+    pub signup: SignupLimitSettings,
 }
 
 /// `[log]`

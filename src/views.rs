@@ -1,6 +1,6 @@
 //! Tenants, customers, sessions and keys as JSON: the same for commands and the admin API. Names that scripts rely on.
 
-use doorcode_actors::directory::{AdminKeyEntry, Customer, ExternalId, Locale, Session, Tenant};
+use doorcode_actors::directory::{AdminKeyEntry, Customer, ExternalId, Locale, Session, Signup, Tenant};
 use doorcode_domain::Micros;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -41,6 +41,10 @@ pub(crate) fn tenant(tenant: &Tenant) -> Value {
         "token_claims": tenant.token_claims,
         "locale": tenant.locale,
         "reply_to": tenant.reply_to,
+        "signup": match &tenant.signup {
+            Signup::Domains(domains) => json!(domains),
+            word => json!(word.to_string()),
+        },
     })
 }
 

@@ -64,7 +64,7 @@ pub use mail::{
 };
 pub use settings::{
     AddressLimitSettings, AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, DatabaseUrl,
-    JanitorSettings, MailSettings, Settings, TenantLimitSettings, TokenSettings,
+    JanitorSettings, MailSettings, Settings, SignupLimitSettings, TenantLimitSettings, TokenSettings,
 };
 pub use store::sessions::OwnSession;
 pub use store::{DatabaseUrlError, MigrateError, PLANNER, PoolSnapshot, check_migrated, migrate};

@@ -26,6 +26,8 @@ pub struct Settings {
     pub tenant_limits: TenantLimitSettings,
     /// `[limits.address]`
     pub address_limits: AddressLimitSettings,
+    /// `[limits.signup]`
+    pub signup_limits: SignupLimitSettings,
     /// `[tokens]`
     pub tokens: TokenSettings,
     /// `[admission]`
@@ -135,6 +137,26 @@ pub struct AddressLimitSettings {
     /// Between two mails.
     #[serde(deserialize_with = "duration")]
     pub cooldown: Duration,
+}
+
+/// `[limits.signup]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignupLimitSettings {
+    /// In the long run.
+    pub per_hour: NonZeroU32,
+    /// At once.
+    pub burst: NonZeroU32,
+}
+
+impl SignupLimitSettings {
+    pub(crate) fn burst(self) -> i64 {
+        self.burst.get().into()
+    }
+
+    pub(crate) fn period_us(self) -> i64 {
+        (3_600_000_000 / i64::from(self.per_hour.get())).max(1)
+    }
 }
 
 /// `[tokens]`

@@ -219,6 +219,8 @@ impl SystemBuilder {
             // several within the part of a lease in which its mails may be begun
             tick: settings.sweep.min(settings.lease.saturating_sub(settings.deadline) / 4),
             batch_max: self.settings.database.batch_max.get(),
+            keys: self.keys.clone(),
+            signup: self.settings.signup_limits,
             counts,
         };
         let (handle, made) = (Handle::new(Meter::new("mail_dispatcher", None)), dispatcher.clone());

@@ -36,6 +36,13 @@ impl MacKey {
         out
     }
 
+    /// The whole MAC, as the material of another key.
+    pub fn mac256(&self, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+        let mut out = Zeroizing::new([0; 32]);
+        out.copy_from_slice(self.mac(parts).as_ref());
+        out
+    }
+
     /// The whole 256-bit MAC over length-prefixed parts.
     pub(crate) fn mac(&self, parts: &[&[u8]]) -> hmac::Tag {
         let mut context = hmac::Context::with_key(&self.0);

@@ -5,7 +5,7 @@ use super::{Call, page, read};
 use crate::http::request::body::Payload;
 use crate::http::response::reply;
 use crate::views;
-use doorcode_actors::directory::{NewTenant, StepUp, TenantChange};
+use doorcode_actors::directory::{NewTenant, Signup, StepUp, TenantChange};
 use http::StatusCode;
 use serde::{Deserialize, Deserializer};
 use std::fmt::Display;
@@ -39,7 +39,26 @@ struct Change {
     locale: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
     reply_to: Option<Option<String>>,
+    signup: Option<SignupRule>,
     disabled: Option<bool>,
+}
+
+/// `closed`, `open`, or domains.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SignupRule {
+    Word(String),
+    Domains(Vec<String>),
+}
+
+impl SignupRule {
+    fn read(self) -> Result<Signup, AdminProblem> {
+        let text = match self {
+            Self::Word(word) => word,
+            Self::Domains(domains) => domains.join(","),
+        };
+        parse("signup", &text)
+    }
 }
 
 /// Tells `null`, which takes something away, from a field that is not there.
@@ -112,6 +131,7 @@ pub(super) async fn change(call: &Call, body: &Payload) -> Result<Response, Admi
         step_up: change.step_up,
         origins: change.origins.map(|origins| parse_all("origins", &origins)).transpose()?,
         return_urls: change.return_urls.map(|urls| parse_all("return_urls", &urls)).transpose()?,
+        signup: change.signup.map(SignupRule::read).transpose()?,
         token_claims: change.token_claims.map(|claims| parse_all("token_claims", &claims)).transpose()?,
         colour: optional("colour", change.colour)?,
         locale: optional("locale", change.locale)?,

@@ -1,7 +1,7 @@
 //! `tenant`: its words and the settings that it takes.
 
 use clap::Subcommand;
-use doorcode_actors::directory::{Colour, Origin, PortalHost, ReturnUrl, StepUp, TokenClaim};
+use doorcode_actors::directory::{Colour, Origin, PortalHost, ReturnUrl, Signup, StepUp, TokenClaim};
 use doorcode_domain::{Email, Language};
 use std::fmt::Display;
 use std::str::FromStr;
@@ -55,10 +55,12 @@ Examples:
 Keys: name, portal_host, step_up (base32 or digits), origins and return_urls (all of them, separated by commas), colour \
 (#2450c8), locale (of mails: de) and reply_to. An empty one takes it away, but for name and step_up. With a return URL the tenant has a hosted \
 login page, /t/SLUG/login (docs/PORTALS.md). token_claims is what access tokens say of a customer, at most ten of email, \
-external_id, locale and claims.NAME (in the token: NAME), separated by commas (docs/VERIFYING.md).
+external_id, locale and claims.NAME (in the token: NAME), separated by commas (docs/VERIFYING.md). signup says who becomes a \
+customer by a first login: closed (nobody), open (whoever reads the mail), or domains separated by commas.
 
 Examples:
   doorcode tenant set acme 'name=Acme International'
+  doorcode tenant set acme signup=acme.com,acme.de
   doorcode tenant set acme token_claims=external_id,claims.plan
   doorcode tenant set acme step_up=digits origins=https://portal.acme.com,https://acme.com")]
     Set {
@@ -97,6 +99,8 @@ pub enum TenantSetting {
     ReturnUrls(Vec<ReturnUrl>),
     /// `colour=`
     Colour(Option<Colour>),
+    /// `signup=`
+    Signup(Signup),
     /// `token_claims=`
     TokenClaims(Vec<TokenClaim>),
     /// `locale=`
@@ -115,7 +119,7 @@ fn parse_step_up(text: &str) -> Result<StepUp, String> {
 
 pub(super) fn parse_tenant_setting(text: &str) -> Result<TenantSetting, String> {
     const KEYS: &str = "expected one of name=, portal_host=, step_up=, origins=, return_urls=, colour=, token_claims=, \
-        locale=, reply_to=";
+        locale=, reply_to=, signup=";
     let (key, value) = text.split_once('=').ok_or(KEYS)?;
     match key {
         "name" => Ok(TenantSetting::Name(value.to_owned())),
@@ -123,6 +127,7 @@ pub(super) fn parse_tenant_setting(text: &str) -> Result<TenantSetting, String> 
         "step_up" => parse_step_up(value).map(TenantSetting::StepUp),
         "origins" => parse_list(value).map(TenantSetting::Origins),
         "return_urls" => parse_list(value).map(TenantSetting::ReturnUrls),
+        "signup" => value.parse().map(TenantSetting::Signup).map_err(|e| format!("{e}")),
         "token_claims" => parse_list(value).map(TenantSetting::TokenClaims),
         "colour" => parse_optional(value).map(TenantSetting::Colour),
         "locale" => parse_optional(value).map(TenantSetting::Locale),

@@ -58,6 +58,7 @@ fn change(settings: Vec<TenantSetting>) -> TenantChange {
             TenantSetting::Origins(origins) => change.origins = Some(origins),
             TenantSetting::ReturnUrls(urls) => change.return_urls = Some(urls),
             TenantSetting::Colour(colour) => change.colour = Some(colour),
+            TenantSetting::Signup(signup) => change.signup = Some(signup),
             TenantSetting::TokenClaims(claims) => change.token_claims = Some(claims),
             TenantSetting::Locale(locale) => change.locale = Some(locale),
             TenantSetting::ReplyTo(email) => change.reply_to = Some(email),
@@ -103,6 +104,7 @@ fn write_one(tenant: &Tenant, figures: Figures, json: bool, out: &mut dyn Write)
         ("portal host", tenant.portal_host.clone().unwrap_or_else(none)),
         ("origins", if tenant.origins.is_empty() { none() } else { tenant.origins.join(" ") }),
         ("return urls", if tenant.return_urls.is_empty() { none() } else { tenant.return_urls.join(" ") }),
+        ("signup", tenant.signup.to_string()),
         ("token claims", if tenant.token_claims.is_empty() { none() } else { tenant.token_claims.join(" ") }),
         ("colour", tenant.colour.clone().unwrap_or_else(none)),
         ("locale", tenant.locale.clone().unwrap_or_else(none)),
@@ -124,6 +126,7 @@ fn state(tenant: &Tenant) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use doorcode_actors::directory::Signup;
     use doorcode_domain::TenantId;
     use serde_json::Value;
     use uuid::Uuid;
@@ -143,6 +146,7 @@ mod tests {
             token_claims: Vec::new(),
             locale: None,
             reply_to: None,
+            signup: Signup::Closed,
         }
     }
 

@@ -40,6 +40,7 @@ mod secrets;
 mod session_ends;
 mod session_model;
 mod sessions;
+mod signup;
 mod spending;
 mod strangers;
 mod supervision;

@@ -59,6 +59,14 @@ pub enum DirectoryError {
     /// Each is a way in without a mailbox.
     #[error("a tenant has at most 5 test codes: take one away, or wait until it ends")]
     TooManyTestCodes,
+    /// No rule for first logins.
+    #[error(
+        "`{given}` says not who may sign up: expected closed, open, or at most 50 domains separated by commas"
+    )]
+    BadSignup {
+        /// As typed.
+        given: String,
+    },
     /// Not an address.
     #[error("`{email}` is not an address: {reason}")]
     BadEmail {

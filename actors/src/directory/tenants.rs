@@ -1,5 +1,6 @@
 //! Portals.
 
+use super::signup::Signup;
 use super::token_claims::{TOKEN_CLAIMS_MAX, TokenClaim};
 use super::{Colour, Directory, DirectoryError, Origin, PortalHost, RETURN_URLS_MAX, ReturnUrl, StepUp, sql};
 use deadpool_postgres::{GenericClient, Transaction};
@@ -36,6 +37,8 @@ pub struct Tenant {
     pub locale: Option<String>,
     /// Where answers to its mails go.
     pub reply_to: Option<String>,
+    /// Who may become a customer by a first login.
+    pub signup: Signup,
 }
 
 /// What a tenant is made of.
@@ -74,6 +77,8 @@ pub struct TenantChange {
     pub locale: Option<Option<Language>>,
     /// `Some(None)` takes it away.
     pub reply_to: Option<Option<Email>>,
+    /// See [`Tenant`].
+    pub signup: Option<Signup>,
 }
 
 /// How large a tenant is.
@@ -192,6 +197,8 @@ impl Directory {
                     &locale.flatten(),
                     &reply_to.is_some(),
                     &reply_to.flatten(),
+                    &change.signup.is_some(),
+                    &change.signup.as_ref().and_then(Signup::to_sql),
                 ],
             )
             .await?;
@@ -270,5 +277,6 @@ fn read(row: &Row) -> Result<Tenant, DirectoryError> {
         token_claims: row.try_get(10)?,
         locale: row.try_get(11)?,
         reply_to: row.try_get(12)?,
+        signup: Signup::from_sql(row.try_get(13)?),
     })
 }

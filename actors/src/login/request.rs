@@ -6,6 +6,7 @@ use super::rng::SecretRng;
 use crate::address_id::AddressId;
 use crate::keys::Keys;
 use crate::mail::note::{Network, Note};
+use crate::mail::typed_address;
 use crate::store::challenges::{LoginRow, VerifyRow};
 use crate::store::tenants::Tenant;
 use doorcode_domain::{
@@ -13,12 +14,15 @@ use doorcode_domain::{
     TypedCode,
 };
 use std::net::IpAddr;
+use uuid::Uuid;
 
 /// Who asks, for which address: resolved once, before the tenant's issuer hears of it.
 pub(crate) struct LoginRequest {
     /// `None`: the slug names no tenant. Such requests do all that others do.
     pub(crate) tenant: Option<Tenant>,
     pub(crate) address: AddressId,
+    /// As it was typed.
+    pub(crate) email: Email,
     /// Whose limit it counts against.
     pub(crate) limit: LimitKey,
     pub(crate) client: IpAddr,
@@ -57,7 +61,14 @@ impl LoginRequest {
             client_tag: self.tag(keys, 32, 64),
             network_tag: self.tag(keys, 24, 48),
             step_up: step_up(self.tenant),
-            note: Note { language: self.language, network: Some(Network::of(self.client)) },
+            note: Note {
+                language: self.language,
+                network: Some(Network::of(self.client)),
+                typed: match self.signs_up() {
+                    true => typed_address::seal(keys, self.address, self.email.as_str()),
+                    false => Box::default(),
+                },
+            },
         })
     }
 
@@ -78,7 +89,12 @@ impl LoginRequest {
             session: guess.session,
             ended: guess.ended,
             browser: self.browser.clone(),
+            signup: self.signs_up().then(|| (self.email.clone(), Uuid::new_v4())),
         }
+    }
+
+    fn signs_up(&self) -> bool {
+        self.tenant.is_some_and(|tenant| tenant.signs_up)
     }
 
     /// The device cookie among what was presented.

@@ -336,6 +336,7 @@ impl LoginService {
         let request = LoginRequest {
             tenant,
             address: address_of(&keys, tenant, slug, email),
+            email: email.clone(),
             limit: LimitKey::of(&keys, slug, tenant.is_some()),
             client: caller.client,
             language: caller.language,

@@ -7,11 +7,16 @@
 use super::capacity::{MailCapacity, Reservation};
 use super::counts::MailCounts;
 use super::mailers::{MailerPool, Outgoing};
+use super::note::Note;
 use super::outbox::{MailId, Outbox, Turn};
 use super::record::DUE_BYTES;
+use super::typed_address;
+use crate::keys::Keys;
+use crate::settings::SignupLimitSettings;
 use crate::store::outbox::{Look, OutboxRow, Seen};
 use crate::store::{Store, StoreError};
 use actor_runtime::{Actor, Admission, Context, Failure};
+use arc_swap::ArcSwap;
 use doorcode_domain::Clock;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -67,6 +72,9 @@ pub(crate) struct MailDispatcher {
     pub(crate) deadline: Duration,
     pub(crate) tick: Duration,
     pub(crate) batch_max: usize,
+    pub(crate) keys: Arc<ArcSwap<Keys>>,
+    /// Mails to addresses that are no customers yet, of each tenant.
+    pub(crate) signup: SignupLimitSettings,
     pub(crate) counts: Arc<MailCounts>,
 }
 
@@ -130,18 +138,20 @@ impl MailDispatcher {
         }
         state.looks += 1;
         state.out += turns.len();
+        let keys = self.keys.load();
         let looks: Vec<Look> = turns
             .iter()
             .map(|Turn { mail, .. }| Look {
                 address: mail.address,
                 challenge: mail.challenge,
                 known: mail.known,
+                typed: typed_address::open(&keys, mail.address, &Note::decode(&mail.note).typed),
             })
             .collect();
         let mut report = Report(context.clone(), Some(Looked(turns, None)), MailDispatcherMessage::Looked);
         let dispatcher = self.clone();
         state.tasks.spawn(async move {
-            let seen = dispatcher.store.look_at_mails(dispatcher.clock.sql_now(), &looks).await;
+            let seen = dispatcher.see(&looks).await;
             let seen = logged(seen, "mails cannot be looked at; they stay due");
             report.fill(|Looked(_, answer)| *answer = seen);
         });

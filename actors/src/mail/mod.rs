@@ -10,9 +10,11 @@ pub mod memory;
 mod message;
 pub(crate) mod note;
 pub(crate) mod outbox;
+mod recipients;
 pub(crate) mod record;
 mod smtp;
 mod templates;
+pub(crate) mod typed_address;
 mod wire;
 
 use crate::settings::MailSettings;

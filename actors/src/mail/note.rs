@@ -6,12 +6,14 @@ use std::fmt;
 use std::net::IpAddr;
 
 /// Of a request for a code.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Note {
     /// What the caller's browser prefers.
     pub(crate) language: Option<Language>,
     /// Where it was.
     pub(crate) network: Option<Network>,
+    /// The address that was typed, sealed (`typed_address.rs`); empty unless the tenant signs up.
+    pub(crate) typed: Box<[u8]>,
 }
 
 /// Roughly where a caller was: IPv4 /24, IPv6 /48.
@@ -50,7 +52,7 @@ impl fmt::Display for Network {
 }
 
 impl Note {
-    /// Place of the language from 1 (0: none), family of the network (4, 6, 0: none), its bytes.
+    /// Place of the language from 1 (0: none), family of the network (4, 6, 0: none), its bytes; the typed address.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let language = self.language.map_or(0, |language| language.index() + 1);
         let mut bytes = vec![u8::try_from(language).unwrap_or(0)];
@@ -65,6 +67,7 @@ impl Note {
                 bytes.extend_from_slice(prefix);
             }
         }
+        bytes.extend_from_slice(&self.typed);
         bytes
     }
 
@@ -72,12 +75,13 @@ impl Note {
     pub(crate) fn decode(bytes: &[u8]) -> Self {
         let language =
             bytes.first().and_then(|place| Language::of_index(usize::from(*place).checked_sub(1)?));
-        let network = match bytes.get(1..) {
-            Some([4, a, b, c, ..]) => Some(Network::V4([*a, *b, *c])),
-            Some([6, a, b, c, d, e, f, ..]) => Some(Network::V6([*a, *b, *c, *d, *e, *f])),
-            _ => None,
+        let (network, typed): (_, &[u8]) = match bytes.get(1..) {
+            Some([4, a, b, c, rest @ ..]) => (Some(Network::V4([*a, *b, *c])), rest),
+            Some([6, a, b, c, d, e, f, rest @ ..]) => (Some(Network::V6([*a, *b, *c, *d, *e, *f])), rest),
+            Some([0, rest @ ..]) => (None, rest),
+            _ => (None, &[]),
         };
-        Self { language, network }
+        Self { language, network, typed: typed.into() }
     }
 }
 
@@ -90,8 +94,10 @@ mod tests {
         let network = |text: &str| Some(Network::of(text.parse().unwrap()));
         for language in [None, Language::of_tag("de"), Language::of_tag("zh-CN")] {
             for network in [None, network("203.0.113.7"), network("2001:db8:7:1::9")] {
-                let note = Note { language, network };
-                assert_eq!(Note::decode(&note.encode()), note);
+                for typed in [&[][..], &[4, 0, 9]] {
+                    let note = Note { language, network, typed: typed.into() };
+                    assert_eq!(Note::decode(&note.encode()), note);
+                }
             }
         }
         for garbage in [&[][..], &[99], &[0, 4, 1], &[3, 7, 7, 7]] {

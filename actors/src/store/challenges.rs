@@ -8,7 +8,9 @@ use crate::address_id::AddressId;
 use crate::mail::note::Note;
 use crate::mail::record;
 use crate::settings::Settings;
-use doorcode_domain::{ChallengeId, CodeMac, CustomerClaims, CustomerId, Micros, SessionKey, TenantId};
+use doorcode_domain::{
+    ChallengeId, CodeMac, CustomerClaims, CustomerId, Email, Micros, SessionKey, TenantId,
+};
 use std::collections::{HashMap, HashSet};
 use tokio::time::Instant;
 use tokio_postgres::Row;
@@ -83,6 +85,8 @@ pub(crate) struct VerifyRow {
     /// The session to end if this one begins.
     pub(crate) ended: Option<SessionKey>,
     pub(crate) browser: Option<String>,
+    /// The typed address, and the id of the customer that it may become.
+    pub(crate) signup: Option<(Email, Uuid)>,
 }
 
 /// What a guess came to.
@@ -196,6 +200,10 @@ impl Store {
         let sessions: Vec<Uuid> = rows.iter().map(|r| r.session.0).collect();
         let ended: Vec<Option<Uuid>> = rows.iter().map(|r| r.ended.map(|k| k.0)).collect();
         let browsers: Vec<Option<&str>> = rows.iter().map(|r| r.browser.as_deref()).collect();
+        let emails: Vec<Option<&str>> =
+            rows.iter().map(|r| r.signup.as_ref().map(|(email, _)| email.as_str())).collect();
+        let new_customers: Vec<Option<Uuid>> =
+            rows.iter().map(|r| r.signup.as_ref().map(|(_, id)| *id)).collect();
         // beginning anywhere, so that two replicas seldom meet
         let first = rows.first().map_or(0, |r| (r.session.0.as_u128() % DECOYS as u128) as i32);
         let decoys: Vec<i32> = (first..).take(rows.len()).map(|slot| slot % DECOYS).collect();
@@ -222,6 +230,8 @@ impl Store {
                     &networks,
                     &step_ups,
                     &browsers,
+                    &emails,
+                    &new_customers,
                 ],
             )
             .await?;

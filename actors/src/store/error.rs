@@ -52,6 +52,8 @@ impl From<tokio_postgres::Error> for StoreError {
                     SqlState::TOO_MANY_CONNECTIONS,
                     SqlState::OUT_OF_MEMORY,
                     SqlState::DISK_FULL,
+                    // an administrator made the customer who signs up at this moment
+                    SqlState::UNIQUE_VIOLATION,
                 ]
                 .contains(code) =>
             {

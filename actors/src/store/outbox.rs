@@ -57,11 +57,13 @@ pub(crate) struct LateMails {
 }
 
 /// One look at a mail's address.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(crate) struct Look {
     pub(crate) address: AddressId,
     pub(crate) challenge: ChallengeId,
     pub(crate) known: bool,
+    /// The address that was typed, where the tenant signs up.
+    pub(crate) typed: Option<String>,
 }
 
 /// What a look found: `None`, the code is of no use any more.
@@ -83,6 +85,8 @@ pub(crate) struct Recipient {
     pub(crate) language: Option<Language>,
     pub(crate) tenant: TenantLook,
     pub(crate) tenant_language: Option<Language>,
+    /// No customer yet: the tenant's budget for such mails decides.
+    pub(crate) is_new: bool,
 }
 
 impl Store {
@@ -97,8 +101,9 @@ impl Store {
         let addresses: Vec<Uuid> = looks.iter().map(|l| l.address.key.0).collect();
         let challenges: Vec<Uuid> = looks.iter().map(|l| l.challenge.0).collect();
         let known: Vec<bool> = looks.iter().map(|l| l.known).collect();
+        let typed: Vec<Option<&str>> = looks.iter().map(|l| l.typed.as_deref()).collect();
         let rows = self
-            .query(sql::RESOLVE_OUTBOX, &[&now, &places, &tenants, &addresses, &challenges, &known])
+            .query(sql::RESOLVE_OUTBOX, &[&now, &places, &tenants, &addresses, &challenges, &known, &typed])
             .await?;
         let mut seen = vec![None; looks.len()];
         for row in &rows {
@@ -115,6 +120,7 @@ impl Store {
                     reply_to: row.get("reply_to"),
                 },
                 tenant_language: language("tenant_locale"),
+                is_new: row.get("is_new"),
             });
             let left = Duration::from_micros(row.get::<_, i64>("left_us").unsigned_abs());
             if let Some(place) = seen.get_mut(row.get::<_, i32>("place") as usize) {

@@ -126,6 +126,7 @@ async fn a_look_tells_the_living_from_the_dead() {
         },
         challenge: ChallengeId(Uuid::from_u128(challenge)),
         known,
+        typed: None,
     };
     let looks = [
         look(1, 10, 10, true),

@@ -65,4 +65,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (15, "test_codes", include_str!("../../../sql/migrations/0015_test_codes.sql")),
     (16, "admin", include_str!("../../../sql/migrations/0016_admin.sql")),
     (17, "mail", include_str!("../../../sql/migrations/0017_mail.sql")),
+    (18, "signup", include_str!("../../../sql/migrations/0018_signup.sql")),
 ];

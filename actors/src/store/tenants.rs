@@ -13,6 +13,8 @@ pub(crate) struct Tenant {
     pub(crate) steps_up: bool,
     /// Failures outgrew successes: strangers get base32 codes at once.
     pub(crate) tripped: bool,
+    /// The right code may make a customer.
+    pub(crate) signs_up: bool,
 }
 
 impl Store {
@@ -27,6 +29,7 @@ impl Store {
             id: TenantId(row.get("tenant_id")),
             steps_up: row.get::<_, i16>("step_up") != 0,
             tripped: row.get("tripped"),
+            signs_up: row.get("signs_up"),
         }))
     }
 

@@ -7,6 +7,7 @@
 -- $11 idle and $12 absolute life of a session in µs; $13 sessions that a customer may have. $14 by row: until when, by the
 -- database's clock, its caller waits; a row that is decided later is not evaluated.
 -- $15 by row: the tag of the asking network (/24, /48); $16 by row: as `challenges.step_up`; $17 by row: `sessions.browser`.
+-- $18 and $19 by row: the address that was typed and an id, for a customer that the right code may make (NULL: none).
 -- `claims`: what the session's tokens say of the customer, as JSON.
 -- `tested`: whether it was a test code that was right.
 -- `counted`: whether the guess counts toward the tenant-wide trip.
@@ -16,9 +17,9 @@ WITH clock AS MATERIALIZED (
 asked AS MATERIALIZED (
     SELECT i.*, clock.now_us
     FROM clock CROSS JOIN ROWS FROM (
-        unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[], $8::uuid[], $9::uuid[], $10::int[], $14::timestamptz[], $15::bigint[], $16::smallint[], $17::text[]),
+        unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[], $8::uuid[], $9::uuid[], $10::int[], $14::timestamptz[], $15::bigint[], $16::smallint[], $17::text[], $18::text[], $19::uuid[]),
         generate_series(1, cardinality($2::uuid[]))
-    ) AS i (tenant_id, address_key, typed_digit_mac, typed_base32_mac, at_device_us, at_client_tag, session_key, ended_key, decoy, deadline, network_tag, at_step_up, browser, place)
+    ) AS i (tenant_id, address_key, typed_digit_mac, typed_base32_mac, at_device_us, at_client_tag, session_key, ended_key, decoy, deadline, network_tag, at_step_up, browser, typed_email, new_customer, place)
     -- one lock order for all replicas
     ORDER BY tenant_id, address_key
 ),
@@ -61,9 +62,16 @@ judged AS MATERIALIZED (
             OR NOT may_guess(w.row, known, alphabet, now_us - guess_period_us(known, alphabet))
         ) AS burned,
         CASE WHEN evaluated AND same THEN (
-            SELECT k.customer_id FROM customers k
-            WHERE (k.tenant_id, k.address_key) = (w.tenant_id, w.address_key) AND (k.tenant_id, k.address_key) >= (w.tenant_id, w.address_key)
-                AND NOT k.disabled AND NOT (SELECT t.disabled FROM tenants t WHERE t.tenant_id = w.tenant_id)
+            SELECT CASE
+                WHEN k.customer_id IS NULL AND admits_signup(t.signup, w.typed_email) THEN w.new_customer
+                WHEN NOT k.disabled THEN k.customer_id
+            END
+            FROM tenants t LEFT JOIN LATERAL (
+                SELECT k.customer_id, k.disabled FROM customers k
+                WHERE (k.tenant_id, k.address_key) = (w.tenant_id, w.address_key) AND (k.tenant_id, k.address_key) >= (w.tenant_id, w.address_key)
+                LIMIT 1
+            ) k ON true
+            WHERE t.tenant_id = w.tenant_id AND NOT t.disabled
         ) END AS customer_id
     FROM weighed w
 ),
@@ -100,6 +108,13 @@ written AS (
     FROM judged j
     WHERE c.tenant_id = ANY (ARRAY[j.tenant_id]) AND c.address_key = j.address_key
 ),
+-- one that somebody else makes at this moment is an error: nothing is done, the ledger asks again and then it is there
+signed_up AS (
+    INSERT INTO customers (tenant_id, customer_id, address_key, email, disabled, created_us)
+    SELECT tenant_id, new_customer, address_key, typed_email, false, now_us
+    FROM judged WHERE customer_id = new_customer
+    ORDER BY tenant_id, address_key
+),
 begun AS (
     INSERT INTO sessions (tenant_id, session_key, customer_id, created_us, rotated_us, idle_until_us, expires_us, browser)
     SELECT tenant_id, session_key, customer_id, now_us, now_us, now_us + $11::bigint, now_us + $12::bigint, browser
@@ -109,8 +124,16 @@ begun AS (
 noted AS (
     INSERT INTO events (event_id, type, tenant_id, actor, targets, data)
     SELECT event_id(now_us), 'session.created', tenant_id, event_target('customer', customer_id::text),
-        jsonb_build_array(event_target('session', session_key::text)), '{}'
+        jsonb_build_array(event_target('session', session_key::text)), '{}'::jsonb
     FROM judged WHERE customer_id IS NOT NULL
+    UNION ALL
+    SELECT event_id(now_us), 'customer.created', tenant_id, event_target('customer', customer_id::text),
+        jsonb_build_array(customer_target(customer_id, NULL)), '{}'::jsonb
+    FROM judged WHERE customer_id = new_customer
+    UNION ALL
+    SELECT event_id(now_us), 'login.test', tenant_id, event_target('customer', customer_id::text),
+        jsonb_build_array(event_target('session', session_key::text)), '{}'::jsonb
+    FROM judged WHERE customer_id IS NOT NULL AND test_mac IS NOT NULL
 ),
 surplus AS MATERIALIZED (
     SELECT tenant_id, ended_key AS session_key FROM judged WHERE customer_id IS NOT NULL
@@ -152,7 +175,11 @@ SELECT a.tenant_id, a.address_key, a.now_us, j.customer_id,
     coalesce(j.alphabet, 0::smallint) AS alphabet, coalesce(j.hit AND j.test_mac IS NOT NULL, false) AS tested,
     coalesce(j.evaluated, false) OR a.typed_digit_mac IS NULL
         OR NOT is_tripped(coalesce(j.known, is_fresh_device(a.at_device_us, a.now_us)), a.at_step_up) AS counted,
-    CASE WHEN j.customer_id IS NOT NULL THEN (
+    CASE WHEN j.customer_id = a.new_customer THEN (
+        -- it is not there yet for this statement
+        SELECT token_claims(t.token_claims, jsonb_populate_record(NULL::customers, jsonb_build_object('email', a.typed_email)))
+        FROM tenants t WHERE t.tenant_id = a.tenant_id AND t.token_claims <> '{}'
+    ) WHEN j.customer_id IS NOT NULL THEN (
         SELECT c.claims FROM tenants t CROSS JOIN LATERAL (
             SELECT token_claims(t.token_claims, k) AS claims FROM customers k
             WHERE (k.tenant_id, k.customer_id) = (j.tenant_id, j.customer_id) AND (k.tenant_id, k.customer_id) >= (j.tenant_id, j.customer_id)

@@ -1,4 +1,4 @@
--- Changes what is given of a tenant and leaves the rest; $3 tells whether $4, which may be NULL, is meant, $7, $12 and $14 the same of $8, $13 and $15.
+-- Changes what is given of a tenant and leaves the rest; $3 tells whether $4, which may be NULL, is meant, $7, $12, $14 and $16 the same of $8, $13, $15 and $17.
 -- $10 actor and $11 context of the event.
 WITH changed AS (
     UPDATE tenants
@@ -9,7 +9,8 @@ WITH changed AS (
         colour = CASE WHEN $7 THEN $8 ELSE colour END,
         token_claims = coalesce($9, token_claims),
         locale = CASE WHEN $12 THEN $13 ELSE locale END,
-        reply_to = CASE WHEN $14 THEN $15 ELSE reply_to END
+        reply_to = CASE WHEN $14 THEN $15 ELSE reply_to END,
+        signup = CASE WHEN $16 THEN $17 ELSE signup END
     WHERE tenant_id = $1
     RETURNING tenant_id, slug
 ), noted AS (

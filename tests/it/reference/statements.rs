@@ -103,6 +103,8 @@ impl Statements {
                     &vec![caller.network],
                     &vec![bits(step_up)],
                     &vec![None::<&str>],
+                    &vec![None::<&str>],
+                    &vec![None::<Uuid>],
                 ],
             )
             .await;
