@@ -248,7 +248,7 @@ async fn admin(config: &Config) -> Result<BoxedFilter<(Response,)>, AppError> {
     let database = DatabaseSettings { pool_size: ADMIN_POOL, ..config.database.clone() };
     let directory = Directory::open(&database, key.reveal()).await?;
     let (per_second, step_up) = (config.admin.requests_per_second, config.codes.step_up);
-    Ok(Admin::new(directory, per_second, config.http.body_timeout, step_up).filter())
+    Ok(Admin::new(directory, per_second, config.http.body_timeout, step_up, config.codes.life).filter())
 }
 
 /// The public connections that there are descriptors for.

@@ -166,6 +166,14 @@ pub(super) async fn export(call: &Call) -> Result<Response, AdminProblem> {
     Ok(reply::json(StatusCode::OK, &body))
 }
 
+/// A code that nobody mails, for whoever may pass it on.
+pub(super) async fn issue_code(call: &Call) -> Result<Response, AdminProblem> {
+    let tenant = call.tenant().await?;
+    let issued = call.directory.issue_code(&tenant.slug, &external_id(call)?, call.code_life).await?;
+    let body = json!({ "code": issued.code.as_str(), "expires_at": views::iso(issued.expires_us) });
+    Ok(reply::json(StatusCode::CREATED, &body))
+}
+
 pub(super) async fn sessions(call: &Call) -> Result<Response, AdminProblem> {
     let tenant = call.tenant().await?;
     let sessions = call.directory.sessions(&tenant.slug, Whom::ExternalId(&external_id(call)?)).await?;

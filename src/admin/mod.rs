@@ -44,6 +44,8 @@ pub struct Admin {
     body_timeout: Duration,
     /// Of a new tenant that says nothing of it.
     step_up: StepUp,
+    /// Of a code.
+    code_life: Duration,
 }
 
 /// A request whose caller may make it.
@@ -53,6 +55,7 @@ struct Call {
     holder: KeyHolder,
     action: Action,
     step_up: StepUp,
+    code_life: Duration,
     names: Vec<String>,
     query: String,
     jsonl: bool,
@@ -66,9 +69,17 @@ impl Admin {
         per_second: NonZeroU32,
         body_timeout: Duration,
         step_up: StepUp,
+        code_life: Duration,
     ) -> Self {
         let limiter = RateLimiter::keyed(Quota::per_second(per_second));
-        Self { directory, limiter, places: Arc::new(Semaphore::new(IN_FLIGHT)), body_timeout, step_up }
+        Self {
+            directory,
+            limiter,
+            places: Arc::new(Semaphore::new(IN_FLIGHT)),
+            body_timeout,
+            step_up,
+            code_life,
+        }
     }
 
     /// All that begins with `/v1/admin/`; never rejects but with `not_found`.
@@ -145,6 +156,7 @@ impl Admin {
             holder,
             action: route.action,
             step_up: self.step_up,
+            code_life: self.code_life,
             names,
             query,
             jsonl,
@@ -175,6 +187,7 @@ async fn answer(call: &Call, body: &Payload) -> Result<Response, AdminProblem> {
         Action::DeleteCustomer => customers::delete(call).await,
         Action::PutCustomers => customers::put_many(call, body).await,
         Action::ExportCustomer => customers::export(call).await,
+        Action::IssueCode => customers::issue_code(call).await,
         Action::ListSessions => customers::sessions(call).await,
         Action::RevokeSessions => customers::revoke_sessions(call).await,
         Action::RevokeSession => customers::revoke_session(call).await,

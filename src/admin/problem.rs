@@ -96,10 +96,13 @@ impl From<DirectoryError> for AdminProblem {
             E::OriginTaken { .. } => (StatusCode::CONFLICT, "origin_taken"),
             E::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
             E::ExternalIdTaken => (StatusCode::CONFLICT, "external_id_taken"),
+            E::Disabled => (StatusCode::CONFLICT, "disabled"),
+            E::HasTestCode => (StatusCode::CONFLICT, "has_test_code"),
             E::TwiceInBatch => (StatusCode::CONFLICT, "twice_in_batch"),
             E::BadSlug { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_slug"),
             E::BadName => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_name"),
             E::TooManyReturnUrls => (StatusCode::UNPROCESSABLE_ENTITY, "too_many_return_urls"),
+            E::TooManyTokenClaims => (StatusCode::UNPROCESSABLE_ENTITY, "too_many_token_claims"),
             E::BadProfile(error) => return (*error).into(),
             // The address stands in the message; an answer repeats none.
             E::BadEmail { reason, .. } => {

@@ -32,6 +32,7 @@ pub(super) enum Action {
     DeleteCustomer,
     PutCustomers,
     ExportCustomer,
+    IssueCode,
     ListSessions,
     RevokeSessions,
     RevokeSession,
@@ -55,11 +56,12 @@ const CUSTOMERS: &str = "/v1/admin/tenants/{slug}/customers";
 const CUSTOMER: &str = "/v1/admin/tenants/{slug}/customers/{external_id}";
 const BATCH: &str = "/v1/admin/tenants/{slug}/customers:batch";
 const EXPORT: &str = "/v1/admin/tenants/{slug}/customers/{external_id}/export";
+const CODES: &str = "/v1/admin/tenants/{slug}/customers/{external_id}/codes";
 const SESSIONS: &str = "/v1/admin/tenants/{slug}/customers/{external_id}/sessions";
 const SESSION: &str = "/v1/admin/tenants/{slug}/sessions/{session_id}";
 
 /// All of it.
-pub static ADMIN: [AdminRoute; 16] = [
+pub static ADMIN: [AdminRoute; 17] = [
     route(Method::GET, TENANTS, "admin_list_tenants", Scope::Read, Action::ListTenants),
     route(Method::POST, TENANTS, "admin_add_tenant", Scope::Write, Action::AddTenant),
     route(Method::GET, TENANT, "admin_show_tenant", Scope::Read, Action::ShowTenant),
@@ -71,6 +73,7 @@ pub static ADMIN: [AdminRoute; 16] = [
     route(Method::DELETE, CUSTOMER, "admin_delete_customer", Scope::Write, Action::DeleteCustomer),
     route(Method::POST, BATCH, "admin_put_customers", Scope::Write, Action::PutCustomers),
     route(Method::GET, EXPORT, "admin_export_customer", Scope::Read, Action::ExportCustomer),
+    route(Method::POST, CODES, "admin_issue_code", Scope::IssueCodes, Action::IssueCode),
     route(Method::GET, SESSIONS, "admin_list_sessions", Scope::Read, Action::ListSessions),
     route(Method::DELETE, SESSIONS, "admin_revoke_sessions", Scope::Write, Action::RevokeSessions),
     route(Method::DELETE, SESSION, "admin_revoke_session", Scope::Write, Action::RevokeSession),

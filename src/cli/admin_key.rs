@@ -12,11 +12,12 @@ Several may live at once: make the new one, give it to your programs, then revok
 
 Examples:
   doorcode admin-key add backend --tenant acme
-  doorcode admin-key add monitoring --scope read --days 365")]
+  doorcode admin-key add monitoring --scope read --days 365
+  doorcode admin-key add end-to-end-tests --tenant acme --scope codes:issue")]
     Add {
         /// What you call it
         name: String,
-        /// read or write; once for each [default: both]
+        /// read, write or codes:issue; once for each [default: read and write]
         #[arg(long = "scope", value_name = "SCOPE", default_values = ["read", "write"], hide_default_value = true)]
         scopes: Vec<Scope>,
         /// For this tenant alone [default: all, and tenants themselves]

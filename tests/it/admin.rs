@@ -190,3 +190,55 @@ async fn what_happens_is_an_event() {
     assert_eq!(lines.told().matches("\"occurred_at\"").count(), 2);
     app.finish().await;
 }
+
+/// A3, A6: a fresh code for a key that may issue codes, nobody mailed, once; no budget is refilled by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_is_issued_without_a_mail() {
+    let app = TestApp::spawn().await;
+    let backend = Backend::new(&app, &[Scope::Write, Scope::IssueCodes], Some(ACME)).await;
+    backend.call("PUT", "tenants/acme/customers/7", json!({ "email": ADA })).await;
+    let issue = async || backend.call("POST", "tenants/acme/customers/7/codes", json!({})).await;
+    let issued = issue().await;
+    assert_eq!(issued.status, 201, "{issued:?}");
+    let issued = issued.json()["code"].as_str().unwrap().to_owned();
+    assert_eq!(app.types_code(GRACE, &issued).await.status, 401);
+    assert_eq!(app.types_code(ADA, &issued).await.status, 200);
+    assert_eq!(app.types_code(ADA, &issued).await.status, 401, "once");
+    assert_eq!(app.mails_to(ADA).await, 0);
+    let event = "SELECT count(*) FROM events e JOIN customers k ON e.targets->0->>'id' = k.customer_id::text
+        WHERE e.type = 'admin.code_issued' AND e.actor->>'type' = 'admin_key' AND k.external_id = '7'";
+    assert_eq!(app.database.count(event).await, 1);
+    for _ in 0..10 {
+        issue().await;
+        for _ in 0..5 {
+            assert_eq!(app.from("192.0.2.1").types_code(ADA, "ZZZZZZ").await.status, 401);
+        }
+    }
+    let last = issue().await.json()["code"].as_str().unwrap().to_owned();
+    assert_eq!(app.from("192.0.2.1").types_code(ADA, &last).await.status, 401, "50 guesses are spent");
+    assert_eq!(app.types_code(ADA, &last).await.status, 200, "a known client is not a stranger");
+    let without = Backend::new(&app, &[Scope::Read, Scope::Write], None).await;
+    let refused = without.call("POST", "tenants/acme/customers/7/codes", json!({})).await;
+    assert_eq!(code(&refused), (403, "missing_scope".to_owned()));
+    let nobody = backend.call("POST", "tenants/acme/customers/8/codes", json!({})).await;
+    assert_eq!(code(&nobody), (404, "customer_not_found".to_owned()));
+    app.finish().await;
+}
+
+/// A code that would open nothing is not issued.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_useless_code_is_not_issued() {
+    let app = TestApp::spawn().await;
+    let backend = Backend::new(&app, &[Scope::Write, Scope::IssueCodes], None).await;
+    backend.call("PUT", "tenants/acme/customers/7", json!({ "email": ADA })).await;
+    let issue = async || backend.call("POST", "tenants/acme/customers/7/codes", json!({})).await;
+    app.directory.make_test_code(ACME, ADA, 1).await.unwrap();
+    assert_eq!(code(&issue().await), (409, "has_test_code".to_owned()));
+    app.directory.remove_test_code(ACME, ADA).await.unwrap();
+    app.directory.disable_customer(ACME, ADA).await.unwrap();
+    assert_eq!(code(&issue().await), (409, "disabled".to_owned()));
+    app.directory.enable_customer(ACME, ADA).await.unwrap();
+    app.directory.disable_tenant(ACME, true).await.unwrap();
+    assert_eq!(code(&issue().await), (409, "disabled".to_owned()));
+    app.finish().await;
+}

@@ -14,6 +14,8 @@ pub enum Scope {
     Read,
     /// Change.
     Write,
+    /// Make login codes that are not mailed: log in as any customer.
+    IssueCodes,
 }
 
 impl Scope {
@@ -22,6 +24,7 @@ impl Scope {
         match self {
             Self::Read => "read",
             Self::Write => "write",
+            Self::IssueCodes => "codes:issue",
         }
     }
 }
@@ -30,10 +33,10 @@ impl FromStr for Scope {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Read, Self::Write]
+        [Self::Read, Self::Write, Self::IssueCodes]
             .into_iter()
             .find(|scope| scope.as_str() == text)
-            .ok_or("expected read or write")
+            .ok_or("expected read, write or codes:issue")
     }
 }
 

@@ -59,9 +59,15 @@ pub enum DirectoryError {
     /// Each is a way in without a mailbox.
     #[error("a tenant has at most 5 test codes: take one away, or wait until it ends")]
     TooManyTestCodes,
+    /// It would open nothing.
+    #[error("no code can be issued: the customer or its tenant is disabled")]
+    Disabled,
+    /// It would open nothing: a test code takes the place of every other.
+    #[error("no code can be issued: the address has a test code; remove that first")]
+    HasTestCode,
     /// No rule for first logins.
     #[error(
-        "`{given}` says not who may sign up: expected closed, open, or at most 50 domains separated by commas"
+        "`{given}` does not say who may sign up: expected closed, open, or at most 50 domains separated by commas"
     )]
     BadSignup {
         /// As typed.

@@ -34,7 +34,7 @@ pub use provision::{CustomerChange, CustomerData, Placed};
 pub use sessions::{Ended, Session};
 pub use signup::Signup;
 pub use tenants::{Figures, NewTenant, Tenant, TenantChange};
-pub use test_codes::{TEST_CODE_DAYS_MAX, TestCode};
+pub use test_codes::{ShownCode, TEST_CODE_DAYS_MAX};
 pub use token_claims::TokenClaim;
 
 use crate::keys::{DirectoryKeys, KeyError, MasterKey, Vault};

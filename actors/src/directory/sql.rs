@@ -13,6 +13,7 @@ macro_rules! statements {
 statements! {
     TENANTS_ADD = "tenants/add.sql",
     TENANTS_LIST = "tenants/list.sql",
+    CHALLENGES_ISSUE = "challenges/issue.sql",
     TEST_CODES_LOCK = "test_codes/lock.sql",
     TEST_CODES_SWEEP = "test_codes/sweep.sql",
     TEST_CODES_ADD = "test_codes/add.sql",
