@@ -345,6 +345,11 @@ async fn a_sprayed_tenant_steps_up() {
     app.restart().await;
     assert!(stranger_gets_digits(&app, 200).await, "101 of 101.2");
     assert_eq!(stepped_up(&app).await, 0);
+    let told =
+        "SELECT coalesce(string_agg(data::text, ' '), '') FROM events WHERE type = 'guesses.stepped_up'";
+    let told =
+        async |app: &TestApp| app.database.client().query_one(told, &[]).await.unwrap().get::<_, String>(0);
+    assert_eq!(told(&app).await, "");
     app.from(&far(102)).types_code("nobody@example.com", "123456").await;
     app.restart().await;
     assert!(!stranger_gets_digits(&app, 201).await, "102 of 101.2");
@@ -357,6 +362,7 @@ async fn a_sprayed_tenant_steps_up() {
     assert!(is_digits(&app.mailed_code(ADA).await));
     app.pass_s(25 * 3_600);
     app.restart().await;
+    assert_eq!(told(&app).await, r#"{"failures": 102, "successes": 4}"#, "once");
     assert!(stranger_gets_digits(&app, 203).await, "a day later");
     app.finish().await;
 }

@@ -66,4 +66,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (16, "admin", include_str!("../../../sql/migrations/0016_admin.sql")),
     (17, "mail", include_str!("../../../sql/migrations/0017_mail.sql")),
     (18, "signup", include_str!("../../../sql/migrations/0018_signup.sql")),
+    (19, "sprays", include_str!("../../../sql/migrations/0019_sprays.sql")),
 ];

@@ -4,7 +4,7 @@
 WITH clock AS MATERIALIZED (
     SELECT (coalesce($2::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) / 3600000000)::int AS hour
 )
-SELECT t.tenant_id, t.step_up, t.disabled, t.signup IS NOT NULL AS signs_up, coalesce(g.failures > 100 + 0.3 * g.successes, false) AS tripped
+SELECT t.tenant_id, t.step_up, t.disabled, t.signup IS NOT NULL AS signs_up, is_sprayed(g.failures, g.successes) AS tripped
 FROM clock CROSS JOIN tenants t CROSS JOIN LATERAL (
     SELECT sum(h.failures) AS failures, sum(h.successes) AS successes
     FROM tenant_hours h WHERE h.tenant_id = t.tenant_id AND h.hour > clock.hour - 24
