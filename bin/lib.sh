@@ -42,6 +42,7 @@ packages() {
     case "$1 $2" in
         "apt-get c") echo gcc libc6-dev ;;
         "apt-get postgres") echo postgresql ;;
+        "apt-get pgbouncer" | "dnf pgbouncer" | "apk pgbouncer" | "brew pgbouncer" | "pacman pgbouncer") echo pgbouncer ;;
         "apt-get python") echo python3-venv ;;
         "dnf c") echo gcc glibc-devel ;;
         "dnf postgres") echo postgresql-server ;;
@@ -125,6 +126,7 @@ there_is() {
     case $1 in
         c) have_c_compiler ;;
         postgres) have_postgres ;;
+        pgbouncer) have pgbouncer ;;
         python) have_python_venv ;;
         chromium) have chromium || have chromium-browser || have google-chrome ;;
         node) have node && have npm ;;
@@ -133,7 +135,7 @@ there_is() {
     esac
 }
 
-# need THING...: installs those of c, postgres, python, chromium, node, shellcheck, prometheus that are lacking.
+# need THING...: installs those of c, postgres, pgbouncer, python, chromium, node, shellcheck, prometheus that are lacking.
 need() {
     local thing lacking=()
     for thing in "$@"; do

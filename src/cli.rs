@@ -87,7 +87,11 @@ program is refused.
 
 Example:
   DATABASE_URL=postgres://doorcode@db/doorcode doorcode migrate")]
-    Migrate,
+    Migrate {
+        /// Also give this role the settings that `serve` needs, for a pooler that passes none on (PgBouncer)
+        #[arg(long)]
+        role_settings: bool,
+    },
     /// Print every setting in force and where it comes from, or what is wrong
     #[command(after_help = "\
 Secrets are never printed. With --serve, also whatever would keep `serve` from starting is an error (exit code 64).

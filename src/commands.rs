@@ -45,7 +45,9 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CommandError> {
         Command::CheckConfig { .. } => Ok(()),
         Command::Dev(args) => run::dev(loaded, &args, data_dir, out).await,
         Command::Serve { allow_faults } => run::serve(loaded, allow_faults, out).await,
-        Command::Migrate => migrate::run(&loaded.config, data_dir, out).await,
+        Command::Migrate { role_settings } => {
+            migrate::run(&loaded.config, role_settings, data_dir, out).await
+        }
         Command::Healthcheck { url } => healthcheck::run(url, &loaded.config, out).await,
         Command::Actors(args) => actors::run(args, &loaded.config, out).await,
         Command::Fault(args) => actors::fault(args, &loaded.config, out).await,

@@ -21,6 +21,8 @@
 //! can name a statement or a mail server.
 
 mod address_id;
+mod authorities;
+mod database_url;
 pub mod directory;
 mod error;
 #[cfg(test)]
@@ -49,6 +51,7 @@ pub use actor_runtime::{
     ActorSnapshot, ActorState, FailureSnapshot, HistogramSnapshot, KindSnapshot, PeriodicSnapshot, ROOT,
     in_request, powers_of_two, unix_seconds,
 };
+pub use database_url::{DatabaseUrl, DatabaseUrlError};
 pub use directory::Directory;
 pub use error::{RefreshError, Refusal, VerifyError};
 pub use keys::{
@@ -63,11 +66,13 @@ pub use mail::{
     Templates, TlsMode, Transport,
 };
 pub use settings::{
-    AddressLimitSettings, AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, DatabaseUrl,
-    JanitorSettings, MailSettings, Settings, SignupLimitSettings, TenantLimitSettings, TokenSettings,
+    AddressLimitSettings, AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, JanitorSettings,
+    MailSettings, Settings, SignupLimitSettings, TenantLimitSettings, TokenSettings,
 };
 pub use store::sessions::OwnSession;
-pub use store::{DatabaseUrlError, MigrateError, PLANNER, PoolSnapshot, check_migrated, migrate};
+pub use store::{
+    ConnectError, MigrateError, PLANNER, PoolSnapshot, check_migrated, migrate, set_role_settings,
+};
 pub use system::{FaultInjector, StartError, System, SystemDeps};
 pub use upkeep::janitor::SweepSnapshot;
 pub use upkeep::observer::{ActorRows, LedgerSnapshot, TreeSnapshot};

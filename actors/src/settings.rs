@@ -2,16 +2,14 @@
 //! What a setting is for, its unit and its default are there and nowhere else; the fields here say only what the type
 //! does not.
 
+use crate::database_url::DatabaseUrl;
 use crate::step_up::StepUp;
 use serde::Deserialize;
 use setting_values::{Secret, duration, optional};
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
-use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
 
 /// Everything. Clock, keys and the way mail leaves are no settings: see [`SystemDeps`](crate::SystemDeps).
 #[derive(Clone, Debug)]
@@ -66,38 +64,6 @@ pub struct DatabaseSettings {
     pub max_in_flight: NonZeroUsize,
     /// Entries in one flush.
     pub batch_max: NonZeroUsize,
-}
-
-/// Where Postgres is. Holds a password, so it is a secret as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DatabaseUrl(Secret);
-
-impl DatabaseUrl {
-    /// For the one who connects.
-    pub fn reveal(&self) -> &str {
-        self.0.reveal()
-    }
-
-    /// Whether what is said to the database leaves this machine and need not be encrypted.
-    pub fn is_exposed(&self) -> bool {
-        let Ok(config) = self.reveal().parse::<Config>() else { return false };
-        let is_local = |host: &Host| match host {
-            Host::Unix(_) => true,
-            Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
-        };
-        config.get_ssl_mode() != SslMode::Require && !config.get_hosts().iter().all(is_local)
-    }
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
-            return Err("expected a URL such as postgres://user:password@host:5432/doorcode");
-        }
-        Ok(Self(text.into()))
-    }
 }
 
 /// `[codes]`

@@ -1,11 +1,12 @@
 //! All actors, started in order and stopped in reverse.
 
+use crate::database_url::DatabaseUrlError;
 use crate::keys::{KeyError, KeyPolicy, MasterKey, Vault};
 use crate::login::service::LoginService;
 use crate::mail::{Sender, TemplateError, Templates, Transport};
 use crate::outside_faults::OutsideFaults;
 use crate::settings::{MailSettings, Settings};
-use crate::store::{DatabaseUrlError, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::system_builder::{BuiltSystem, SystemBuilder};
 use crate::upkeep::portals::PortalMap;
 use actor_runtime::{Fault, Instance, Meter, Supervisor, SupervisorExit, Tolerance};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 /// Why nothing was started.
@@ -27,9 +28,15 @@ pub enum StartError {
     Url(#[from] DatabaseUrlError),
     /// The database.
     #[error(
-        "the database does not answer: {0}. Check database.url (or DATABASE_URL) and that PostgreSQL runs"
+        "the database cannot be used: {0}. Check database.url (or DATABASE_URL) and that PostgreSQL runs"
     )]
     Database(String),
+    /// Between us and it.
+    #[error(
+        "a pooler between doorcode and PostgreSQL loses prepared statements. Use PgBouncer 1.21 or later with \
+         max_prepared_statements, or pool_mode = session, or connect to PostgreSQL directly"
+    )]
+    Pooler,
     /// A setting of the server that would lose what was promised.
     #[error(
         "the database has {0} off: a code answered with 200 could be lost. Turn it on, or use another server"
@@ -83,6 +90,9 @@ pub struct FaultInjector {
 /// How long an actor has to read a fault.
 const FAULT_READ_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long the pooler's check may take.
+const POOLER_WITHIN: Duration = Duration::from_secs(5);
+
 impl FaultInjector {
     /// Makes an actor fail: `panic`, `error`, `hang`, or `slow` by so many milliseconds (0: no longer). `actor` is a
     /// kind (the first of it that lives), `issuer/<tenant id>`, or an id of `/actors/rows`. Returns when it has read
@@ -132,6 +142,7 @@ impl System {
     pub async fn start(settings: Settings, deps: SystemDeps) -> Result<Self, StartError> {
         let store = Store::new(&settings.database)?;
         check_durability(&store, deps.allow_unsafe).await?;
+        check_pooler(&store).await?;
         let master = MasterKey::new(&deps.master_key).map_err(KeyError::from)?;
         let vault = Arc::new(Vault::new(store.clone(), master, deps.clock.clone()));
         let keys = vault.start(KeyPolicy::from(&settings.tokens)).await?;
@@ -179,11 +190,23 @@ impl System {
     }
 }
 
+async fn check_pooler(store: &Store) -> Result<(), StartError> {
+    // a pooler with a single server connection cannot be asked by two; it mixes up nothing
+    match timeout(POOLER_WITHIN, store.check_prepared()).await {
+        Ok(Err(error)) if error.is_misprepared() => Err(StartError::Pooler),
+        Ok(Err(error)) => Err(StartError::Database(error.to_string())),
+        Ok(Ok(())) | Err(_) => Ok(()),
+    }
+}
+
 async fn check_durability(store: &Store, allow_unsafe: bool) -> Result<(), StartError> {
     let rows = store
         .query("SELECT current_setting('fsync') = 'on', current_setting('synchronous_commit') <> 'off'", &[])
         .await
-        .map_err(|error: StoreError| StartError::Database(error.to_string()))?;
+        .map_err(|error: StoreError| match error.is_misprepared() {
+            true => StartError::Pooler,
+            false => StartError::Database(error.to_string()),
+        })?;
     let Some(row) = rows.first() else { return Ok(()) };
     match (allow_unsafe, row.get::<_, bool>(0), row.get::<_, bool>(1)) {
         (true, _, _) | (_, true, true) => Ok(()),

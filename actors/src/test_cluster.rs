@@ -11,22 +11,31 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn start() -> Self {
-        if let Ok(url) = std::env::var("DOORCODE_TEST_DATABASE_URL") {
-            return Self { url, own: None };
+        match std::env::var("DOORCODE_TEST_DATABASE_URL") {
+            Ok(url) => Self { url, own: None },
+            Err(_) => Self::with("-c listen_addresses=''", &[]),
         }
+    }
+
+    /// A cluster of its own with these options and files of its user; `DIR` in the options is where the files are.
+    pub(super) fn with(options: &str, files: &[(&str, &str)]) -> Self {
         let bin = binaries().expect("install PostgreSQL's server, or set DOORCODE_TEST_DATABASE_URL");
         // Short: a socket's path has at most 107 bytes.
         let dir = PathBuf::from(format!("/tmp/dcd-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir(&dir).unwrap();
+        for (name, text) in files {
+            std::fs::write(dir.join(name), text).unwrap();
+            run(Command::new("chmod").arg("600").arg(dir.join(name)));
+        }
         if is_root() {
-            run(Command::new("chown").arg("postgres").arg(&dir));
+            run(Command::new("chown").arg("-R").arg("postgres").arg(&dir));
         }
         let data = dir.join("data");
         run(server(&bin.join("initdb"))
             .args(["-A", "trust", "-U", "test", "--no-sync", "-E", "UTF8", "--locale=C", "-D"])
             .arg(&data));
-        let options =
-            format!("-c listen_addresses='' -c unix_socket_directories={} -c fsync=off", dir.display());
+        let options = format!("{options} -c unix_socket_directories=DIR -c fsync=off")
+            .replace("DIR", &dir.display().to_string());
         run(server(&bin.join("pg_ctl")).args(["start", "-w", "-D"]).arg(&data).args([
             "-l",
             "/dev/null",

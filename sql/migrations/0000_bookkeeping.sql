@@ -6,3 +6,5 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     checksum   bytea       NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
 );
+-- The last migration that a binary must know to serve the schema after this one. 0: any.
+ALTER TABLE schema_migrations ADD COLUMN IF NOT EXISTS min_binary int NOT NULL DEFAULT 0;

@@ -266,8 +266,8 @@ impl Config {
         }
         if self.database.url.as_ref().is_some_and(DatabaseUrl::is_exposed) {
             warnings.push(
-                "database.url does not insist on TLS and its host is another machine: add sslmode=require, or whoever is \
-                 between them reads and changes everything"
+                "database.url does not verify the server and its host is another machine: add sslmode=verify-full (and \
+                 sslrootcert=FILE for a private authority), or whoever is between them can read and change everything"
                     .to_owned(),
             );
         }

@@ -121,6 +121,26 @@ async fn migrations_run_once_however_many_run_them() {
     database.remove().await;
 }
 
+/// A lock that nobody lets go of is told of, and a lock of a transaction ends with it.
+#[tokio::test]
+async fn a_held_lock_does_not_hang_migrations_silently() {
+    let database = Database::new().await;
+    let other = connect(&database.url).await;
+    let taken = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database =
+        (SELECT oid FROM pg_database WHERE datname = current_database())";
+    migrate(&database.settings()).await.unwrap();
+    assert_eq!(database.count(taken).await, 0, "nothing is left held");
+    // 0x646f6f72636f6465, as migrations name it
+    other.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(7237125663292875877)").await.unwrap();
+    let settings = database.settings();
+    let waiting = tokio::spawn(async move { migrate(&settings).await });
+    database.until("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)").await;
+    other.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap(), 0);
+    drop(other);
+    database.remove().await;
+}
+
 /// A database that is not as this binary left it is refused.
 #[tokio::test]
 async fn foreign_migrations_are_refused() {
@@ -129,7 +149,7 @@ async fn foreign_migrations_are_refused() {
     other.batch_execute("UPDATE schema_migrations SET checksum = '\\x00' WHERE version = 3").await.unwrap();
     let edited = migrate(&database.settings()).await.unwrap_err().to_string();
     assert!(edited.contains("0003_challenges") && edited.contains("edited"), "{edited}");
-    let newer = "INSERT INTO schema_migrations (version, name, checksum) VALUES (9999, 'later', '\\x00')";
+    let newer = "INSERT INTO schema_migrations (version, name, checksum, min_binary) VALUES (9999, 'later', '\\x00', 9999)";
     other.batch_execute(newer).await.unwrap();
     let newer = check_migrated(&database.settings()).await.unwrap_err().to_string();
     assert!(newer.contains("9999") && newer.contains("newer"), "{newer}");

@@ -1,7 +1,7 @@
 //! People who may log in at one tenant.
 
 use super::{Directory, DirectoryError, Ended, ExternalId, Profile, sql};
-use deadpool_postgres::Object;
+use crate::store::Object;
 use doorcode_domain::{AddressKey, CustomerId, Micros, TenantId};
 use tokio_postgres::Row;
 use uuid::Uuid;

@@ -1,6 +1,7 @@
 //! Why an administrator's verb did nothing.
 
 use super::ProfileError;
+use crate::store::{PoolError, describe};
 use doorcode_domain::SlugError;
 use thiserror::Error;
 
@@ -125,11 +126,17 @@ pub enum DirectoryError {
     #[error("the database has no doorcode schema, or an older one")]
     NotMigrated(#[source] tokio_postgres::Error),
     /// Postgres did not do it.
-    #[error("the database failed: {0}")]
+    #[error("the database failed: {}", describe(.0))]
     Database(#[source] tokio_postgres::Error),
     /// Postgres could not be reached.
     #[error("the database cannot be reached: {0}")]
-    Unreachable(#[from] deadpool_postgres::PoolError),
+    Unreachable(String),
+}
+
+impl From<PoolError> for DirectoryError {
+    fn from(error: PoolError) -> Self {
+        Self::Unreachable(describe(&error))
+    }
 }
 
 impl From<tokio_postgres::Error> for DirectoryError {

@@ -39,12 +39,11 @@ pub use token_claims::TokenClaim;
 
 use crate::keys::{DirectoryKeys, KeyError, MasterKey, Vault};
 use crate::settings::DatabaseSettings;
-use crate::store::Store;
+use crate::store::{Object, Pool, Store};
 use crate::system::StartError;
-use deadpool_postgres::{Object, Pool};
-use doorcode_domain::Email;
-use doorcode_domain::{AddressKey, Clock, TenantId, TenantSlug};
+use doorcode_domain::{AddressKey, Clock, Email, TenantId, TenantSlug};
 use std::sync::Arc;
+use tokio_postgres::Client;
 
 /// The administrator's door to the database. Cheap to clone.
 #[derive(Clone)]
@@ -56,7 +55,7 @@ pub struct Directory {
 
 impl Directory {
     /// Over a pool of a migrated database and its keys.
-    pub fn new(pool: Pool, keys: Arc<DirectoryKeys>) -> Self {
+    pub(crate) fn new(pool: Pool, keys: Arc<DirectoryKeys>) -> Self {
         Self { pool, keys, author: Arc::new(Author::command_line()) }
     }
 
@@ -72,7 +71,7 @@ impl Directory {
         Ok(self.pool.get().await?)
     }
 
-    async fn tenant_id(&self, client: &Object, slug: &str) -> Result<TenantId, DirectoryError> {
+    async fn tenant_id(&self, client: &Client, slug: &str) -> Result<TenantId, DirectoryError> {
         Ok(tenants::find(client, slug).await?.tenant_id)
     }
 

@@ -3,9 +3,10 @@
 use super::signup::Signup;
 use super::token_claims::{TOKEN_CLAIMS_MAX, TokenClaim};
 use super::{Colour, Directory, DirectoryError, Origin, PortalHost, RETURN_URLS_MAX, ReturnUrl, StepUp, sql};
-use deadpool_postgres::{GenericClient, Transaction};
+use deadpool_postgres::Transaction;
 use doorcode_domain::{Email, Language, Micros, TenantId, TenantSlug};
-use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
 /// A tenant as it stands in the database.
@@ -116,7 +117,7 @@ impl Directory {
             return Err(DirectoryError::TenantExists { slug: new.slug.clone() });
         }
         give_origins(&transaction, id, &new.origins).await?;
-        let tenant = find(&transaction, &new.slug).await?;
+        let tenant = find(&*transaction, &new.slug).await?;
         transaction.commit().await?;
         Ok(tenant)
     }
@@ -137,7 +138,7 @@ impl Directory {
 
     /// One tenant.
     pub async fn tenant(&self, slug: &str) -> Result<Tenant, DirectoryError> {
-        find(&self.client().await?, slug).await
+        find(&**self.client().await?, slug).await
     }
 
     /// One tenant in numbers. Counts rows: not for every minute.
@@ -159,7 +160,7 @@ impl Directory {
         }
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
-        let id = find(&transaction, slug).await?.tenant_id;
+        let id = find(&*transaction, slug).await?.tenant_id;
         let host = change.portal_host.as_ref().map(|host| host.as_ref().map(PortalHost::as_str));
         let return_urls =
             change.return_urls.as_ref().map(|urls| urls.iter().map(ReturnUrl::as_str).collect::<Vec<_>>());
@@ -207,7 +208,7 @@ impl Directory {
             transaction.execute(&statement, &[&id.0]).await?;
             give_origins(&transaction, id, origins).await?;
         }
-        let tenant = find(&transaction, slug).await?;
+        let tenant = find(&*transaction, slug).await?;
         transaction.commit().await?;
         Ok(tenant)
     }
@@ -228,9 +229,8 @@ impl Directory {
 
 pub(super) async fn find(client: &impl GenericClient, slug: &str) -> Result<Tenant, DirectoryError> {
     let parsed = Directory::parse_slug(slug)?;
-    let statement = client.prepare_cached(sql::TENANTS_FIND).await?;
-    match client.query_opt(&statement, &[&parsed.as_str()]).await? {
-        Some(row) => read(&row),
+    match client.query_typed(sql::TENANTS_FIND, &[(&parsed.as_str(), Type::TEXT)]).await?.first() {
+        Some(row) => read(row),
         None => Err(DirectoryError::NoSuchTenant { slug: slug.to_owned() }),
     }
 }

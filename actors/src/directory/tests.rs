@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::store::sql::MIGRATIONS;
+use crate::store::{Connector, Pool};
 use crate::test_cluster::Cluster;
-use deadpool_postgres::{Manager, Pool};
+use crate::test_settings::database;
 use doorcode_domain::{CustomerId, MacKey, SessionKey};
 use std::time::Duration;
 use tokio_postgres::NoTls;
@@ -22,15 +23,16 @@ impl World {
     /// A database of its own in a cluster of its own.
     async fn new() -> Self {
         let cluster = Cluster::start();
-        let mut config: tokio_postgres::Config = cluster.url.parse().unwrap();
-        let (admin, connection) = config.connect(NoTls).await.unwrap();
+        let (admin, connection) = tokio_postgres::connect(&cluster.url, NoTls).await.unwrap();
         tokio::spawn(connection);
         let name = format!("directory_{}", Uuid::new_v4().simple());
         admin.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-        config.dbname(&name);
-        // As short as in production, so that the import has to ask for more.
-        config.options("-c statement_timeout=2s");
-        let pool = Pool::builder(Manager::new(config, NoTls)).max_size(4).build().unwrap();
+        let settings = DatabaseSettings {
+            // As short as in production, so that the import has to ask for more.
+            statement_timeout: Duration::from_secs(2),
+            ..database(&cluster.url.replace("/postgres?", &format!("/{name}?")))
+        };
+        let pool = Pool::builder(Connector::new(&settings).unwrap()).max_size(4).build().unwrap();
         let client = pool.get().await.unwrap();
         for (_, _, text) in MIGRATIONS {
             client.batch_execute(text).await.unwrap();

@@ -1,5 +1,6 @@
 //! What can go wrong with the database, sorted by what to do about it.
 
+use super::connector::PoolError;
 use thiserror::Error;
 use tokio_postgres::error::SqlState;
 
@@ -21,14 +22,21 @@ pub(crate) enum StoreError {
 }
 
 impl StoreError {
+    /// Whether a statement was not prepared where it was run (`invalid_sql_statement_name`), or by somebody else
+    /// (`duplicate_prepared_statement`): only a pooler does that.
+    pub(crate) fn is_misprepared(&self) -> bool {
+        let text = self.to_string();
+        text.contains("(26000)") || text.contains("(42P05)")
+    }
+
     /// Whether asking again soon may help and cannot write twice.
     pub(crate) fn wrote_nothing(&self) -> bool {
         matches!(self, StoreError::NoConnection(_) | StoreError::Refused(_))
     }
 }
 
-impl From<deadpool_postgres::PoolError> for StoreError {
-    fn from(error: deadpool_postgres::PoolError) -> Self {
+impl From<PoolError> for StoreError {
+    fn from(error: PoolError) -> Self {
         StoreError::NoConnection(describe(&error))
     }
 }

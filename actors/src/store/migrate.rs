@@ -1,12 +1,22 @@
 //! Migrations: embedded, checksummed, one transaction each; any number of replicas may run them at once.
 
-use super::{error::describe, pool::DatabaseUrlError, pool::connection_config, sql::MIGRATIONS, tls};
+use super::connector::{ConnectError, Connector, session_settings};
+use super::{error::describe, sql::MIGRATIONS};
+use crate::database_url::DatabaseUrlError;
 use crate::settings::DatabaseSettings;
+use deadpool_postgres::ClientWrapper;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use thiserror::Error;
-use tokio_postgres::Client;
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{GenericClient, Row};
 
-/// An advisory lock's name; released by the server if its holder dies.
+/// How long to wait for another migration.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+/// How long to wait for a table: whoever comes after waits behind, so not longer than a request may take.
+const TABLE_WAIT: Duration = Duration::from_secs(2);
+/// An advisory lock's name; released with its transaction, or by the server if its holder dies.
 const LOCK: i64 = 0x646f_6f72_636f_6465;
 
 /// Why the schema is not as this binary needs it.
@@ -14,15 +24,30 @@ const LOCK: i64 = 0x646f_6f72_636f_6465;
 pub enum MigrateError {
     /// No connection.
     #[error(
-        "the database does not answer: {0}. Check database.url (or DATABASE_URL) and that PostgreSQL runs"
+        "the database cannot be used: {0}. Check database.url (or DATABASE_URL) and that PostgreSQL runs"
     )]
     Connect(String),
     /// The URL.
     #[error(transparent)]
     Url(#[from] DatabaseUrlError),
-    /// The database was migrated by a later version.
-    #[error("the database is at migration {0}, newer than this binary: run the newer doorcode")]
-    Newer(i32),
+    /// The database was migrated by a later version, and older ones cannot serve it any more.
+    #[error(
+        "the database has migration {version}, newer than this binary (which knows {own}), and serves only those that know \
+         migration {needed}: run the newer doorcode"
+    )]
+    Newer {
+        /// The first one that is not known.
+        version: i32,
+        /// The oldest binary's last migration.
+        needed: i32,
+        /// This binary's last migration.
+        own: i32,
+    },
+    /// Somebody else holds the lock.
+    #[error(
+        "another migration has been running for a minute: wait for it, or look in pg_locks for who holds the advisory lock"
+    )]
+    Busy,
     /// An applied file was changed.
     #[error("migration {0} was edited after it was applied here: restore the file, or restore the database")]
     Edited(String),
@@ -34,90 +59,147 @@ pub enum MigrateError {
     Failed(String, String),
 }
 
+/// Longest wait for a connection of administration.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
 /// Connects outside the pool, for administration; statements may take as long as they take.
-pub(crate) async fn connect(settings: &DatabaseSettings) -> Result<Client, MigrateError> {
-    let mut config = connection_config(settings)?;
-    config.options("").connect_timeout(std::time::Duration::from_secs(5));
-    let (client, connection) =
-        config.connect(tls::connector()).await.map_err(|e| MigrateError::Connect(describe(&e)))?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(error = describe(&error), "administrative connection ended");
-        }
-    });
-    Ok(client)
+pub(crate) async fn connect(settings: &DatabaseSettings) -> Result<ClientWrapper, MigrateError> {
+    let connector = Connector::for_administration(settings)?;
+    match timeout(CONNECT_WITHIN, connector.connect()).await {
+        Ok(outcome) => outcome.map_err(|e: ConnectError| MigrateError::Connect(describe(&e))),
+        Err(_) => Err(MigrateError::Connect(format!("no connection within {CONNECT_WITHIN:?}"))),
+    }
 }
 
 /// Applies what is missing; returns how many that were.
 pub async fn migrate(settings: &DatabaseSettings) -> Result<usize, MigrateError> {
     let mut client = connect(settings).await?;
-    let failed = |what: &str| {
-        let what = what.to_owned();
-        move |e: tokio_postgres::Error| MigrateError::Failed(what, describe(&e))
-    };
-    client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(failed("lock"))?;
-    client
+    let mut done = 0;
+    while apply_next(&mut client).await? {
+        done += 1;
+    }
+    Ok(done)
+}
+
+/// One migration in one transaction, which also holds the lock: a pooler may give the next one another connection.
+async fn apply_next(client: &mut ClientWrapper) -> Result<bool, MigrateError> {
+    let transaction = client.transaction().await.map_err(failed("transaction"))?;
+    let patience =
+        format!("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {}", LOCK_WAIT.as_millis());
+    transaction.batch_execute(&patience).await.map_err(failed("patience"))?;
+    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(busy)?;
+    let patience = format!("SET LOCAL lock_timeout = {}", TABLE_WAIT.as_millis());
+    transaction.batch_execute(&patience).await.map_err(failed("patience"))?;
+    transaction
         .batch_execute(include_str!("../../../sql/migrations/0000_bookkeeping.sql"))
         .await
         .map_err(failed("bookkeeping"))?;
-    let applied = applied(&client).await?;
-    let pending = pending(&applied)?;
-    for (version, name, text) in &pending {
-        let label = format!("{version:04}_{name}");
-        let transaction = client.transaction().await.map_err(failed(&label))?;
-        transaction.batch_execute(text).await.map_err(failed(&label))?;
-        transaction
-            .execute(
-                "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
-                &[version, name, &checksum(text)],
-            )
-            .await
-            .map_err(failed(&label))?;
-        transaction.commit().await.map_err(failed(&label))?;
-        tracing::info!(migration = label, "applied");
-    }
-    Ok(pending.len())
+    let applied = applied(&*transaction).await?;
+    let Some((version, name, text)) = pending(&applied)?.first().copied() else {
+        transaction.commit().await.map_err(failed("bookkeeping"))?;
+        return Ok(false);
+    };
+    let label = format!("{version:04}_{name}");
+    transaction.batch_execute(text).await.map_err(failed(&label))?;
+    let row = "INSERT INTO schema_migrations (version, name, checksum, min_binary) VALUES ($1, $2, $3, $4)";
+    transaction
+        .execute(row, &[&version, &name, &checksum(text), &min_binary(text)])
+        .await
+        .map_err(failed(&label))?;
+    transaction.commit().await.map_err(failed(&label))?;
+    tracing::info!(migration = label, "applied");
+    Ok(true)
 }
 
-/// Checks that nothing is missing, without changing anything.
+fn failed(what: &str) -> impl FnOnce(tokio_postgres::Error) -> MigrateError + use<> {
+    let what = what.to_owned();
+    move |error| MigrateError::Failed(what, describe(&error))
+}
+
+fn busy(error: tokio_postgres::Error) -> MigrateError {
+    match error.code() {
+        Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE => MigrateError::Busy,
+        _ => failed("lock")(error),
+    }
+}
+
+/// Gives this role, in this database, what every connection of `serve` must have, for poolers that pass nothing on.
+pub async fn set_role_settings(settings: &DatabaseSettings) -> Result<(), MigrateError> {
+    let client = connect(settings).await?;
+    let all = session_settings(settings);
+    let (names, values): (Vec<&str>, Vec<&str>) =
+        all.iter().map(|(name, value)| (*name, value.as_str())).unzip();
+    let rows = client
+        .query(
+            "SELECT format('ALTER ROLE %I IN DATABASE %I SET %I = %L', current_user, current_database(), name, value)
+             FROM unnest($1::text[], $2::text[]) wanted (name, value)",
+            &[&names, &values],
+        )
+        .await
+        .map_err(failed("role settings"))?;
+    let statements: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    client.batch_execute(&statements.join(";")).await.map_err(failed("role settings"))
+}
+
+/// Checks that this binary can serve the schema, without changing anything: nothing is missing, and what a newer binary
+/// added still serves this one.
 pub async fn check_migrated(settings: &DatabaseSettings) -> Result<(), MigrateError> {
     let client = connect(settings).await?;
     let there = client
         .query_one("SELECT to_regclass('schema_migrations') IS NOT NULL", &[])
         .await
-        .map_err(|e| MigrateError::Failed("check".to_owned(), describe(&e)))?
+        .map_err(failed("check"))?
         .get::<_, bool>(0);
-    let applied = if there { applied(&client).await? } else { BTreeMap::new() };
+    let applied = if there { applied(&*client).await? } else { BTreeMap::new() };
     match pending(&applied)?.len() {
         0 => Ok(()),
         missing => Err(MigrateError::Missing(missing)),
     }
 }
 
-async fn applied(client: &Client) -> Result<BTreeMap<i32, Vec<u8>>, MigrateError> {
-    let rows = client
-        .query("SELECT version, checksum FROM schema_migrations", &[])
-        .await
-        .map_err(|e| MigrateError::Failed("list".to_owned(), describe(&e)))?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+struct Applied {
+    checksum: Vec<u8>,
+    /// Only binaries that know this migration may serve the schema.
+    min_binary: i32,
+}
+
+async fn applied(client: &impl GenericClient) -> Result<BTreeMap<i32, Applied>, MigrateError> {
+    // the column is younger than the table
+    let query =
+        "SELECT version, checksum, coalesce((to_jsonb(m) ->> 'min_binary')::int, 0) FROM schema_migrations m";
+    let rows = client.query(query, &[]).await.map_err(failed("list"))?;
+    let row = |row: &Row| (row.get(0), Applied { checksum: row.get(1), min_binary: row.get(2) });
+    Ok(rows.iter().map(row).collect())
 }
 
 type Migration = (i32, &'static str, &'static str);
 
-/// What is not applied yet; an error if what is applied is not ours.
-fn pending(applied: &BTreeMap<i32, Vec<u8>>) -> Result<Vec<Migration>, MigrateError> {
-    if let Some(newer) = applied.keys().find(|version| !MIGRATIONS.iter().any(|m| m.0 == **version)) {
-        return Err(MigrateError::Newer(*newer));
+/// What is not applied yet; an error if what is applied does not serve this binary.
+fn pending(applied: &BTreeMap<i32, Applied>) -> Result<Vec<Migration>, MigrateError> {
+    let own = MIGRATIONS.last().map_or(0, |migration| migration.0);
+    let foreign = applied.keys().find(|version| !MIGRATIONS.iter().any(|known| known.0 == **version));
+    if let Some(version) = foreign {
+        let needed = applied.values().map(|one| one.min_binary).max().unwrap_or_default();
+        if *version < own || needed > own {
+            return Err(MigrateError::Newer { version: *version, needed, own });
+        }
+        tracing::info!(version, own, "the schema is newer than this binary, and still serves it");
     }
     let mut pending = Vec::new();
     for migration in MIGRATIONS {
         match applied.get(&migration.0) {
             None => pending.push(*migration),
-            Some(sum) if *sum == checksum(migration.2) => {}
+            Some(one) if one.checksum == checksum(migration.2) => {}
             Some(_) => return Err(MigrateError::Edited(format!("{:04}_{}", migration.0, migration.1))),
         }
     }
     Ok(pending)
+}
+
+/// A migration that takes away what older binaries use says so in a line of its own: `-- min_binary: 11`.
+fn min_binary(text: &str) -> i32 {
+    let line = text.lines().find_map(|line| line.strip_prefix("-- min_binary:"));
+    line.and_then(|number| number.trim().parse().ok()).unwrap_or_default()
 }
 
 fn checksum(text: &str) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! What is remembered, and how: the only place that names SQL or a connection.
 
 pub(crate) mod challenges;
+mod connector;
 mod database_clock;
 mod error;
 pub(crate) mod keys;
@@ -14,14 +15,18 @@ pub(crate) mod sessions;
 pub(crate) mod sql;
 pub(crate) mod sweep;
 pub(crate) mod tenants;
-mod tls;
+pub(crate) mod tls;
 
-pub(crate) use error::StoreError;
+#[cfg(test)]
+pub(crate) use connector::Connector;
+pub use connector::{ConnectError, PLANNER};
+pub(crate) use connector::{Object, Pool, PoolError};
+pub(crate) use error::{StoreError, describe};
 #[cfg(test)]
 pub(crate) use migrate::connect;
-pub use migrate::{MigrateError, check_migrated, migrate};
+pub use migrate::{MigrateError, check_migrated, migrate, set_role_settings};
+pub use pool::PoolSnapshot;
 pub(crate) use pool::Store;
-pub use pool::{DatabaseUrlError, PLANNER, PoolSnapshot};
 
 /// A duration as the statements want it.
 pub(crate) fn micros(duration: std::time::Duration) -> i64 {

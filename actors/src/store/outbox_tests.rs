@@ -5,15 +5,15 @@ use crate::settings::DatabaseSettings;
 use crate::store::{connect, migrate};
 use crate::test_cluster::Cluster;
 use crate::test_settings::database;
+use deadpool_postgres::ClientWrapper;
 use doorcode_domain::{AddressKey, TenantId};
-use tokio_postgres::Client;
 
 const LEASE: Duration = Duration::from_secs(20);
 const NOW: Option<Micros> = Some(1_000_000_000_000);
 
 struct Bench {
     store: Store,
-    client: Client,
+    client: ClientWrapper,
     _cluster: Cluster,
 }
 

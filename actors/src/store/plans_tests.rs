@@ -1,15 +1,16 @@
 //! Every statement's plan, under statistics of another day: one shape whatever the tables hold, and no table read but by
 //! a whole key.
 
-use super::{connect, migrate, pool::connection_config};
+use super::{Connector, connect, migrate};
 use crate::settings::DatabaseSettings;
 use crate::test_cluster::Cluster;
 use crate::test_settings::database;
+use deadpool_postgres::ClientWrapper;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 /// Statements that read a table from end to end, or a tenant's part of it, because that is what they are for.
 const WHOLE: &[&str] = &[
@@ -96,7 +97,7 @@ impl Step {
 
 /// A database in each state, reached by the service's own connections.
 struct Bench {
-    clients: Vec<(&'static str, Client)>,
+    clients: Vec<(&'static str, ClientWrapper)>,
     /// Key columns by index.
     indexes: BTreeMap<String, Vec<String>>,
     stage: String,
@@ -119,8 +120,7 @@ impl Bench {
             for step in *steps {
                 step.take(&client).await;
             }
-            let (client, connection) = connection_config(&settings).unwrap().connect(NoTls).await.unwrap();
-            tokio::spawn(connection);
+            let client = Connector::new(&settings).unwrap().connect().await.unwrap();
             clients.push((*state, client));
         }
         let indexes = indexes(&clients[0].1).await;

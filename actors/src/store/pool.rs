@@ -1,62 +1,21 @@
 //! The pooled connection: timeouts on everything, statements prepared at birth, a connection that timed out thrown away.
 
+use super::connector::{Connector, Object, Pool};
 use super::database_clock::DatabaseClock;
 use super::error::StoreError;
-use super::{sql, tls};
+use super::sql;
+use crate::database_url::DatabaseUrlError;
 use crate::outside_faults::OutsideFaults;
 use crate::settings::DatabaseSettings;
-use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
-};
+use deadpool::Runtime;
+use deadpool::managed::{Hook, HookError, Timeouts};
+use deadpool_postgres::ClientWrapper;
 use doorcode_domain::{Clock, Micros};
 use serde::Serialize;
 use std::time::Duration;
-use thiserror::Error;
 use tokio::time::Instant;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Config, Row};
-
-/// A connection older than this is replaced, so that a failover or a rotated password is noticed.
-const MAX_AGE: Duration = Duration::from_secs(1_800);
-
-/// Plans are made once, on tables that may be empty then and full a minute later. With this, and written as sql/README.md
-/// says, each statement has one plan: joins in the order of the text, rows by their key. What has no index to go by costs
-/// 10^10 without sequential scans, for which PostgreSQL would compile the statement each time (`jit`).
-pub const PLANNER: &str = "-c plan_cache_mode=force_generic_plan -c join_collapse_limit=1 -c from_collapse_limit=1 \
-    -c enable_seqscan=off -c enable_bitmapscan=off -c max_parallel_workers_per_gather=0 -c jit=off";
-
-/// Why the database settings are unusable.
-#[derive(Debug, Error)]
-pub enum DatabaseUrlError {
-    /// No URL.
-    #[error("database.url is not set: expected where Postgres is, there or in DATABASE_URL")]
-    Missing,
-    /// The URL.
-    #[error("the database URL cannot be read: {0}; expected postgres://user:password@host/database")]
-    Url(String),
-    /// The pool.
-    #[error("the connection pool cannot be built: {0}")]
-    Pool(String),
-}
-
-/// Parses a database URL and adds what every connection of ours has.
-pub(crate) fn connection_config(settings: &DatabaseSettings) -> Result<Config, DatabaseUrlError> {
-    let url = settings.url.as_ref().ok_or(DatabaseUrlError::Missing)?;
-    let mut config: Config =
-        url.reveal().parse().map_err(|e| DatabaseUrlError::Url(super::error::describe(&e)))?;
-    // Set in the startup packet: no further round trip, and a recycled connection keeps them.
-    let options = format!(
-        "{} -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout=5000 {PLANNER}",
-        config.get_options().unwrap_or_default(),
-        settings.statement_timeout.as_millis(),
-        settings.lock_timeout.as_millis(),
-    );
-    config.options(options.trim()).application_name("doorcode");
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(settings.create_timeout);
-    }
-    Ok(config)
-}
 
 /// Database connections of this replica.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -84,11 +43,9 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn new(settings: &DatabaseSettings) -> Result<Self, DatabaseUrlError> {
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(connection_config(settings)?, tls::connector(), recycling);
         let database_clock = DatabaseClock::default();
         let noted = database_clock.clone();
-        let pool = Pool::builder(manager)
+        let pool = Pool::builder(Connector::new(settings)?)
             .max_size(settings.pool_size.get())
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts {
@@ -96,19 +53,16 @@ impl Store {
                 create: Some(settings.create_timeout),
                 recycle: Some(settings.recycle_timeout),
             })
-            .pre_recycle(Hook::sync_fn(|_, metrics| {
-                if metrics.age() > MAX_AGE { Err(HookError::message("too old")) } else { Ok(()) }
-            }))
-            .post_create(Hook::async_fn(move |client, _| {
+            .post_create(Hook::async_fn(move |client: &mut ClientWrapper, _| {
                 let noted = noted.clone();
                 Box::pin(async move {
                     let hot =
                         [sql::LOGIN, sql::VERIFY, sql::REFRESH, sql::RESOLVE_OUTBOX, sql::SETTLE_OUTBOX];
                     futures_util::future::try_join_all(hot.map(|text| client.prepare_cached(text)))
                         .await
-                        .map_err(HookError::Backend)?;
+                        .map_err(|error| HookError::Backend(error.into()))?;
                     let read = client.query("SELECT clock_timestamp() AS read_at", &[]).await;
-                    noted.note(&read.map_err(HookError::Backend)?);
+                    noted.note(&read.map_err(|error| HookError::Backend(error.into()))?);
                     Ok(())
                 })
             }))
@@ -174,12 +128,33 @@ impl Store {
                 }
                 Err(error.into())
             }
-            // its answer may still come: never give that connection to anybody else
+            // Its answer may still come: never give that connection to anybody else. The server ends a statement long
+            // before this, so it or the way to it is frozen, and the idle connections are no better.
             Err(_) => {
                 drop(Object::take(client));
+                self.pool.retain(|_, _| false);
                 Err(StoreError::Ambiguous("no answer in time".to_owned()))
             }
         }
+    }
+
+    /// Whether statements stay prepared. A pooler in transaction mode gives a statement to whatever server connection is
+    /// free; PgBouncer before 1.21 does not prepare it there, and would fail every fifth call under load and none at rest.
+    pub(crate) async fn check_prepared(&self) -> Result<(), StoreError> {
+        let (mut one, mut other) = (self.pool.get().await?, self.pool.get().await?);
+        // whichever server connection a pooler gives first, the one released last or first, it is the wrong one once
+        for _ in 0..2 {
+            let first = one.transaction().await?;
+            let by_one = first.prepare("SELECT 1").await?;
+            let second = other.transaction().await?;
+            let by_other = second.prepare("SELECT 1").await?;
+            second.commit().await?;
+            first.commit().await?;
+            other.query(&by_other, &[]).await?;
+            one.query(&by_one, &[]).await?;
+            std::mem::swap(&mut one, &mut other);
+        }
+        Ok(())
     }
 
     /// What time it is there, as well as this process knows.

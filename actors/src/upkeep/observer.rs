@@ -123,10 +123,12 @@ impl Observability {
                 (!answers).then_some(one)
             })
         });
-        let query = self.store.query("SELECT 1", &[]);
+        // a standby, or a primary that was told so, answers and takes nothing
+        let query = self.store.query("SELECT current_setting('transaction_read_only') = 'off'", &[]);
         let (actors, database) =
             futures_util::future::join(futures_util::future::join_all(asked), timeout_at(until, query)).await;
-        Silent { actors: actors.into_iter().flatten().collect(), database: !matches!(database, Ok(Ok(_))) }
+        let takes_writes = matches!(&database, Ok(Ok(rows)) if rows.iter().all(|row| row.get::<_, bool>(0)));
+        Silent { actors: actors.into_iter().flatten().collect(), database: !takes_writes }
     }
 
     /// Actors one by one, all or of a kind: those that need a look first, then the deepest mailboxes. And how many there are.

@@ -5,6 +5,7 @@ pub mod app;
 pub mod chaos;
 pub mod client;
 pub mod openapi;
+pub mod pair;
 pub mod postgres;
 pub mod process;
 pub mod smtp_sink;

@@ -234,7 +234,8 @@ pub async fn connect(url: &str) -> Client {
 /// The same, and it plans as doorcode's pool does: each statement otherwise is compiled anew, for a third of a second.
 pub async fn connect_as_the_pool(url: &str) -> Client {
     let mut config: tokio_postgres::Config = url.parse().unwrap();
-    let (client, connection) = config.options(PLANNER).connect(NoTls).await.unwrap();
+    let options: Vec<String> = PLANNER.iter().map(|(name, value)| format!("-c {name}={value}")).collect();
+    let (client, connection) = config.options(options.join(" ")).connect(NoTls).await.unwrap();
     tokio::spawn(connection);
     client
 }
@@ -246,7 +247,7 @@ fn url_of(url: &str, database: &str) -> String {
     format!("{server}/{database}?{query}")
 }
 
-fn settings(url: &str) -> DatabaseSettings {
+pub fn settings(url: &str) -> DatabaseSettings {
     let config = Config::load(None, [("DATABASE_URL".to_owned(), url.to_owned())]).unwrap().config;
     DatabaseSettings { pool_size: NonZeroUsize::new(2).unwrap(), ..config.database }
 }
