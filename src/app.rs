@@ -130,7 +130,9 @@ impl App {
             // in `dev`, tokens name the place where their keys are to be had
             settings.public_url = format!("http://{address}");
         }
-        let system = System::start(settings, deps(config, &mode)?).await?;
+        let deps = deps(config, &mode)?;
+        tell_of_relay(deps.transport.clone());
+        let system = System::start(settings, deps).await?;
         let admin = admin(config).await?;
         let (admin, on_ops) = match admin_listener {
             Some(listener) => (Some((listener, admin)), None),
@@ -141,6 +143,7 @@ impl App {
         let routes = Public {
             proxies: TrustedProxies::new(config.http.trusted_proxies.clone()),
             body: BodyLimits { timeout: config.http.body_timeout, ..BodyLimits::default() },
+            special_use: config.mail.special_use_domains,
             deadline: config.http.request_deadline,
             login_grid: config.http.login_grid,
             hsts: config.public_url.as_str().starts_with("https://") && mode.mailbox.is_none(),
@@ -246,9 +249,18 @@ impl App {
 async fn admin(config: &Config) -> Result<BoxedFilter<(Response,)>, AppError> {
     let key = config.master_key.key.as_ref().ok_or(AppError::Missing("master_key"))?;
     let database = DatabaseSettings { pool_size: ADMIN_POOL, ..config.database.clone() };
-    let directory = Directory::open(&database, key.reveal()).await?;
+    let directory = Directory::open(&database, key.reveal()).await?.taking(config.mail.special_use_domains);
     let (per_second, step_up) = (config.admin.requests_per_second, config.codes.step_up);
     Ok(Admin::new(directory, per_second, config.http.body_timeout, step_up, config.codes.life).filter())
+}
+
+/// A wrong relay shows at the first start, not at the first login.
+fn tell_of_relay(transport: Transport) {
+    tokio::spawn(async move {
+        if let Err(error) = transport.check().await {
+            tracing::warn!(%error, "the mail relay does not take us; logins are answered and their mails wait. See mail.smtp");
+        }
+    });
 }
 
 /// The public connections that there are descriptors for.

@@ -52,11 +52,25 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CommandError> {
         Command::Actors(args) => actors::run(args, &loaded.config, out).await,
         Command::Fault(args) => actors::fault(args, &loaded.config, out).await,
         Command::Tenant(command) => {
-            tenant::run(&directory().await?, command, loaded.config.codes.step_up, out).await
+            let directory = directory().await?;
+            let outcome = tenant::run(&directory, command, loaded.config.codes.step_up, out).await;
+            connect::meant(&directory, outcome).await
         }
-        Command::Customer(command) => customer::run(&directory().await?, command, out).await,
-        Command::Session(command) => session::run(&directory().await?, command, out).await,
-        Command::AdminKey(command) => admin_key::run(&directory().await?, command, out).await,
+        Command::Customer(command) => {
+            let directory = directory().await?;
+            let outcome = customer::run(&directory, command, out).await;
+            connect::meant(&directory, outcome).await
+        }
+        Command::Session(command) => {
+            let directory = directory().await?;
+            let outcome = session::run(&directory, command, out).await;
+            connect::meant(&directory, outcome).await
+        }
+        Command::AdminKey(command) => {
+            let directory = directory().await?;
+            let outcome = admin_key::run(&directory, command, out).await;
+            connect::meant(&directory, outcome).await
+        }
         Command::Keys(command) => keys::run(command, &loaded.config, data_dir, out).await,
         Command::Mail(command) => mail::run(command, &loaded.config, out).await,
         Command::Recover { restored_to } => recover::run(restored_to, &loaded.config, data_dir, out).await,

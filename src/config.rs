@@ -13,6 +13,7 @@ mod values;
 
 pub use error::{ConfigError, Origin, Problem};
 pub use layers::Setting;
+pub(crate) use layers::nearest;
 pub use master_key::{MasterKey, MasterKeySource};
 pub use values::{LogFilter, PublicUrl};
 

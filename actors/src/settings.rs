@@ -4,7 +4,9 @@
 
 use crate::database_url::DatabaseUrl;
 use crate::step_up::StepUp;
-use serde::Deserialize;
+use doorcode_domain::SpecialUse;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use setting_values::{Secret, duration, optional};
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -204,8 +206,16 @@ pub struct MailSettings {
     /// Between two looks for mail whose lease has passed.
     #[serde(deserialize_with = "duration")]
     pub sweep: Duration,
+    /// Whose addresses are taken although no public mail goes there.
+    #[serde(deserialize_with = "special_use")]
+    pub special_use_domains: SpecialUse,
     /// The relay.
     pub smtp: SmtpSettings,
+}
+
+fn special_use<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SpecialUse, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    SpecialUse::of(names.iter().map(String::as_str)).map_err(D::Error::custom)
 }
 
 /// `[janitor]`
@@ -248,6 +258,9 @@ pub struct SmtpSettings {
     /// Goes with `username`.
     #[serde(deserialize_with = "optional")]
     pub password: Option<Secret>,
+    /// PEM file of the authorities that vouch for the relay; `None`: the system's.
+    #[serde(deserialize_with = "optional")]
+    pub ca_file: Option<PathBuf>,
     /// After this long unused, a connection is opened anew rather than tried: servers close idle ones.
     #[serde(deserialize_with = "duration")]
     pub max_idle: Duration,

@@ -35,7 +35,7 @@ pub use admin_key::AdminKey;
 pub use clock::{Clock, ManualClock, Micros};
 pub use code::{Alphabet, ChallengeId, CodeMac, LoginCode, TypedCode};
 pub use customer::CustomerId;
-pub use email_address::{Email, EmailError};
+pub use email_address::{Email, EmailError, SpecialUse};
 pub use handover::{HANDOVER_LIFE_S, HandoverCode, PkceChallenge};
 pub use keys::{KeyLengthError, MacKey};
 pub use language::{Language, LanguageError};

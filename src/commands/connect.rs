@@ -1,8 +1,9 @@
 //! The way from the settings to the database, for commands that administer it.
 
 use super::CommandError;
-use crate::config::{Config, MasterKey};
+use crate::config::{Config, MasterKey, nearest};
 use crate::dev;
+use doorcode_actors::directory::DirectoryError;
 use doorcode_actors::{DatabaseSettings, Directory, KeyAdmin, check_migrated};
 use private_postgres::PrivatePostgres;
 use std::path::Path;
@@ -62,9 +63,11 @@ pub(super) fn database(
 pub(super) async fn directory(config: &Config, data_dir: Option<&Path>) -> Result<Directory, CommandError> {
     let Target { database, master_key } = target(config, data_dir)?;
     migrated(&database).await?;
-    Directory::open(&database, master_key.reveal()).await.map_err(|error| {
+    let opened = Directory::open(&database, master_key.reveal()).await;
+    let directory = opened.map_err(|error| {
         CommandError::failed(error.to_string(), "is this the master key that `serve` runs with?")
-    })
+    })?;
+    Ok(directory.taking(config.mail.special_use_domains))
 }
 
 /// Opens the keys of the database.
@@ -73,6 +76,22 @@ pub(super) async fn keys(config: &Config, data_dir: Option<&Path>) -> Result<Key
     migrated(&database).await?;
     KeyAdmin::open(&database, master_key.reveal())
         .map_err(|error| CommandError::failed(error.to_string(), ""))
+}
+
+/// Adds to "there is no such tenant" the one whose slug is nearest.
+pub(super) async fn meant(
+    directory: &Directory,
+    outcome: Result<(), CommandError>,
+) -> Result<(), CommandError> {
+    let Err(CommandError::Directory(DirectoryError::NoSuchTenant { slug })) = outcome else { return outcome };
+    let near = directory.slugs_near(&slug).await.unwrap_or_default();
+    match nearest(&slug, slug.len() / 3, near.iter().map(String::as_str)) {
+        Some(meant) => Err(CommandError::failed(
+            format!("there is no tenant `{slug}`"),
+            format!("did you mean `{meant}`?"),
+        )),
+        None => Err(DirectoryError::NoSuchTenant { slug }.into()),
+    }
 }
 
 /// Refuses a database that this program does not know.

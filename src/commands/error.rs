@@ -2,6 +2,7 @@
 
 use crate::config::ConfigError;
 use doorcode_actors::directory::DirectoryError;
+use doorcode_domain::EmailError;
 use std::io;
 use std::process::ExitCode;
 use thiserror::Error;
@@ -98,6 +99,9 @@ fn hint_of(error: &DirectoryError) -> Option<String> {
         DirectoryError::BadSlug { .. } => "a slug is 1 to 100 of a-z, 0-9 and '-', for example acme-2".to_owned(),
         DirectoryError::OriginTaken { owner, .. } => {
             format!("an origin belongs to one tenant: take it away with `doorcode tenant set {owner} origins=...`")
+        }
+        DirectoryError::BadEmail { reason, .. } if *reason == EmailError::SpecialUse.to_string() => {
+            "where your network routes such addresses: mail.special_use_domains = [\"test\"]".to_owned()
         }
         DirectoryError::NoSuchCustomer { slug, .. } => {
             format!("`doorcode customer list {slug}` shows those there are; `doorcode customer add {slug} EMAIL` makes one")

@@ -1,7 +1,7 @@
 //! Reads a list of customers: CSV, with or without a header.
 
 use super::CommandError;
-use csv::{ReaderBuilder, StringRecord, Terminator, Trim};
+use csv::{ReaderBuilder, StringRecord, Terminator};
 use doorcode_actors::Directory;
 use doorcode_actors::directory::{ImportReport, ImportRow, RefusedLine};
 use std::fs::File;
@@ -30,18 +30,24 @@ pub(super) async fn run(
     match rows.broken {
         None => Ok(report),
         Some(error) => Err(CommandError::failed(
-            format!("{} could be read in part only: {error}", file.display()),
-            format!("{} customers were added before; importing again is safe", report.added),
+            format!("{} cannot be read: {error}", file.display()),
+            match report.added {
+                0 => String::new(),
+                added => format!("{added} customers were added before; importing again is safe"),
+            },
         )),
     }
 }
+
+/// Read after the file, so that a quote without an end shows: it has this in its cell.
+const END: &str = "\n\u{4}\n";
 
 /// The rows of a file, each with its line. Columns are told by the header, or else are email, customer_id.
 struct Rows<R> {
     reader: csv::Reader<io::Chain<R, &'static [u8]>>,
     columns: Option<Columns>,
     /// Why reading ended before the file did.
-    broken: Option<csv::Error>,
+    broken: Option<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -67,52 +73,75 @@ impl<R: Read> Rows<R> {
             .has_headers(false)
             .flexible(true)
             .terminator(Terminator::Any(b'\n'))
-            .trim(Trim::All)
-            .from_reader(source.chain(&b"\n"[..]));
+            .from_reader(source.chain(END.as_bytes()));
         Self { reader, columns: None, broken: None }
     }
 
-    /// The line that was read last; of a record with line feeds in quotes, its last one.
-    fn line(&self) -> u64 {
-        self.reader.position().line().saturating_sub(1)
+    /// The line in which a record begins, once it is read.
+    fn line_of(&self, record: &StringRecord) -> u64 {
+        let within = record.iter().flat_map(str::bytes).filter(|byte| *byte == b'\n').count() as u64;
+        self.reader.position().line().saturating_sub(1 + within)
     }
 
     /// Nothing for a header or a line of white space.
-    fn row(&mut self, record: &StringRecord) -> Option<ImportRow> {
-        if record.iter().all(str::is_empty) && record.len() <= 1 {
-            return None;
+    fn row(&mut self, record: &StringRecord) -> Result<Option<ImportRow>, String> {
+        if record.iter().all(|cell| cell.trim().is_empty()) && record.len() <= 1 {
+            return Ok(None);
+        }
+        let line = self.line_of(record);
+        if record.iter().next_back().is_some_and(|cell| cell.ends_with(END)) {
+            return Err(format!("line {}: a quote is opened and never closed", line + 1));
         }
         let columns = match self.columns {
             Some(columns) => columns,
             None => {
                 let header = header(record);
+                if header.is_none() {
+                    expect_list(line, record)?;
+                }
                 let columns = *self.columns.insert(header.unwrap_or(Columns::PLAIN));
                 if header.is_some() {
-                    return None;
+                    return Ok(None);
                 }
                 columns
             }
         };
-        let cell =
-            |index: usize| record.get(index).map(|cell| cell.trim_start_matches('\u{feff}').to_owned());
-        Some(ImportRow {
-            line: self.line(),
+        let cell = |index: usize| record.get(index).map(|cell| plain(cell).to_owned());
+        Ok(Some(ImportRow {
+            line,
             email: cell(columns.email).unwrap_or_default(),
             customer_id: columns.customer_id.and_then(cell),
             external_id: columns.external_id.and_then(cell),
             locale: columns.locale.and_then(cell),
             claims: columns.claims.and_then(cell),
-        })
+        }))
+    }
+}
+
+fn plain(cell: &str) -> &str {
+    cell.trim().trim_start_matches('\u{feff}').trim()
+}
+
+/// What a first line without the word `email` must be; else nobody could tell what stands where.
+fn expect_list(line: u64, record: &StringRecord) -> Result<(), String> {
+    let first = record.get(0).unwrap_or_default();
+    match (
+        [(';', "';'"), ('\t', "tabs")].iter().find(|(mark, _)| record.len() == 1 && first.contains(*mark)),
+        first.contains('@'),
+    ) {
+        (Some((_, name)), _) => Err(format!("line {line}: cells are separated by {name}, expected ','")),
+        (None, true) => Ok(()),
+        (None, false) => Err(format!(
+            "line {line} is neither an address nor a header with the column `email`; expected \
+             one of them"
+        )),
     }
 }
 
 /// A first line is a header if one of its cells is the word `email`.
 fn header(record: &StringRecord) -> Option<Columns> {
-    let find = |name: &str| {
-        record
-            .iter()
-            .position(|cell| cell.trim_start_matches('\u{feff}').trim_matches('"').eq_ignore_ascii_case(name))
-    };
+    let find =
+        |name: &str| record.iter().position(|cell| plain(cell).trim_matches('"').eq_ignore_ascii_case(name));
     Some(Columns {
         email: find("email")?,
         customer_id: find("customer_id"),
@@ -130,18 +159,24 @@ impl<R: Read> Iterator for Rows<R> {
             let mut record = StringRecord::new();
             match self.reader.read_record(&mut record) {
                 Ok(false) => return None,
-                Ok(true) => {
-                    if let Some(row) = self.row(&record) {
-                        return Some(Ok(row));
-                    }
+                Ok(true) if record.len() == 1 && record.get(0) == Some(END.trim_matches('\n')) => {
+                    return None;
                 }
+                Ok(true) => match self.row(&record) {
+                    Ok(Some(row)) => return Some(Ok(row)),
+                    Ok(None) => {}
+                    Err(fault) => {
+                        self.broken = Some(fault);
+                        return None;
+                    }
+                },
                 Err(error) => match error.kind() {
                     csv::ErrorKind::Utf8 { .. } => {
                         let reason = "this line is not UTF-8".to_owned();
-                        return Some(Err(RefusedLine { line: self.line(), reason }));
+                        return Some(Err(RefusedLine { line: self.line_of(&record), reason }));
                     }
                     _ => {
-                        self.broken = Some(error);
+                        self.broken = Some(error.to_string());
                         return None;
                     }
                 },
@@ -178,6 +213,30 @@ mod tests {
         assert_eq!(read(named), [row(2, "ada@b.c", Some("7"))]);
         assert_eq!(read(b"email\n"), []);
         assert_eq!(read(b""), []);
+    }
+
+    #[test]
+    fn a_record_s_line_is_its_first() {
+        let named = b"name,email\n\"two\nlines\",a@b.c\r\n\nx,d@e.f\n";
+        assert_eq!(read(named), [row(2, "a@b.c", None), row(5, "d@e.f", None)]);
+    }
+
+    #[test]
+    fn a_file_of_another_form_is_named() {
+        let cases: [(&[u8], usize, &str); 6] = [
+            (b"a@b.c\n\n\"d@e.f\ng@h.i\nj@k.l\n", 1, "line 3: a quote is opened and never closed"),
+            (b"email,name\na@b.c,\"x", 0, "line 2: a quote is opened and never closed"),
+            (b"email;customer_id\na@b.c;7\n", 0, "line 1: cells are separated by ';', expected ','"),
+            (b"a@b.c\t7\n", 0, "line 1: cells are separated by tabs, expected ','"),
+            (b"e-mail,id\na@b.c,7\n", 0, "line 1 is neither an address nor a header with the column `email`"),
+            (b"\n\nada\n", 0, "line 3 is neither"),
+        ];
+        for (text, before, fault) in cases {
+            let mut rows = Rows::new(text);
+            assert_eq!(rows.by_ref().count(), before, "{fault}");
+            let broken = rows.broken.unwrap_or_default();
+            assert!(broken.starts_with(fault), "{broken} instead of {fault}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::error::Problem;
 use super::{Config, MasterKey};
 use doorcode_actors::{DatabaseUrl, TlsMode};
-use doorcode_domain::Email;
+use doorcode_domain::{Email, EmailError};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -108,12 +108,17 @@ impl Config {
             "limits.address.cooldown",
             "expected at most limits.address.refill",
         );
-        let from = self.mail.from.as_deref();
-        problems.unless(
-            from.is_none_or(|from| Email::parse(from).is_ok()),
-            "mail.from",
-            "expected a plain address such as login@acme.com, without a name",
-        );
+        let from =
+            self.mail.from.as_deref().map(|from| Email::parse_with(from, self.mail.special_use_domains));
+        if let Some(Err(reason)) = from {
+            let more = if reason == EmailError::SpecialUse {
+                " mail.special_use_domains takes some of them"
+            } else {
+                ""
+            };
+            let expected = "expected a plain address such as login@acme.com, without a name";
+            problems.unless(false, "mail.from", &format!("{expected}: {reason}{more}"));
+        }
         self.check_relay(&mut problems);
         self.check_times(&mut problems);
         self.check_rates(&mut problems);

@@ -195,15 +195,10 @@ fn unknown(key: &str, section: &Table, prefix: &str) -> String {
         });
     }
     let last = |key: &str| key.rsplit('.').next().map_or(String::new(), str::to_owned);
-    let near = known
-        .iter()
-        .map(|candidate| (distance(key, candidate), candidate))
-        .min()
-        .filter(|(steps, _)| *steps <= (last(key).len() / 3).max(1))
-        .map(|(_, candidate)| candidate)
+    let near = nearest(key, last(key).len() / 3, known.iter().map(String::as_str))
         // Begun and not finished; or the right name in the wrong section.
-        .or_else(|| known.iter().find(|candidate| candidate.starts_with(key)))
-        .or_else(|| known.iter().find(|candidate| last(candidate) == last(key)));
+        .or_else(|| known.iter().map(String::as_str).find(|candidate| candidate.starts_with(key)))
+        .or_else(|| known.iter().map(String::as_str).find(|candidate| last(candidate) == last(key)));
     match near {
         Some(near) => format!("there is no such setting; did you mean {near}?"),
         None => {
@@ -212,6 +207,16 @@ fn unknown(key: &str, section: &Table, prefix: &str) -> String {
             format!("there is no such setting; {section} has {}", names.join(", "))
         }
     }
+}
+
+/// The word that was meant by a misspelt one, within so many steps, at least one.
+pub(crate) fn nearest<'a>(
+    typed: &str,
+    steps: usize,
+    words: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let near = words.map(|word| (distance(typed, word), word)).min();
+    near.filter(|(away, _)| *away <= steps.max(1)).map(|(_, word)| word)
 }
 
 /// Levenshtein's: how many characters to add, drop or replace.

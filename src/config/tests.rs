@@ -320,6 +320,15 @@ fn serve_refuses_what_would_be_accepted_in_silence() {
 }
 
 #[test]
+fn special_use_senders_are_refused_with_the_reason() {
+    let report = error("[mail]\nfrom = \"login@acme.test\"", &[]).to_string();
+    assert!(report.contains("special-use") && report.contains("mail.special_use_domains"), "{report}");
+    load("[mail]\nfrom = \"login@acme.test\"\nspecial_use_domains = [\"test\"]", &[]).unwrap();
+    let report = error("", &[("DOORCODE__MAIL__SPECIAL_USE_DOMAINS", "onion")]).to_string();
+    assert!(report.contains("mail.special_use_domains") && report.contains("\"local\""), "{report}");
+}
+
+#[test]
 fn what_may_be_meant_is_warned_of() {
     let table = [
         ("DOORCODE__OPS__LISTEN", "0.0.0.0:8081", Some("firewall")),

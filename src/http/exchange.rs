@@ -20,6 +20,7 @@ struct Notes {
     route: OnceLock<&'static str>,
     rate: OnceLock<RateFields>,
     origin: OnceLock<HeaderValue>,
+    upstream_id: Option<Box<str>>,
 }
 
 /// What the server saw in a request's head that no later reader of the parsed request can see any more.
@@ -39,8 +40,8 @@ pub(super) struct RateFields {
 }
 
 impl Exchange {
-    /// Begins now. The id is ours: a caller's `X-Request-Id` is neither read nor echoed.
-    pub(super) fn new(peer: IpAddr, fault: Option<Fault>, headers: &HeaderMap) -> Self {
+    /// Begins now. The id is ours: a caller's `X-Request-Id` never takes its place.
+    pub(super) fn new(peer: IpAddr, fault: Option<Fault>, headers: &HeaderMap, is_proxied: bool) -> Self {
         Self(Arc::new(Notes {
             id: Uuid::new_v4(),
             peer,
@@ -50,6 +51,7 @@ impl Exchange {
             route: OnceLock::new(),
             rate: OnceLock::new(),
             origin: OnceLock::new(),
+            upstream_id: upstream_id(headers).filter(|_| is_proxied).map(Box::from),
         }))
     }
 
@@ -61,6 +63,11 @@ impl Exchange {
     /// The trace that the caller says this is part of, for the log only: 32 hexadecimal digits.
     pub(crate) fn trace(&self) -> Option<&str> {
         self.0.trace.as_deref()
+    }
+
+    /// What a trusted proxy calls this request (`X-Request-Id`), for the log only.
+    pub(crate) fn upstream_id(&self) -> Option<&str> {
+        self.0.upstream_id.as_deref()
     }
 
     /// The socket's other end.
@@ -120,6 +127,13 @@ fn trace_id(headers: &HeaderMap) -> Option<String> {
     let known = is_hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
     let whole = known && is_hex(trace, 32) && is_hex(parent, 16) && is_hex(flags, 2);
     (whole && trace.bytes().any(|c| c != b'0') && parent.bytes().any(|c| c != b'0')).then(|| trace.to_owned())
+}
+
+/// `X-Request-Id`, of at most 128 characters that need no quoting.
+fn upstream_id(headers: &HeaderMap) -> Option<&str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:=/+".contains(&byte);
+    let id = headers.get("x-request-id")?.to_str().ok()?;
+    ((1..=128).contains(&id.len()) && id.bytes().all(plain)).then_some(id)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::http::portals::{Portals, SameHostOnly};
 use crate::http::preview_mailbox::PreviewMailbox;
 use crate::http::request::body::BodyLimits;
 use crate::http::request::client::TrustedProxies;
+use doorcode_domain::SpecialUse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct Public {
     pub portals: Arc<dyn Portals>,
     /// How much body, and for how long.
     pub body: BodyLimits,
+    /// Special-use domains whose addresses are taken. Default: none.
+    pub special_use: SpecialUse,
     /// From the body's end to the answer. Default: 2 s.
     pub deadline: Duration,
     /// `200` answers of `/login` leave at its multiples, counted from the request's arrival; zero: at once. Default: 20 ms.
@@ -43,6 +46,7 @@ impl Public {
             proxies: TrustedProxies::default(),
             portals: Arc::new(SameHostOnly),
             body: BodyLimits::default(),
+            special_use: SpecialUse::default(),
             deadline: Duration::from_secs(2),
             login_grid: Duration::from_millis(20),
             hsts: false,

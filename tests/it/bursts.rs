@@ -190,7 +190,8 @@ async fn mailers_grow_with_the_backlog() {
             begun.elapsed()
         );
         let connections = site.sink.connections();
-        assert!((5..=64).contains(&connections), "{connections} connections");
+        // one more: the look at the relay when `serve` starts
+        assert!((5..=65).contains(&connections), "{connections} connections");
         program.stop().await;
         site.database.remove().await;
     }

@@ -49,6 +49,9 @@ async fn commands_work_beside_dev() {
 
     beside(home, "tenant add acme --name Acme --origin https://portal.acme.com", 0).await;
     assert!(beside(home, "tenant add acme --name Again", 1).await.contains("acme"));
+    assert!(beside(home, "customer list acmee", 1).await.contains("did you mean `acme`?"));
+    assert!(beside(home, "customer list globex", 1).await.contains("doorcode tenant list"));
+    assert!(beside(home, "custmer list acme", 2).await.contains("'customer'"), "a command that is meant");
     beside(home, "customer add acme ann@example.com bob@example.com", 0).await;
     beside(home, r#"customer add acme cat@example.com --external-id 42 --claims {"plan":"pro"}"#, 0).await;
     assert!(
@@ -62,6 +65,9 @@ async fn commands_work_beside_dev() {
     std::fs::write(&list, format!("email\n{lines}not an address\n")).unwrap();
     let refused = beside(home, &format!("customer import demo {}", list.display()), 1).await;
     assert!(refused.contains("32"), "the line is named: {refused}");
+    std::fs::write(&list, "email;customer_id\nann@example.com;7\n").unwrap();
+    let refused = beside(home, &format!("customer import demo {}", list.display()), 1).await;
+    assert!(refused.contains("line 1: cells are separated by ';'"), "{refused}");
     let customers = json(&beside(home, "customer list demo --json", 0).await);
     assert_eq!(customers.as_array().unwrap().len(), 32);
 

@@ -85,7 +85,7 @@ impl Directory {
         email: &str,
         profile: &Profile,
     ) -> Result<Added, DirectoryError> {
-        let parsed = Self::parse_email(email)?;
+        let parsed = self.parse_email(email)?;
         let client = self.client().await?;
         let tenant = self.tenant_id(&client, slug).await?;
         let key = self.key_of(tenant, &parsed);
@@ -169,7 +169,7 @@ impl Directory {
     ) -> Result<Customer, DirectoryError> {
         let row = match whom {
             Whom::Email(email) => {
-                let key = self.key_of(tenant, &Self::parse_email(email)?);
+                let key = self.key_of(tenant, &self.parse_email(email)?);
                 let statement = client.prepare_cached(sql::CUSTOMERS_FIND).await?;
                 client.query_opt(&statement, &[&tenant.0, &key.0]).await?
             }
@@ -191,10 +191,10 @@ impl Directory {
         let client = self.client().await?;
         let tenant = self.tenant_id(&client, slug).await?;
         let key: AddressKey = match whom {
-            Whom::Email(email) => self.key_of(tenant, &Self::parse_email(email)?),
+            Whom::Email(email) => self.key_of(tenant, &self.parse_email(email)?),
             Whom::ExternalId(_) => {
                 let email = self.find_customer(&client, slug, tenant, whom).await?.email;
-                self.key_of(tenant, &Self::parse_email(&email)?)
+                self.key_of(tenant, &self.parse_email(&email)?)
             }
         };
         let statement = client.prepare_cached(statement).await?;

@@ -124,7 +124,8 @@ impl Directory {
     ) -> Result<(u64, Uuid, AddressKey, Email, Profile), RefusedLine> {
         let line = row.line;
         let refuse = |reason: String| RefusedLine { line, reason };
-        let email = Email::parse(&row.email).map_err(|error| refuse(error.to_string()))?;
+        let email =
+            Email::parse_with(&row.email, self.special_use).map_err(|error| refuse(error.to_string()))?;
         let id = match row.customer_id.as_deref().map(str::trim) {
             None | Some("") => Uuid::new_v4(),
             Some(text) => {

@@ -41,7 +41,7 @@ use crate::keys::{DirectoryKeys, KeyError, MasterKey, Vault};
 use crate::settings::DatabaseSettings;
 use crate::store::{Object, Pool, Store};
 use crate::system::StartError;
-use doorcode_domain::{AddressKey, Clock, Email, TenantId, TenantSlug};
+use doorcode_domain::{AddressKey, Clock, Email, SpecialUse, TenantId, TenantSlug};
 use std::sync::Arc;
 use tokio_postgres::Client;
 
@@ -51,12 +51,13 @@ pub struct Directory {
     pool: Pool,
     keys: Arc<DirectoryKeys>,
     author: Arc<Author>,
+    special_use: SpecialUse,
 }
 
 impl Directory {
     /// Over a pool of a migrated database and its keys.
     pub(crate) fn new(pool: Pool, keys: Arc<DirectoryKeys>) -> Self {
-        Self { pool, keys, author: Arc::new(Author::command_line()) }
+        Self { pool, keys, author: Arc::new(Author::command_line()), special_use: SpecialUse::default() }
     }
 
     /// Connects; makes the keys of a database that has none yet.
@@ -65,6 +66,11 @@ impl Directory {
         let master = MasterKey::new(master_key).map_err(KeyError::from)?;
         let keys = Vault::new(store.clone(), master, Clock::Database).directory_keys().await?;
         Ok(Self::new(store.pool(), Arc::new(keys)))
+    }
+
+    /// Takes addresses of these special-use domains too.
+    pub fn taking(self, special_use: SpecialUse) -> Self {
+        Self { special_use, ..self }
     }
 
     async fn client(&self) -> Result<Object, DirectoryError> {
@@ -85,8 +91,8 @@ impl Directory {
         AddressKey::of(&self.keys.address, tenant, email.key())
     }
 
-    fn parse_email(text: &str) -> Result<Email, DirectoryError> {
-        Email::parse(text)
+    fn parse_email(&self, text: &str) -> Result<Email, DirectoryError> {
+        Email::parse_with(text, self.special_use)
             .map_err(|error| DirectoryError::BadEmail { email: text.to_owned(), reason: error.to_string() })
     }
 

@@ -133,7 +133,7 @@ impl Directory {
     }
 
     fn row<'a>(&self, tenant: TenantId, data: &'a CustomerData) -> Result<Row<'a>, DirectoryError> {
-        let email = Self::parse_email(&data.email)?;
+        let email = self.parse_email(&data.email)?;
         let key = self.key_of(tenant, &email);
         Ok(Row { data, email, key })
     }

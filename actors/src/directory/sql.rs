@@ -19,6 +19,7 @@ statements! {
     TEST_CODES_ADD = "test_codes/add.sql",
     TEST_CODES_REMOVE = "test_codes/remove.sql",
     TENANTS_FIND = "tenants/find.sql",
+    TENANTS_NEAR = "tenants/near.sql",
     TENANTS_FIGURES = "tenants/figures.sql",
     TENANTS_CHANGE = "tenants/change.sql",
     TENANTS_SET_DISABLED = "tenants/set_disabled.sql",

@@ -141,6 +141,13 @@ impl Directory {
         find(&**self.client().await?, slug).await
     }
 
+    /// The slugs beside one that no tenant has, at most 40: one of them may be meant.
+    pub async fn slugs_near(&self, slug: &str) -> Result<Vec<String>, DirectoryError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql::TENANTS_NEAR).await?;
+        Ok(client.query(&statement, &[&slug]).await?.iter().map(|row| row.get(0)).collect())
+    }
+
     /// One tenant in numbers. Counts rows: not for every minute.
     pub async fn tenant_figures(&self, id: TenantId) -> Result<Figures, DirectoryError> {
         let client = self.client().await?;

@@ -32,7 +32,7 @@ impl Directory {
             return Err(DirectoryError::BadTestCodeLife);
         }
         self.customer(slug, email).await?;
-        let parsed = Self::parse_email(email)?;
+        let parsed = self.parse_email(email)?;
         let mut client = self.client().await?;
         let tenant = self.tenant_id(&client, slug).await?;
         let address = self.key_of(tenant, &parsed);
@@ -66,7 +66,7 @@ impl Directory {
         }
         let client = self.client().await?;
         let tenant = tenant.tenant_id;
-        let address = self.key_of(tenant, &Self::parse_email(&customer.email)?);
+        let address = self.key_of(tenant, &self.parse_email(&customer.email)?);
         let challenge = ChallengeId(Uuid::new_v4());
         let code = |alphabet| LoginCode::derive(&self.keys.code_derivation, challenge, alphabet);
         let mac = |alphabet| code(alphabet).mac(&self.keys.code_mac, tenant, address, alphabet).0;
@@ -99,7 +99,7 @@ impl Directory {
 
     /// Takes it away: the address gets mail again. Says whether there was one.
     pub async fn remove_test_code(&self, slug: &str, email: &str) -> Result<bool, DirectoryError> {
-        let parsed = Self::parse_email(email)?;
+        let parsed = self.parse_email(email)?;
         let client = self.client().await?;
         let tenant = self.tenant_id(&client, slug).await?;
         let remove = client.prepare_cached(sql::TEST_CODES_REMOVE).await?;

@@ -45,6 +45,14 @@ impl Transport {
         Ok(Self::Smtp(Arc::new(Relay::new(mail.smtp.clone(), hello_name, mail.deadline)?)))
     }
 
+    /// Whether mail can leave now, without sending any.
+    pub async fn check(&self) -> Result<(), SendError> {
+        match self {
+            Self::Smtp(relay) => relay.check().await,
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
     /// A transport of its own for one mailer.
     pub fn transport(&self, sender: Sender, templates: Arc<Templates>) -> MailTransport {
         let route = match self {

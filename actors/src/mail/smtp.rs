@@ -60,8 +60,14 @@ impl Relay {
     /// Checks the settings and reads the machine's root certificates. Connects to nothing.
     pub fn new(settings: SmtpSettings, hello_name: &str, timeout: Duration) -> Result<Self, SetupError> {
         let mut roots = RootCertStore::empty();
-        // Unreadable system certificates are left out: a server they vouch for is refused, and the error says so.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        match &settings.ca_file {
+            Some(file) => {
+                roots = crate::authorities::of_file(file)
+                    .map_err(|why| SetupError::Tls(format!("ca_file {}: {why}", file.display())))?;
+            }
+            // Unreadable system certificates are left out: a server they vouch for is refused, and the error says so.
+            None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+        }
         Self::trusting(roots, settings, hello_name, timeout)
     }
 
@@ -88,6 +94,20 @@ impl Relay {
             }),
         };
         Ok(Self { settings, host, hello_name: hello_name.to_owned(), timeout, tls })
+    }
+
+    /// Whether the relay can be reached and lets us in. Hands nothing over.
+    pub async fn check(&self) -> Result<(), SendError> {
+        let mut opened = match timeout(self.timeout, self.open()).await {
+            Ok(opened) => opened?,
+            Err(_) => {
+                let what = format!("no answer within {:?}", self.timeout);
+                return Err(SendError::Unreachable { stage: Stage::Connect, what });
+            }
+        };
+        // The server's answer changes nothing.
+        let _ = timeout(Duration::from_secs(1), opened.smtp.quit()).await;
+        Ok(())
     }
 
     /// Connects, protects and introduces itself.

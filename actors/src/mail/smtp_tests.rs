@@ -35,6 +35,25 @@ fn relay(settings: SmtpSettings, hello_name: &str, timeout: Duration) -> Result<
     Relay::trusting(authority(), settings, hello_name, timeout)
 }
 
+/// A private authority's file is enough, and a relay that does not answer is known before any mail.
+#[tokio::test]
+async fn a_relay_is_checked_without_a_mail() {
+    let sink = SmtpSink::with(Traits { tls: SinkTls::StartTls, ..Traits::default() }).await;
+    let ca_file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/it/support/tls/ca.pem");
+    let with = |ca_file: Option<&str>| {
+        let settings =
+            SmtpSettings { tls: TlsMode::StartTls, ca_file: ca_file.map(Into::into), ..settings(&sink) };
+        Relay::new(settings, "doorcode.example", Duration::from_secs(10))
+    };
+    with(Some(ca_file)).unwrap().check().await.unwrap();
+    let refused = with(None).unwrap().check().await.unwrap_err().to_string();
+    assert!(refused.contains("UnknownIssuer"), "{refused}");
+    assert!(with(Some("/none.pem")).err().unwrap().to_string().contains("ca_file /none.pem"));
+    sink.at(Point::Greeting, Act::Drop);
+    with(Some(ca_file)).unwrap().check().await.unwrap_err();
+    assert!(sink.count() == 0);
+}
+
 fn transport(settings: SmtpSettings) -> MailTransport {
     transport_within(Duration::from_secs(10), settings)
 }

@@ -13,6 +13,40 @@ const MAX_LABEL: usize = 63;
 /// Top-level names that IANA reserves and that no public mail reaches; subdomains are refused with them.
 const SPECIAL_USE: [&str; 6] = ["arpa", "invalid", "local", "localhost", "onion", "test"];
 
+/// Which of the special-use names are taken nevertheless: those that a private network may route. Default: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpecialUse {
+    local: bool,
+    test: bool,
+}
+
+impl SpecialUse {
+    /// `local`, `test`, or why not.
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, &'static str> {
+        let mut taken = Self::default();
+        for name in names {
+            match name.trim_start_matches('.') {
+                "local" => taken.local = true,
+                "test" => taken.test = true,
+                _ => {
+                    return Err(
+                        "expected \"test\" or \"local\": every other name needs no leave, or leads to no mail",
+                    );
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    fn takes(self, name: &str) -> bool {
+        match name {
+            "local" => self.local,
+            "test" => self.test,
+            _ => false,
+        }
+    }
+}
+
 /// A domain that may receive mail.
 pub(super) struct Domain<'a> {
     /// As people read it. ASCII capitals may remain when `ascii` is `None`.
@@ -22,20 +56,20 @@ pub(super) struct Domain<'a> {
 }
 
 impl<'a> Domain<'a> {
-    pub(super) fn parse(typed: &'a str) -> Result<Self, EmailError> {
+    pub(super) fn parse(typed: &'a str, taken: SpecialUse) -> Result<Self, EmailError> {
         check_typed(typed)?;
         if !typed.is_ascii() {
-            return Self::from_unicode(typed);
+            return Self::from_unicode(typed, taken);
         }
         check_labels(typed)?;
-        check_dns(typed, false)?;
+        check_dns(typed, false, taken)?;
         if typed.split('.').any(is_a_label) {
             return Self::from_punycode(typed);
         }
         Ok(Self { unicode: Cow::Borrowed(typed), ascii: None })
     }
 
-    fn from_unicode(typed: &str) -> Result<Self, EmailError> {
+    fn from_unicode(typed: &str, taken: SpecialUse) -> Result<Self, EmailError> {
         unicode::check_safe(typed)?;
         if let Some(dot) = typed.chars().filter(|&c| unicode::is_dot_like(c)).min() {
             return Err(EmailError::DomainDotLike(dot));
@@ -48,7 +82,7 @@ impl<'a> Domain<'a> {
         check_labels(&mapped)?;
         verdict.map_err(EmailError::Idna)?;
         let ascii = idna::encode(&mapped).map_err(EmailError::Idna)?;
-        check_dns(&ascii, true)?;
+        check_dns(&ascii, true, taken)?;
         Ok(Self::from_both(mapped, ascii))
     }
 
@@ -133,7 +167,7 @@ fn explain_labels(domain: &str) -> EmailError {
 }
 
 /// Lengths and top-level domain, on the form that DNS carries.
-fn check_dns(ascii: &str, encoded: bool) -> Result<(), EmailError> {
+fn check_dns(ascii: &str, encoded: bool, taken: SpecialUse) -> Result<(), EmailError> {
     if ascii.len() > MAX_DOMAIN {
         let excess = ascii.len() - MAX_DOMAIN;
         return Err(if encoded {
@@ -151,7 +185,8 @@ fn check_dns(ascii: &str, encoded: bool) -> Result<(), EmailError> {
     if !tld.ends_with(|last: char| last.is_ascii_alphabetic()) {
         return Err(EmailError::Tld);
     }
-    if SPECIAL_USE.iter().any(|name| tld.eq_ignore_ascii_case(name)) {
+    let special = SPECIAL_USE.iter().find(|name| tld.eq_ignore_ascii_case(name));
+    if special.is_some_and(|name| !taken.takes(name)) {
         return Err(EmailError::SpecialUse);
     }
     Ok(())

@@ -19,6 +19,7 @@ mod tests;
 mod unicode;
 
 use domain::Domain;
+pub use domain::SpecialUse;
 pub use error::{AsciiSet, EmailError, IdnaFault};
 
 /// Characters, as pydantic counts them: nothing longer is looked at.
@@ -48,6 +49,14 @@ impl Email {
     /// # Errors
     /// The first rule that the address breaks, in email-validator's order.
     pub fn parse(input: &str) -> Result<Self, EmailError> {
+        Self::parse_with(input, SpecialUse::default())
+    }
+
+    /// The same, in a network that routes some of the special-use names.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_with(input: &str, taken: SpecialUse) -> Result<Self, EmailError> {
         if input.len() > MAX_INPUT && input.chars().count() > MAX_INPUT {
             return Err(EmailError::Oversized);
         }
@@ -57,7 +66,7 @@ impl Email {
         let typed = input.trim_matches(is_python_space);
         let (local, domain) = split(typed)?;
         let local = local::parse(local)?;
-        let domain = Domain::parse(domain)?;
+        let domain = Domain::parse(domain, taken)?;
         check_lengths(typed, &local, &domain)?;
         Ok(Self::join(&local, domain))
     }

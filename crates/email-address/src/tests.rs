@@ -72,6 +72,14 @@ fn h4_h6_h8_corpus_refused() {
     const BRACKETS: &str = "A bracketed IP address after the @-sign is not allowed here.";
     const TLD: &str = "The part after the @-sign is not valid. It is not within a valid top-level domain.";
     const NO_DOT: &str = "The part after the @-sign is not valid. It should have a period.";
+    let taken = SpecialUse::of(["test", ".local"]).unwrap();
+    for address in ["ann@acme.test", "ann@acme.LOCAL", "ann@acme.internal"] {
+        Email::parse_with(address, taken).unwrap();
+    }
+    for address in ["ann@acme.localhost", "ann@acme.onion", "ann@acme.invalid"] {
+        assert_eq!(Email::parse_with(address, taken).unwrap_err(), EmailError::SpecialUse, "{address}");
+    }
+    assert!(SpecialUse::of(["internal"]).unwrap_err().contains("no leave"));
     const SPECIAL: &str =
         "The part after the @-sign is a special-use or reserved name that cannot be used with email.";
     for (typed, expected) in [

@@ -121,7 +121,8 @@ where
             limits.refused.inc();
             continue;
         };
-        let connection = Connection { peer, patience, stage: seen.clone(), _place: place };
+        let is_proxied = limits.proxies.contains(peer.ip());
+        let connection = Connection { peer, is_proxied, patience, stage: seen.clone(), _place: place };
         tokio::spawn(connection.run(stream, filter.clone()));
     }
     drop(listener);
@@ -155,6 +156,8 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
 
 struct Connection {
     peer: SocketAddr,
+    /// The peer is a proxy of ours.
+    is_proxied: bool,
     patience: Patience,
     stage: watch::Receiver<Stage>,
     _place: Place,
@@ -168,10 +171,10 @@ impl Connection {
     {
         let watch = SharedWatch::new(self.patience);
         let routes = TowerToHyperService::new(warp::service(filter));
-        let (peer, answering) = (self.peer, watch.clone());
+        let (peer, is_proxied, answering) = (self.peer, self.is_proxied, watch.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let (routes, watch) = (routes.clone(), answering.clone());
-            Box::pin(async move { answer(peer, &watch, &routes, request).await })
+            Box::pin(async move { answer((peer, is_proxied), &watch, &routes, request).await })
         });
         let io = TokioIo::new(Watched { stream, watch: watch.clone(), complaint: None });
         let connection = http1::Builder::new()
@@ -227,7 +230,7 @@ impl Connection {
 
 /// One request. What the parsed form no longer shows travels in the [`Exchange`].
 async fn answer<S>(
-    peer: SocketAddr,
+    (peer, is_proxied): (SocketAddr, bool),
     watch: &SharedWatch,
     routes: &S,
     mut request: Request<Incoming>,
@@ -244,7 +247,7 @@ where
         // CONNECT names no path, and warp wants one; this one matches no route.
         *request.uri_mut() = Uri::from_static("*");
     }
-    let exchange = Exchange::new(peer.ip(), fault, request.headers());
+    let exchange = Exchange::new(peer.ip(), fault, request.headers(), is_proxied);
     let id = exchange.id().as_u128();
     request.extensions_mut().insert(exchange);
     let mut response = in_request(id, routes.call(request)).await?;

@@ -27,7 +27,7 @@ struct HandedOver {
 
 /// No tokens: the browser is on its way to a site that keeps its own.
 async fn handover(call: Call) -> Result<Response, Problem> {
-    let body = HandoverBody::read(&call.payload)?;
+    let body = HandoverBody::read(&call.payload, call.edge.special_use)?;
     let code = &body.code;
     let page = call.edge.portals.page(&code.tenant).filter(|page| knows(page, &body.return_to));
     if page.is_none() {

@@ -25,7 +25,7 @@ pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
 struct Sent {}
 
 async fn login(call: Call) -> Result<Response, Problem> {
-    let body = LoginBody::read(&call.payload)?;
+    let body = LoginBody::read(&call.payload, call.edge.special_use)?;
     let caller = call.caller();
     in_time(&caller, call.edge.service.request_code(&caller, &body.tenant, &body.email)).await?;
     if !call.edge.login_grid.is_zero() {

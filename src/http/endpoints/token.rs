@@ -15,7 +15,7 @@ pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
 }
 
 async fn token(call: Call) -> Result<Response, Problem> {
-    let body = CodeBody::read(&call.payload)?;
+    let body = CodeBody::read(&call.payload, call.edge.special_use)?;
     let caller = call.caller();
     let verifying = call.edge.service.verify(&caller, &body.tenant, &body.email, &body.code, None);
     Ok(reply::tokens(&in_time(&caller, verifying).await?))

@@ -20,7 +20,7 @@ pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
 /// Cookies are set unless a foreign page asks. Another site's page, or another tenant's, gets the tokens it could have had
 /// from `/token`, but can neither plant a session in this browser (F10) nor end the one that is there.
 async fn verify(call: Call) -> Result<Response, Problem> {
-    let body = CodeBody::read(&call.payload)?;
+    let body = CodeBody::read(&call.payload, call.edge.special_use)?;
     let caller = call.caller();
     let page = Page::of_login(&call.headers, &*call.edge.portals);
     let presented = page.and_then(|page| presented(&call, page, &body.tenant));

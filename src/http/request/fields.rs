@@ -4,8 +4,7 @@ use crate::http::request::body::Payload;
 use crate::http::request::json::{Field, Fields};
 use crate::http::response::detail::Detail;
 use crate::http::response::reply::Problem;
-use doorcode_domain::Email;
-use doorcode_domain::{PkceChallenge, TenantSlug, TypedCode};
+use doorcode_domain::{Email, PkceChallenge, SpecialUse, TenantSlug, TypedCode};
 use zeroize::Zeroizing;
 
 /// `/login`.
@@ -66,10 +65,10 @@ const REFRESH_TOKEN: &str = "refresh_token";
 
 impl LoginBody {
     /// Reads `/login`'s body.
-    pub fn read(payload: &Payload) -> Result<Self, Problem> {
+    pub fn read(payload: &Payload, taken: SpecialUse) -> Result<Self, Problem> {
         let fields = payload.required().map_err(invalid)?;
         let mut details = Vec::new();
-        let email = email(&fields, &mut details)?;
+        let email = email(&fields, taken, &mut details)?;
         let tenant = tenant(&fields, &mut details)?;
         match (email, tenant) {
             (Some(email), Some(tenant)) => Ok(Self { email, tenant }),
@@ -80,11 +79,11 @@ impl LoginBody {
 
 impl CodeBody {
     /// Reads `/verify`'s and `/token`'s body.
-    pub fn read(payload: &Payload) -> Result<Self, Problem> {
+    pub fn read(payload: &Payload, taken: SpecialUse) -> Result<Self, Problem> {
         let fields = payload.required().map_err(invalid)?;
         let mut details = Vec::new();
         let code = code(&fields, &mut details)?;
-        let email = email(&fields, &mut details)?;
+        let email = email(&fields, taken, &mut details)?;
         let tenant = tenant(&fields, &mut details)?;
         match (code, email, tenant) {
             (Some(code), Some(email), Some(tenant)) => Ok(Self { code, email, tenant }),
@@ -95,8 +94,8 @@ impl CodeBody {
 
 impl HandoverBody {
     /// Reads `/handover`'s body.
-    pub fn read(payload: &Payload) -> Result<Self, Problem> {
-        let code = CodeBody::read(payload)?;
+    pub fn read(payload: &Payload, taken: SpecialUse) -> Result<Self, Problem> {
+        let code = CodeBody::read(payload, taken)?;
         let fields = payload.required().map_err(invalid)?;
         let mut details = Vec::new();
         let return_to = fields.text(RETURN_TO, &mut details).map_err(invalid)?;
@@ -156,9 +155,13 @@ fn code(fields: &Fields<'_>, details: &mut Vec<Detail>) -> Result<Option<TypedCo
     Ok(None)
 }
 
-fn email(fields: &Fields<'_>, details: &mut Vec<Detail>) -> Result<Option<Email>, Problem> {
+fn email(
+    fields: &Fields<'_>,
+    taken: SpecialUse,
+    details: &mut Vec<Detail>,
+) -> Result<Option<Email>, Problem> {
     let Some(text) = fields.text(EMAIL, details).map_err(invalid)? else { return Ok(None) };
-    match Email::parse(&text) {
+    match Email::parse_with(&text, taken) {
         Ok(email) => return Ok(Some(email)),
         Err(reason) => details.push(Detail::not_an_email(EMAIL, &reason)),
     }

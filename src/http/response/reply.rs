@@ -289,8 +289,10 @@ pub fn finish(exchange: Option<&Exchange>, method: &Method, hsts: bool, mut resp
     }
     let micros = exchange.began().elapsed().as_micros() as u64;
     let (method, route) = (known_method(method), exchange.route());
-    let trace_id = exchange.trace();
-    tracing::info!(target: "doorcode::access", method, route, status, micros, request_id = id, trace_id);
+    let (trace_id, upstream_request_id) = (exchange.trace(), exchange.upstream_id());
+    tracing::info!(
+        target: "doorcode::access", method, route, status, micros, request_id = id, upstream_request_id, trace_id,
+    );
     response
 }
 

@@ -1,6 +1,7 @@
 //! What single requests get.
 
 use super::support::{Edge, LOGIN, post};
+use crate::http::ServerLimits;
 
 /// Each endpoint answers in its own way.
 #[tokio::test]
@@ -87,6 +88,18 @@ async fn large_and_compressed_bodies() {
     let answer = client.answer().await.unwrap();
     assert_eq!((answer.status, answer.header("connection")), (413, Some("close")));
     client.ended().await;
+}
+
+/// Special-use addresses are taken where the network routes them.
+#[tokio::test]
+async fn special_use_addresses_are_a_setting() {
+    let body = r#"{"email":"ann@acme.test","tenant_slug":"acme"}"#;
+    let refused = Edge::unlimited().await.post(LOGIN, "", body).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.body.contains("special-use"), "the true reason: {}", refused.body);
+    let taken = doorcode_domain::SpecialUse::of(["test"]).unwrap();
+    let edge = Edge::with(|public| public.special_use = taken, ServerLimits::default()).await;
+    assert_eq!(edge.post(LOGIN, "", body).await.status, 200);
 }
 
 /// The caller's request id is neither kept nor echoed.

@@ -67,6 +67,14 @@ async fn the_access_log_holds_nothing_of_the_caller() {
     let shouted =
         edge.send(format!("SECRETVERB {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await;
 
+    let names =
+        "X-Request-Id: secret-id\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n";
+    edge.post(LOGIN, names, "{}").await;
+    let proxies = TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]);
+    let proxied = Edge::with(|_| {}, ServerLimits { proxies, ..ServerLimits::default() }).await;
+    let named = proxied.post(LOGIN, &names.replace("secret-id", "edge-7/a"), "{}").await;
+    let odd = proxied.post(LOGIN, "X-Request-Id: secret id\r\ntraceparent: 00-SECRET-ID-01\r\n", "{}").await;
+
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let access = |answer: &Answer| -> Vec<serde_json::Value> {
         let id = answer.header("x-request-id").unwrap();
@@ -83,7 +91,24 @@ async fn the_access_log_holds_nothing_of_the_caller() {
         (&"POST".into(), &"token".into(), &401.into())
     );
     assert_eq!(access(&shouted)[0]["fields"]["method"], "OTHER");
-    for secret in ["918273", "secret-ann", "secret-query", "dcr_secret", "secret-line"] {
+    let [line] = access(&named).try_into().unwrap();
+    let upstream = (&line["fields"]["upstream_request_id"], &line["fields"]["trace_id"]);
+    assert_eq!(
+        upstream,
+        (&"edge-7/a".into(), &"4bf92f3577b34da6a3ce929d0e0e4736".into()),
+        "a proxy's are kept"
+    );
+    assert_eq!(access(&odd)[0]["fields"].as_object().unwrap().len(), 5);
+    for secret in [
+        "918273",
+        "secret-ann",
+        "secret-query",
+        "dcr_secret",
+        "secret-line",
+        "secret-id",
+        "secret id",
+        "SECRET-ID",
+    ] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
 }
