@@ -56,6 +56,7 @@ packages() {
         "apt-get chromium" | "dnf chromium" | "apk chromium" | "pacman chromium" | "brew chromium") echo chromium ;;
         "apt-get node" | "apk node" | "pacman node") echo nodejs npm ;;
         "apt-get shellcheck" | "apk shellcheck" | "pacman shellcheck" | "brew shellcheck") echo shellcheck ;;
+        "apt-get debootstrap" | "dnf debootstrap") echo debootstrap ;;
         "apt-get prometheus" | "apk prometheus" | "pacman prometheus" | "brew prometheus") echo prometheus ;;
         "dnf shellcheck") echo ShellCheck ;;
         "dnf node") echo nodejs-npm ;;
@@ -132,10 +133,11 @@ there_is() {
         node) have node && have npm ;;
         shellcheck) have shellcheck ;;
         prometheus) have prometheus && have promtool ;;
+        debootstrap) have debootstrap ;;
     esac
 }
 
-# need THING...: installs those of c, postgres, pgbouncer, python, chromium, node, shellcheck, prometheus that are lacking.
+# need THING...: installs those of c, postgres, pgbouncer, python, chromium, node, shellcheck, prometheus, debootstrap that are lacking.
 need() {
     local thing lacking=()
     for thing in "$@"; do

@@ -16,6 +16,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -98,6 +99,7 @@ pub struct App {
     ops_routes: Ops,
     limits: ServerLimits,
     metrics_limits: Arc<ClientLimits>,
+    drain_notice: Duration,
 }
 
 /// How an app ended.
@@ -179,6 +181,7 @@ impl App {
             ops_routes,
             limits,
             metrics_limits: client_limits,
+            drain_notice: if mode.mailbox.is_some() { Duration::ZERO } else { config.http.drain_notice },
         })
     }
 
@@ -214,6 +217,7 @@ impl App {
         };
         let Ops { history, service, http, faults, .. } = &self.ops_routes;
         let recording = history.clone().record(service.clone(), http.clone(), faults.is_some());
+        let draining = self.ops_routes.draining.clone();
         let public = tokio::spawn(http::serve(
             self.public,
             http::service(self.routes),
@@ -229,7 +233,11 @@ impl App {
         let housekeeping = tokio::spawn(async move { self.metrics_limits.housekeeping().await });
         let recording = tokio::spawn(recording);
         tokio::select! {
-            () = shutdown => tracing::info!("draining"),
+            () = shutdown => {
+                tracing::info!("draining");
+                draining.store(true, Relaxed);
+                tokio::time::sleep(self.drain_notice).await;
+            }
             () = self.system.ended() => tracing::error!("the actors gave up"),
         }
         stop.send_replace(true);

@@ -17,11 +17,17 @@ pub use keys::{KeysCommand, RotatedPurpose};
 pub use mail::MailCommand;
 pub use tenant::{TenantCommand, TenantSetting};
 
+/// With commit and date in what `bin/release` builds.
+const VERSION: &str = match option_env!("DOORCODE_VERSION") {
+    Some(version) => version,
+    None => concat!(env!("CARGO_PKG_VERSION"), " (not a release)"),
+};
+
 /// doorcode: emailed login codes for customer portals.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "doorcode",
-    version,
+    version = VERSION,
     max_term_width = 120,
     after_help = "\
 Try it:

@@ -92,7 +92,10 @@ pub struct Http {
     /// `200` answers of `/login` leave at its multiples after the request's arrival; zero: at once.
     #[serde(deserialize_with = "duration_or_zero")]
     pub login_grid: Duration,
-    /// From SIGTERM to exit, for requests in flight.
+    /// From SIGTERM to the listener's end, while `/readyz` says 503.
+    #[serde(deserialize_with = "duration_or_zero")]
+    pub drain_notice: Duration,
+    /// From there to exit, for requests in flight.
     #[serde(deserialize_with = "duration")]
     pub drain_deadline: Duration,
 }

@@ -14,5 +14,6 @@ pub mod dev;
 pub mod fuzz;
 pub mod http;
 pub mod ops;
+mod service_manager;
 pub mod telemetry;
 mod views;

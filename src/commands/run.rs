@@ -5,6 +5,7 @@ use crate::app::{App, AppError, Ended, Mode};
 use crate::cli::DevArgs;
 use crate::config::{Config, Loaded};
 use crate::dev;
+use crate::service_manager::ServiceManager;
 use doorcode_actors::{Directory, MigrateError, StartError, check_migrated, migrate};
 use private_postgres::{Options, PrivatePgError, PrivatePostgres};
 use std::io::Write;
@@ -45,7 +46,16 @@ pub(super) async fn serve(
     let mode = Mode { faults: allow_faults, ..Mode::production() };
     let app = App::start(config, mode).await?;
     announce(&app, out, "serve")?;
-    how(app.run(stop.asked()).await)
+    let manager = ServiceManager::from_environment();
+    manager.tell("READY=1");
+    let asked = async {
+        stop.asked().await;
+        manager.tell("STOPPING=1");
+    };
+    tokio::select! {
+        ended = app.run(asked) => how(ended),
+        never = manager.keep_alive() => match never {},
+    }
 }
 
 pub(super) async fn dev(

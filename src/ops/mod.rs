@@ -25,6 +25,7 @@ use prometheus_client::registry::Registry;
 use serde::Serialize;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::timeout;
 use warp::filters::BoxedFilter;
@@ -50,6 +51,8 @@ pub struct Ops {
     pub admin: Option<BoxedFilter<(Response,)>>,
     /// What the live page draws. Default: nothing.
     pub history: Arc<History>,
+    /// The process has been told to stop: not ready, whatever the actors say. Default: false.
+    pub draining: Arc<AtomicBool>,
     /// Faults on demand. Default: none; never in production.
     pub faults: Option<Faults>,
 }
@@ -64,6 +67,7 @@ impl Ops {
             hosts: HostAllowlist::default(),
             admin: None,
             history: Arc::default(),
+            draining: Arc::default(),
             faults: None,
         }
     }
@@ -113,11 +117,16 @@ fn livez() -> BoxedFilter<(Response,)> {
 
 /// `GET /readyz`: every actor is asked.
 fn readyz(ops: &Ops) -> BoxedFilter<(Response,)> {
-    let service = ops.service.clone();
+    let (service, draining) = (ops.service.clone(), ops.draining.clone());
     at(&READYZ)
         .then(move |_| {
-            let service = service.clone();
-            async move { readiness(&*service).await }
+            let (service, draining) = (service.clone(), draining.load(Relaxed));
+            async move {
+                match draining {
+                    true => state(StatusCode::SERVICE_UNAVAILABLE, "draining", &[]),
+                    false => readiness(&*service).await,
+                }
+            }
         })
         .boxed()
 }

@@ -1,7 +1,7 @@
 //! Starting, draining and giving up: what supervisors of processes see.
 
 use crate::support::postgres::{ACME, ADA, Database};
-use crate::support::process::{Setup, Site};
+use crate::support::process::{Scratch, Setup, Site};
 use crate::support::{PATIENCE, wire::Wire};
 use serde_json::json;
 use std::process::Output;
@@ -53,6 +53,43 @@ async fn sigterm_drains_what_was_admitted() {
     }
     assert_eq!(program.exit_code().await, Some(0), "{}", program.story());
     assert_eq!(site.database.count("SELECT count(*) FROM challenges").await, WAITING as i64);
+}
+
+/// `Type=notify` with a watchdog: systemd hears when we serve, that we live, and that we stop; a load balancer hears of the
+/// end before a connection is refused.
+#[tokio::test]
+async fn the_service_manager_and_the_load_balancer_are_told() {
+    let site = Site::with_customers(0).await;
+    let scratch = Scratch::new("notify");
+    std::fs::create_dir_all(scratch.path()).unwrap();
+    let path = scratch.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let told = async || {
+        let mut text = [0; 64];
+        let length = timeout(PATIENCE, socket.recv(&mut text)).await.expect("a state").unwrap();
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    let setup = site.setup().set("NOTIFY_SOCKET", path.to_str().unwrap()).set("WATCHDOG_USEC", "200000");
+    let mut program = setup.set("DOORCODE__HTTP__DRAIN_NOTICE", "2s").start().await;
+    assert_eq!(told().await, "READY=1");
+    for _ in 0..3 {
+        assert_eq!(told().await, "WATCHDOG=1");
+    }
+    program.terminate();
+    while told().await != "STOPPING=1" {}
+    let ready = program.until_ready(503).await;
+    assert!(String::from_utf8_lossy(&ready.body).contains("draining"));
+    assert_eq!(program.wire().login(ACME, ADA).await.unwrap().status, 200, "still served");
+    assert_eq!(program.exit_code().await, Some(0));
+}
+
+/// A relay that is not there is told of at the start, not at the first login.
+#[tokio::test]
+async fn a_relay_that_does_not_answer_is_told_of() {
+    let database = Database::new().await;
+    let program = Setup::serve(&database.url, 1).start().await;
+    program.logged("the mail relay does not take us").await;
+    program.stop().await;
 }
 
 /// A request whose head had arrived is finished too, although its body comes later.

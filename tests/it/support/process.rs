@@ -46,6 +46,7 @@ impl Setup {
             // what a killed process had in hand is due again after the lease: tests wait for it
             .set("DOORCODE__MAIL__LEASE", "2s")
             .set("DOORCODE__MAIL__DEADLINE", "1s")
+            .set("DOORCODE__HTTP__DRAIN_NOTICE", "0s")
             .without_caller_limits()
     }
 
