@@ -28,6 +28,10 @@ bench *arguments:
 release:
     ./bin/release
 
+# the release binary, its .deb, what they are made of, and their checksums, in target/dist
+dist:
+    ./bin/dist
+
 # the documentation of the code, in the browser
 docs:
     cargo doc --locked --no-deps --workspace --open

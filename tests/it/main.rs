@@ -13,6 +13,7 @@ mod commands;
 mod cookies;
 mod corpus;
 mod crash;
+mod deploy;
 mod discovery;
 mod docs;
 mod failover;
