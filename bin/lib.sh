@@ -43,6 +43,7 @@ packages() {
         "apt-get c") echo gcc libc6-dev ;;
         "apt-get postgres") echo postgresql ;;
         "apt-get pgbouncer" | "dnf pgbouncer" | "apk pgbouncer" | "brew pgbouncer" | "pacman pgbouncer") echo pgbouncer ;;
+        "apt-get haproxy" | "dnf haproxy" | "apk haproxy" | "brew haproxy" | "pacman haproxy") echo haproxy ;;
         "apt-get python") echo python3-venv ;;
         "dnf c") echo gcc glibc-devel ;;
         "dnf postgres") echo postgresql-server ;;
@@ -128,6 +129,7 @@ there_is() {
         c) have_c_compiler ;;
         postgres) have_postgres ;;
         pgbouncer) have pgbouncer ;;
+        haproxy) have haproxy ;;
         python) have_python_venv ;;
         chromium) have chromium || have chromium-browser || have google-chrome ;;
         node) have node && have npm ;;
@@ -137,7 +139,7 @@ there_is() {
     esac
 }
 
-# need THING...: installs those of c, postgres, pgbouncer, python, chromium, node, shellcheck, prometheus, debootstrap that are lacking.
+# need THING...: installs those of c, postgres, pgbouncer, haproxy, python, chromium, node, shellcheck, prometheus, debootstrap that are lacking.
 need() {
     local thing lacking=()
     for thing in "$@"; do

@@ -17,6 +17,7 @@ mod deploy;
 mod discovery;
 mod docs;
 mod failover;
+mod fleet;
 mod hosted;
 mod janitor;
 mod journey;
