@@ -171,15 +171,15 @@ need_node_modules() {
     cp "$lock" "$has"
 }
 
-# The suite checks tokens with libraries that are not ours. Everything else is worth running without it.
+# The suite checks tokens, mails and hooks with libraries that are not ours. Everything else is worth running without it.
 need_pyjwt() {
-    local venv=$target/pyjwt wanted='PyJWT==2.15.1 cryptography==50.0.2 Authlib==1.9.10'
+    local venv=$target/pyjwt wanted='PyJWT==2.15.1 cryptography==50.0.2 Authlib==1.9.10 standardwebhooks==1.1.0 aiosmtpd==1.4.6'
     if [ "$(cat "$venv/doorcode-has" 2>/dev/null)" != "$wanted" ]; then
         say "installing from PyPI into $venv: $wanted"
         rm -rf "$venv"
-        # shellcheck disable=SC2086 # two requirements
+        # shellcheck disable=SC2086 # several requirements
         if ! { python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check $wanted; }; then
-            say 'that did not work: the tests that check tokens with PyJWT will fail'
+            say 'that did not work: the tests that check tokens, mails and hooks with them will fail'
             return 0
         fi
         echo "$wanted" >"$venv/doorcode-has"

@@ -72,9 +72,9 @@ pub enum AppError {
     /// The actors.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The mail relay's settings.
-    #[error("mail.smtp: {0}")]
-    Mail(#[from] SetupError),
+    /// A mail provider's settings.
+    #[error("mail provider {0}: {1}")]
+    Mail(String, SetupError),
     /// A listener's address.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -265,8 +265,8 @@ async fn admin(config: &Config) -> Result<BoxedFilter<(Response,)>, AppError> {
 /// A wrong relay shows at the first start, not at the first login.
 fn tell_of_relay(transport: Transport) {
     tokio::spawn(async move {
-        if let Err(error) = transport.check().await {
-            tracing::warn!(%error, "the mail relay does not take us; logins are answered and their mails wait. See mail.smtp");
+        for (provider, error) in transport.check().await {
+            tracing::warn!(%error, provider, "the mail relay does not take us; logins are answered and their mails wait. See mail.smtp");
         }
     });
 }
@@ -276,7 +276,8 @@ fn connections(config: &Config) -> usize {
     let limit = descriptors::raise_limit();
     let wanted = config.http.max_connections.get();
     let admin = config.admin.listen.map_or(0, |_| OPS_CONNECTIONS) + ADMIN_POOL.get();
-    let reserved = admin + OPS_CONNECTIONS + config.database.pool_size.get() + config.mail.workers_max.get();
+    let mail = config.mail.workers_max.get() * config.mail.configured().len().max(1);
+    let reserved = admin + OPS_CONNECTIONS + config.database.pool_size.get() + mail;
     let connections = descriptors::fitting(limit, reserved, wanted);
     if connections < wanted {
         tracing::warn!(
@@ -323,8 +324,9 @@ fn deps(config: &Config, mode: &Mode) -> Result<SystemDeps, AppError> {
     Ok(SystemDeps {
         clock: mode.clock.clone(),
         transport: match &mode.mailbox {
-            Some(mailbox) => Transport::Memory(mailbox.clone()),
-            None => Transport::smtp(&config.mail, config.public_url.host())?,
+            Some(mailbox) => Transport::memory(mailbox.clone()),
+            None => Transport::new(&config.mail, config.public_url.host())
+                .map_err(|(name, error)| AppError::Mail(name, error))?,
         },
         master_key: Zeroizing::new(key.reveal().to_vec()),
         allow_unsafe: mode.allow_unsafe,

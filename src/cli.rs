@@ -156,7 +156,7 @@ Examples:
     /// Keys that sign and check tokens: list, rotate, rewrap
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Mails: preview
+    /// Mails: preview, test
     #[command(subcommand)]
     Mail(MailCommand),
     /// After the database was restored from a backup: end all sessions, codes and mails that are due

@@ -45,6 +45,7 @@ pub(crate) fn tenant(tenant: &Tenant) -> Value {
             Signup::Domains(domains) => json!(domains),
             word => json!(word.to_string()),
         },
+        "mail_providers": tenant.mail_providers,
     })
 }
 

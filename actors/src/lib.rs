@@ -62,12 +62,13 @@ pub use login::handover::HandedOver;
 pub use login::service::{Caller, Login, LoginService};
 pub use mail::counts::MailSnapshot;
 pub use mail::{
-    Alphabet, Content, Mail, Mailbox, Rendered, SetupError, SmtpSettings, StoredMail, TemplateError,
-    Templates, TlsMode, Transport,
+    Alphabet, Content, Mail, MailTransport, Mailbox, Rendered, SendError, Sender, SetupError, SmtpSettings,
+    StoredMail, TemplateError, Templates, TlsMode, Transport,
 };
 pub use settings::{
-    AddressLimitSettings, AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, JanitorSettings,
-    MailSettings, Settings, SignupLimitSettings, TenantLimitSettings, TokenSettings,
+    AddressLimitSettings, AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, HookSettings,
+    JanitorSettings, MailSettings, ProviderSettings, Settings, SignupLimitSettings, TenantLimitSettings,
+    TokenSettings,
 };
 pub use store::sessions::OwnSession;
 pub use store::{

@@ -8,6 +8,7 @@ use doorcode_domain::SpecialUse;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use setting_values::{Secret, duration, optional};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -209,8 +210,61 @@ pub struct MailSettings {
     /// Whose addresses are taken although no public mail goes there.
     #[serde(deserialize_with = "special_use")]
     pub special_use_domains: SpecialUse,
-    /// The relay.
+    /// Names of providers, in which order a mail tries them.
+    pub order: Vec<String>,
+    /// The provider `smtp`.
     pub smtp: SmtpSettings,
+    /// The provider `hook`.
+    pub hook: HookSettings,
+    /// Others, by name.
+    pub providers: BTreeMap<String, ProviderSettings>,
+}
+
+impl MailSettings {
+    /// The providers that are set up, by name.
+    pub fn configured(&self) -> Vec<(String, ProviderSettings)> {
+        let smtp =
+            self.smtp.host.is_some().then(|| ("smtp".to_owned(), ProviderSettings::Smtp(self.smtp.clone())));
+        let hook =
+            self.hook.url.is_some().then(|| ("hook".to_owned(), ProviderSettings::Hook(self.hook.clone())));
+        let others = self.providers.iter().map(|(name, provider)| (name.clone(), provider.clone()));
+        smtp.into_iter().chain(hook).chain(others).collect()
+    }
+}
+
+/// `[mail.providers.NAME]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum ProviderSettings {
+    /// A relay.
+    Smtp(SmtpSettings),
+    /// A program of the operator's.
+    Hook(HookSettings),
+}
+
+/// `[mail.hook]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HookSettings {
+    /// `None`: there is none.
+    #[serde(deserialize_with = "optional")]
+    pub url: Option<String>,
+    /// Each signs.
+    #[serde(deserialize_with = "secrets")]
+    pub secrets: Vec<Secret>,
+    /// Addresses that the internet does not reach may be called.
+    pub allow_private: bool,
+    /// For one try, connecting included.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+    /// Tries at once, of this replica.
+    pub connections: NonZeroUsize,
+    /// Mails, of this replica. 0: as many as it takes.
+    pub per_second: u32,
+}
+
+fn secrets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Secret>, D::Error> {
+    Ok(Vec::<String>::deserialize(deserializer)?.into_iter().map(Secret::from).collect())
 }
 
 fn special_use<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SpecialUse, D::Error> {
@@ -264,6 +318,13 @@ pub struct SmtpSettings {
     /// After this long unused, a connection is opened anew rather than tried: servers close idle ones.
     #[serde(deserialize_with = "duration")]
     pub max_idle: Duration,
+    /// For one try, connecting included.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+    /// At once, of this replica.
+    pub connections: NonZeroUsize,
+    /// Mails, of this replica. 0: as many as it takes.
+    pub per_second: u32,
 }
 
 impl SmtpSettings {

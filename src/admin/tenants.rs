@@ -40,6 +40,7 @@ struct Change {
     #[serde(default, deserialize_with = "given")]
     reply_to: Option<Option<String>>,
     signup: Option<SignupRule>,
+    mail_providers: Option<Vec<String>>,
     disabled: Option<bool>,
 }
 
@@ -136,6 +137,7 @@ pub(super) async fn change(call: &Call, body: &Payload) -> Result<Response, Admi
         colour: optional("colour", change.colour)?,
         locale: optional("locale", change.locale)?,
         reply_to: optional("reply_to", change.reply_to)?,
+        mail_providers: change.mail_providers,
     };
     let mut tenant = call.directory.change_tenant(&slug, &change).await?;
     if let Some(disabled) = disabled {

@@ -53,7 +53,8 @@ Examples:
     /// Change a tenant
     #[command(after_help = "\
 Keys: name, portal_host, step_up (base32 or digits), origins and return_urls (all of them, separated by commas), colour \
-(#2450c8), locale (of mails: de) and reply_to. An empty one takes it away, but for name and step_up. With a return URL the tenant has a hosted \
+(#2450c8), locale (of mails: de), reply_to and mail_providers (names, separated \
+by commas). An empty one takes it away, but for name and step_up. With a return URL the tenant has a hosted \
 login page, /t/SLUG/login (docs/PORTALS.md). token_claims is what access tokens say of a customer, at most ten of email, \
 external_id, locale and claims.NAME (in the token: NAME), separated by commas (docs/VERIFYING.md). signup says who becomes a \
 customer by a first login: closed (nobody), open (whoever reads the mail), or domains separated by commas.
@@ -107,6 +108,8 @@ pub enum TenantSetting {
     Locale(Option<Language>),
     /// `reply_to=`
     ReplyTo(Option<Email>),
+    /// `mail_providers=`
+    MailProviders(Vec<String>),
 }
 
 fn parse_step_up(text: &str) -> Result<StepUp, String> {
@@ -119,7 +122,7 @@ fn parse_step_up(text: &str) -> Result<StepUp, String> {
 
 pub(super) fn parse_tenant_setting(text: &str) -> Result<TenantSetting, String> {
     const KEYS: &str = "expected one of name=, portal_host=, step_up=, origins=, return_urls=, colour=, token_claims=, \
-        locale=, reply_to=, signup=";
+        locale=, reply_to=, signup=, mail_providers=";
     let (key, value) = text.split_once('=').ok_or(KEYS)?;
     match key {
         "name" => Ok(TenantSetting::Name(value.to_owned())),
@@ -132,6 +135,7 @@ pub(super) fn parse_tenant_setting(text: &str) -> Result<TenantSetting, String> 
         "colour" => parse_optional(value).map(TenantSetting::Colour),
         "locale" => parse_optional(value).map(TenantSetting::Locale),
         "reply_to" => parse_optional(value).map(TenantSetting::ReplyTo),
+        "mail_providers" => parse_list(value).map(TenantSetting::MailProviders),
         _ => Err(KEYS.to_owned()),
     }
 }

@@ -3,10 +3,11 @@
 use super::CommandError;
 use crate::cli::MailCommand;
 use crate::config::Config;
-use doorcode_actors::{Alphabet, Content, Mail, Templates};
+use doorcode_actors::{Alphabet, Content, Mail, ProviderSettings, Sender, Templates, Transport};
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 pub(super) async fn run(
     command: MailCommand,
@@ -15,6 +16,54 @@ pub(super) async fn run(
 ) -> Result<(), CommandError> {
     match command {
         MailCommand::Preview { dir, tenant } => preview(&dir, &tenant, config, out),
+        MailCommand::Test { to } => test(&to, config, out).await,
+    }
+}
+
+async fn test(to: &str, config: &Config, out: &mut dyn Write) -> Result<(), CommandError> {
+    let from = config.mail.from.as_deref().ok_or_else(|| {
+        CommandError::failed("mail.from is not set", "Set the sender's address, such as login@acme.com")
+    })?;
+    if config.mail.configured().is_empty() {
+        return Err(CommandError::failed(
+            "no mail provider is set up",
+            "Set mail.smtp.host or mail.hook.url",
+        ));
+    }
+    let templates = Templates::load(config.mail.templates.as_deref()).map_err(failed)?;
+    let transport = Transport::new(&config.mail, config.public_url.host())
+        .map_err(|(name, error)| failed(format!("mail provider {name}: {error}")))?;
+    let mut transport = transport.transport(Sender::new(from, None).map_err(failed)?, Arc::new(templates));
+    let sample = Mail::samples().next().ok_or_else(|| failed("there is no sample"))?;
+    let mail = Mail { to: to.to_owned(), message_id: uuid::Uuid::new_v4(), ..sample };
+    for (name, provider) in config.mail.configured() {
+        match provider {
+            ProviderSettings::Smtp(smtp) => {
+                let host = smtp.host.as_deref().unwrap_or_default();
+                let login = if smtp.username.is_some() { "with a login" } else { "without a login" };
+                writeln!(out, "{name}: {host}:{}, tls {:?}, {login}, from {from}", smtp.port, smtp.tls)?;
+            }
+            ProviderSettings::Hook(hook) => {
+                let url = hook.url.as_deref().unwrap_or_default();
+                writeln!(out, "{name}: {url}, signed with {} secrets", hook.secrets.len())?;
+            }
+        }
+    }
+    let mut failures = 0;
+    for (name, outcome) in transport.try_each(&mail).await {
+        match outcome {
+            Ok(took) => writeln!(out, "{name}: handed over in {} ms", took.as_millis())?,
+            Err(error) => {
+                failures += 1;
+                writeln!(out, "{name}: FAILED: {error}")?;
+            }
+        }
+    }
+    transport.close().await;
+    if failures > 0 {
+        Err(failed(format!("{failures} of the providers did not take the mail")))
+    } else {
+        Ok(())
     }
 }
 

@@ -62,6 +62,7 @@ fn change(settings: Vec<TenantSetting>) -> TenantChange {
             TenantSetting::TokenClaims(claims) => change.token_claims = Some(claims),
             TenantSetting::Locale(locale) => change.locale = Some(locale),
             TenantSetting::ReplyTo(email) => change.reply_to = Some(email),
+            TenantSetting::MailProviders(names) => change.mail_providers = Some(names),
         }
     }
     change
@@ -108,6 +109,7 @@ fn write_one(tenant: &Tenant, figures: Figures, json: bool, out: &mut dyn Write)
         ("token claims", if tenant.token_claims.is_empty() { none() } else { tenant.token_claims.join(" ") }),
         ("colour", tenant.colour.clone().unwrap_or_else(none)),
         ("locale", tenant.locale.clone().unwrap_or_else(none)),
+        ("mail by", if tenant.mail_providers.is_empty() { none() } else { tenant.mail_providers.join(" ") }),
         ("reply to", tenant.reply_to.clone().unwrap_or_else(none)),
         ("created", iso(tenant.created_us)),
         ("customers", format!("{} ({} disabled)", figures.customers, figures.disabled_customers)),
@@ -147,6 +149,7 @@ mod tests {
             locale: None,
             reply_to: None,
             signup: Signup::Closed,
+            mail_providers: Vec::new(),
         }
     }
 

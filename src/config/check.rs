@@ -2,7 +2,7 @@
 
 use super::error::Problem;
 use super::{Config, MasterKey};
-use doorcode_actors::{DatabaseUrl, TlsMode};
+use doorcode_actors::{DatabaseUrl, ProviderSettings, SmtpSettings, TlsMode};
 use doorcode_domain::{Email, EmailError};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -119,7 +119,7 @@ impl Config {
             let expected = "expected a plain address such as login@acme.com, without a name";
             problems.unless(false, "mail.from", &format!("{expected}: {reason}{more}"));
         }
-        self.check_relay(&mut problems);
+        self.check_providers(&mut problems);
         self.check_times(&mut problems);
         self.check_rates(&mut problems);
         problems.unless(
@@ -131,18 +131,35 @@ impl Config {
         problems.0
     }
 
-    fn check_relay(&self, problems: &mut Problems) {
-        let smtp = &self.mail.smtp;
-        problems.unless(
-            smtp.username.is_some() == smtp.password.is_some(),
-            if smtp.username.is_some() { "mail.smtp.password" } else { "mail.smtp.username" },
-            "expected username and password, or neither",
-        );
-        problems.unless(
-            smtp.tls != TlsMode::None || smtp.password.is_none() || self.mail.smtp.is_local(),
-            "mail.smtp.tls",
-            "expected \"starttls\" or \"implicit\": a password would travel in the clear",
-        );
+    fn check_providers(&self, problems: &mut Problems) {
+        let configured = self.mail.configured();
+        for name in &self.mail.order {
+            let is_known =
+                ["smtp", "hook"].contains(&name.as_str()) || self.mail.providers.contains_key(name);
+            problems.unless(
+                is_known,
+                "mail.order",
+                "expected names of providers: smtp, hook, or of [mail.providers.NAME]",
+            );
+        }
+        check_relay("mail.smtp", &self.mail.smtp, problems);
+        for (name, settings) in &self.mail.providers {
+            if let ProviderSettings::Smtp(smtp) = settings {
+                check_relay(&format!("mail.providers.{name}"), smtp, problems);
+            }
+        }
+        for (name, settings) in configured {
+            let timeout = match &settings {
+                ProviderSettings::Smtp(smtp) => smtp.timeout,
+                ProviderSettings::Hook(hook) => hook.timeout,
+            };
+            let section = if name == "smtp" || name == "hook" { name } else { format!("providers.{name}") };
+            problems.unless(
+                timeout <= self.mail.deadline,
+                &format!("mail.{section}.timeout"),
+                "expected at most mail.deadline: a mail is given up then",
+            );
+        }
     }
 
     /// What a request waits for ends while somebody waits.
@@ -221,9 +238,9 @@ impl Config {
              makes one; `doorcode keys rewrap` takes a database from this one to it",
         );
         problems.unless(
-            self.mail.smtp.host.is_some(),
+            self.mail.configured().iter().any(|(name, _)| self.mail.order.contains(name)),
             "mail.smtp.host",
-            "expected a mail relay: without one nobody gets a code. Set it, or DOORCODE__MAIL__SMTP__HOST",
+            "expected a mail relay (or mail.hook.url): without one nobody gets a code. Set it, or DOORCODE__MAIL__SMTP__HOST",
         );
         problems.unless(
             self.mail.from.is_some(),
@@ -256,8 +273,15 @@ impl Config {
                     .to_owned(),
             );
         }
-        if self.mail.smtp.tls == TlsMode::None && !self.mail.smtp.is_local() {
-            warnings.push("mail.smtp.tls is \"none\": codes travel to the relay in the clear".to_owned());
+        for (name, provider) in self.mail.configured() {
+            if let ProviderSettings::Smtp(smtp) = provider
+                && smtp.tls == TlsMode::None
+                && !smtp.is_local()
+            {
+                warnings.push(format!(
+                    "tls of the mail provider {name} is \"none\": codes travel to the relay in the clear"
+                ));
+            }
         }
         if let Some(path) = self.master_key.file.as_deref().filter(|path| everybody_reads(path)) {
             warnings.push(format!("{} can be read by everybody: chmod 400 it", path.display()));
@@ -278,6 +302,19 @@ impl Config {
         }
         warnings
     }
+}
+
+fn check_relay(section: &str, smtp: &SmtpSettings, problems: &mut Problems) {
+    problems.unless(
+        smtp.username.is_some() == smtp.password.is_some(),
+        &format!("{section}.{}", if smtp.username.is_some() { "password" } else { "username" }),
+        "expected username and password, or neither",
+    );
+    problems.unless(
+        smtp.tls != TlsMode::None || smtp.password.is_none() || smtp.is_local(),
+        &format!("{section}.tls"),
+        "expected \"starttls\" or \"implicit\": a password would travel in the clear",
+    );
 }
 
 /// Loopback, or a network that the internet does not reach (RFC 1918, RFC 4193, link-local).

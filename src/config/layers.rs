@@ -15,7 +15,9 @@ mod environment;
 mod place;
 
 /// Never printed: not in `check-config`, not in an error's excerpt.
-const SECRETS: [&str; 3] = ["database.url", "master_key.value", "mail.smtp.password"];
+const SECRETS: [&str; 4] = ["database.url", "master_key.value", "mail.smtp.password", "mail.hook.secrets"];
+/// The section whose sections have names of the operator's choice.
+const PROVIDERS: &str = "mail.providers.";
 
 /// One setting as it is in force.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -143,7 +145,7 @@ impl Layers {
             return (Origin::Env { variable: variable.clone() }, None);
         }
         let found =
-            self.file.as_ref().and_then(|file| Some((file, Place::of_key(&file.text, key, &SECRETS)?)));
+            self.file.as_ref().and_then(|file| Some((file, Place::of_key(&file.text, key, is_secret(key))?)));
         match found {
             Some((file, place)) => (place.origin(&file.path), Some(place)),
             None => (Origin::Default, None),
@@ -156,6 +158,17 @@ fn overlay(base: &mut Table, defaults: &Table, over: Table, prefix: &str, proble
     for (name, value) in over {
         let key = format!("{prefix}{name}");
         match (defaults.get(&name), value) {
+            (None, Value::Table(mut table)) if prefix == PROVIDERS => {
+                let kind = table.remove("kind").unwrap_or_else(|| Value::String("smtp".to_owned()));
+                let Some(template) = kind.as_str().and_then(provider) else {
+                    problems.push(Problem::new(&format!("{key}.kind"), "expected \"smtp\" or \"hook\""));
+                    continue;
+                };
+                let mut inner = template.clone();
+                overlay(&mut inner, &template, table, &format!("{key}."), problems);
+                inner.insert("kind".to_owned(), kind);
+                base.insert(name, Value::Table(inner));
+            }
             (None, _) => problems.push(Problem::new(&key, unknown(&key, defaults, prefix))),
             (Some(Value::Table(inner)), Value::Table(table)) => {
                 if let Some(Value::Table(base)) = base.get_mut(&name) {
@@ -171,6 +184,13 @@ fn overlay(base: &mut Table, defaults: &Table, over: Table, prefix: &str, proble
             }
         }
     }
+}
+
+/// What a provider of this kind is made of.
+fn provider(kind: &str) -> Option<Table> {
+    let defaults = toml::from_str::<Table>(DEFAULTS).ok()?;
+    let is_kind = matches!(kind, "smtp" | "hook");
+    lookup(&defaults, &format!("mail.{kind}")).filter(|_| is_kind)?.as_table().cloned()
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -276,7 +296,9 @@ fn restore(table: &mut Table, defaults: &Table, key: &str) -> bool {
 }
 
 fn is_secret(key: &str) -> bool {
-    SECRETS.contains(&key)
+    let of_provider =
+        || key.starts_with(PROVIDERS) && (key.ends_with(".password") || key.ends_with(".secrets"));
+    SECRETS.contains(&key) || of_provider()
 }
 
 fn redacted(value: &Value) -> Value {

@@ -27,6 +27,7 @@ mod limits;
 mod loadtest;
 mod login;
 mod mail;
+mod mail_servers;
 mod metrics;
 mod openapi;
 mod outage;

@@ -40,6 +40,8 @@ pub struct Tenant {
     pub reply_to: Option<String>,
     /// Who may become a customer by a first login.
     pub signup: Signup,
+    /// The mail providers that its mails try, in order; empty: as everybody's.
+    pub mail_providers: Vec<String>,
 }
 
 /// What a tenant is made of.
@@ -80,6 +82,8 @@ pub struct TenantChange {
     pub reply_to: Option<Option<Email>>,
     /// See [`Tenant`].
     pub signup: Option<Signup>,
+    /// Names in the settings of every replica; empty takes them away.
+    pub mail_providers: Option<Vec<String>>,
 }
 
 /// How large a tenant is.
@@ -207,6 +211,7 @@ impl Directory {
                     &reply_to.flatten(),
                     &change.signup.is_some(),
                     &change.signup.as_ref().and_then(Signup::to_sql),
+                    &change.mail_providers,
                 ],
             )
             .await?;
@@ -285,5 +290,6 @@ fn read(row: &Row) -> Result<Tenant, DirectoryError> {
         locale: row.try_get(11)?,
         reply_to: row.try_get(12)?,
         signup: Signup::from_sql(row.try_get(13)?),
+        mail_providers: row.try_get::<_, Option<_>>(14)?.unwrap_or_default(),
     })
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use super::breaker::Verdict;
 use super::message::Unsendable;
+use std::time::Duration;
 
 /// How far the talk with the mail server came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +21,10 @@ pub enum Stage {
     Sender,
     /// RCPT TO.
     Recipient,
-    /// DATA, up to the final answer.
+    /// DATA, before the content.
     Content,
+    /// The content is on its way: whether the mail was taken is known by the answer only. Of a hook: the whole request.
+    Handover,
 }
 
 impl fmt::Display for Stage {
@@ -33,6 +37,7 @@ impl fmt::Display for Stage {
             Self::Sender => "at MAIL FROM",
             Self::Recipient => "at RCPT TO",
             Self::Content => "at DATA",
+            Self::Handover => "after the content",
         })
     }
 }
@@ -42,7 +47,7 @@ impl fmt::Display for Stage {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// No usable connection: refused, closed, garbled or too slow. Says nothing about the mail. At
-    /// [`Stage::Content`] the mail may have been delivered all the same.
+    /// [`Stage::Handover`] the mail may have been delivered all the same.
     #[error("no working connection to the mail server {stage}: {what}")]
     Unreachable {
         /// Where it broke.
@@ -82,6 +87,24 @@ pub enum SendError {
         /// The reply's numbers.
         reply: String,
     },
+    /// A hook wants no mail now (429, 503).
+    #[error("the hook is busy")]
+    Busy {
+        /// For how long, if it said so.
+        retry_after: Option<Duration>,
+    },
+    /// A hook wants no mail ever again (410).
+    #[error("the hook is gone (HTTP 410)")]
+    Gone,
+    /// A hook did not hand the mail over, by its own fault.
+    #[error("the hook failed ({reply})")]
+    HookFailed {
+        /// The status.
+        reply: String,
+    },
+    /// Every provider is left alone for a while, or has enough to do.
+    #[error("no mail provider takes mail now")]
+    NoProvider,
     /// The mail cannot be put on this wire at all.
     #[error(transparent)]
     Unsendable(#[from] Unsendable),
@@ -97,9 +120,31 @@ impl SendError {
     /// What strangers can bring about by the choice of an address must stay out of it.
     pub fn blames_provider(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::TlsRefused { .. } | Self::SenderRefused { .. } => true,
-            Self::Transient { stage, .. } => !matches!(stage, Stage::Recipient | Stage::Content),
-            Self::Permanent { .. } | Self::Unsendable(_) => false,
+            Self::Unreachable { .. }
+            | Self::TlsRefused { .. }
+            | Self::SenderRefused { .. }
+            | Self::Busy { .. }
+            | Self::Gone
+            | Self::HookFailed { .. } => true,
+            Self::Transient { stage, .. } => {
+                !matches!(stage, Stage::Recipient | Stage::Content | Stage::Handover)
+            }
+            Self::Permanent { .. } | Self::Unsendable(_) | Self::NoProvider => false,
+        }
+    }
+
+    /// Whether the mail was certainly not taken, so that another provider may try.
+    pub(super) fn is_definite(&self) -> bool {
+        !matches!(self, Self::Unreachable { stage: Stage::Handover, .. })
+    }
+
+    /// What it means for the provider.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self {
+            Self::Busy { retry_after: Some(time) } => Verdict::Wait(*time),
+            Self::Gone => Verdict::Stop,
+            other if other.blames_provider() => Verdict::Fault,
+            _ => Verdict::Answered,
         }
     }
 
@@ -117,6 +162,10 @@ impl SendError {
             Self::Unreachable { .. } => "unreachable",
             Self::TlsRefused { .. } => "tls_refused",
             Self::SenderRefused { .. } => "sender_refused",
+            Self::Busy { .. } => "busy",
+            Self::Gone => "gone",
+            Self::HookFailed { .. } => "hook_failed",
+            Self::NoProvider => "no_provider",
             Self::Transient { .. } => "transient",
             Self::Permanent { .. } => "permanent",
             Self::Unsendable(_) => "unsendable",

@@ -7,7 +7,8 @@ use super::counts::MailCounts;
 use super::dispatcher::MailDispatcherMessage;
 use super::note::Note;
 use super::outbox::{MailId, Turn};
-use super::{Content, Mail, MailTransport, Secret, Sender, Templates, Transport};
+use super::providers::Providers;
+use super::{Content, Mail, MailTransport, Secret, SendError, Sender, Templates, Transport};
 use crate::keys::Keys;
 use crate::outside_faults::OutsideFaults;
 use crate::store::outbox::Recipient;
@@ -23,7 +24,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 /// Mails given to the mailers and not yet sent, at most: a few statements' worth.
@@ -93,8 +94,7 @@ impl MailerDeps {
         let Outgoing { turn, recipient, dead_at, .. } = outgoing;
         let due = &turn.mail;
         let code = LoginCode::derive(&self.keys.load().code_derivation, due.challenge, due.alphabet);
-        // a code that is five seconds old still lives ten minutes
-        let left = dead_at.saturating_duration_since(Instant::now()) + Duration::from_secs(5);
+        let left = dead_at.saturating_duration_since(Instant::now());
         let note = Note::decode(&due.note);
         Mail {
             to: recipient.email.clone(),
@@ -106,13 +106,23 @@ impl MailerDeps {
                     Alphabet::Digits => super::Alphabet::Digits,
                     Alphabet::Base32 => super::Alphabet::Base32,
                 },
-                minutes: u32::try_from(left.as_secs() / 60).unwrap_or(10).max(1),
+                // a code that is five seconds old still lives ten minutes
+                minutes: u32::try_from((left.as_secs() + 5) / 60).unwrap_or(10).max(1),
+                expires_us: in_us(left),
             },
             at_us: turn.asked_us,
+            providers: recipient.providers.clone(),
+            customer_id: recipient.customer_id,
             network: note.network.map(|network| network.to_string()),
             message_id: message_id(turn),
         }
     }
+}
+
+/// Microseconds since 1970 after this time.
+fn in_us(left: Duration) -> i64 {
+    let then = SystemTime::now() + left;
+    then.duration_since(UNIX_EPOCH).map_or(0, |time| i64::try_from(time.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// The same for every try at one mail, and nothing of the challenge in it.
@@ -141,6 +151,7 @@ pub(crate) struct MailerPool {
     /// How long a mail takes, µs, smoothed.
     mean_us: Arc<AtomicU64>,
     meter: Arc<Meter>,
+    providers: Arc<Providers>,
 }
 
 impl MailerPool {
@@ -151,7 +162,9 @@ impl MailerPool {
         }
         let workers = self.now.load(Relaxed);
         let soon = workers as u64 * AHEAD_US / self.mean_us.load(Relaxed).max(1);
-        usize::try_from(soon).unwrap_or(READY_MAX).clamp((2 * workers).min(READY_MAX), READY_MAX)
+        let wanted =
+            usize::try_from(soon).unwrap_or(READY_MAX).clamp((2 * workers).min(READY_MAX), READY_MAX);
+        self.providers.fitting(wanted)
     }
 
     /// Grows with what waits.
@@ -192,6 +205,7 @@ pub(crate) fn mailers(deps: MailerDeps, workers: (usize, usize)) -> (MailerPool,
         now: Arc::new(AtomicUsize::new(workers.0)),
         mean_us: Arc::new(AtomicU64::new(FIRST_GUESS_US)),
         meter: deps.meter.clone(),
+        providers: deps.transport.0.clone(),
     };
     let (up, down) = (pool.clone(), pool.clone());
     let remote = FactoryRemote(pool.target.clone());
@@ -305,6 +319,8 @@ impl Mailer {
                 tracing::warn!(%error, tenant = mail.recipient.tenant.slug, "mail refused for good");
                 mail.report(MailDispatcherMessage::Finished);
             }
+            // the breakers pace it: a mail that nobody began goes back and has lost no try
+            Ok(Ok(Err(SendError::NoProvider))) if transport.is_everybodys(&message) => {}
             Ok(Ok(Err(error))) => self.try_later(mail, &error.to_string()),
             Ok(Err(_)) => self.try_later(mail, "no answer in time"),
             Err(_) => self.try_later(mail, "panic"),

@@ -27,6 +27,16 @@ pub enum Alphabet {
     Base32,
 }
 
+impl Alphabet {
+    /// As a hook is told.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Digits => "digits",
+            Self::Base32 => "base32",
+        }
+    }
+}
+
 /// A mail on its way to a customer: everything that it says, and nothing else.
 #[derive(Clone, Debug)]
 pub struct Mail {
@@ -40,6 +50,10 @@ pub struct Mail {
     pub content: Content,
     /// When the code was asked for, or what it tells of happened: microseconds since 1970.
     pub at_us: i64,
+    /// Names of providers, in order. Empty: as everybody's.
+    pub providers: Vec<String>,
+    /// Whose mail it is; `None`: somebody's who is no customer yet.
+    pub customer_id: Option<Uuid>,
     /// From where that was, roughly: `203.0.113.x`.
     pub network: Option<String>,
     /// One per mail: equal for every try to deliver it, so a mail delivered twice is shown once; another for
@@ -73,6 +87,8 @@ pub enum Content {
         alphabet: Alphabet,
         /// How many minutes it has left to live.
         minutes: u32,
+        /// When it dies, in microseconds since 1970.
+        expires_us: i64,
     },
     /// Somebody typed wrong codes again and again.
     FailedGuesses,
@@ -83,7 +99,13 @@ pub enum Content {
 impl Mail {
     /// One of each kind in each language, as templates are tried and shown with.
     pub fn samples() -> impl Iterator<Item = Self> {
-        let code = |code: &str, alphabet, minutes| Content::Code { code: code.into(), alphabet, minutes };
+        const AT_US: i64 = 1_936_163_289_000_000; // 2031-05-10 07:08:09 UTC
+        let code = |code: &str, alphabet, minutes| Content::Code {
+            code: code.into(),
+            alphabet,
+            minutes,
+            expires_us: AT_US + i64::from(minutes) * 60_000_000,
+        };
         Language::all().flat_map(move |language| {
             let mail = move |content, network: Option<&str>| Self {
                 to: "ada@example.com".to_owned(),
@@ -96,13 +118,15 @@ impl Mail {
                 },
                 language,
                 content,
-                at_us: 1_936_163_289_000_000, // 2031-05-10 07:08:09 UTC
+                at_us: AT_US,
+                providers: Vec::new(),
+                customer_id: None,
                 network: network.map(str::to_owned),
                 message_id: Uuid::nil(),
             };
             [
                 mail(code("042917", Alphabet::Digits, 10), Some("203.0.113.x")),
-                mail(code("K7M2QX", Alphabet::Base32, 1), None),
+                mail(code("K7M2QX", Alphabet::Base32, 1), Some("fd00:db8:7::x")),
                 mail(code("314159", Alphabet::Digits, 3), None),
                 mail(Content::FailedGuesses, None),
                 mail(Content::NewDevice, Some("203.0.113.x")),
@@ -123,7 +147,7 @@ impl Values {
             .map_err(|_| Unsendable::Template("the time of the request is out of range"))?
             .to_zoned(TimeZone::UTC);
         let (code, letters, minutes) = match &mail.content {
-            Content::Code { code, alphabet, minutes } => {
+            Content::Code { code, alphabet, minutes, .. } => {
                 (Some(code.reveal().to_owned()), *alphabet == Alphabet::Base32, Some(*minutes))
             }
             Content::FailedGuesses | Content::NewDevice => (None, false, None),

@@ -22,6 +22,8 @@ fn named(name: &str) -> Mail {
         language: Language::default(),
         content: code("042917", Alphabet::Digits, 10),
         at_us: 1_936_163_289_000_000, // 2031-05-10 07:08:09 UTC
+        providers: Vec::new(),
+        customer_id: None,
         network: Some("203.0.113.x".to_owned()),
         message_id: Uuid::from_u128(0x1234_5678_9abc_4def_8123_4567_89ab_cdef),
     }
@@ -34,7 +36,7 @@ fn at_host(host: Option<&str>) -> Mail {
 }
 
 fn code(code: &str, alphabet: Alphabet, minutes: u32) -> Content {
-    Content::Code { code: code.into(), alphabet, minutes }
+    Content::Code { code: code.into(), alphabet, minutes, expires_us: 1_936_163_889_000_000 }
 }
 
 fn templates() -> &'static Templates {

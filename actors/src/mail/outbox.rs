@@ -4,14 +4,15 @@ use super::capacity::MailCapacity;
 use super::record::{self, DueMail};
 use crate::store::outbox::{LateMails, OutboxRow, Settlement};
 use doorcode_domain::{Micros, TenantId};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A mail, by its row and its place in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct MailId {
     pub(crate) row: Uuid,
     pub(crate) place: u32,
@@ -100,7 +101,7 @@ impl Outbox {
             if !done.get(place as usize) {
                 open += 1;
                 self.capacity.take(mail.address.tenant);
-                self.queue.push(mail.address.tenant, MailId { row: row.id, place });
+                self.queue.push(mail.address.tenant, row.asked_us, MailId { row: row.id, place });
             }
         }
         if open == 0 {
@@ -116,7 +117,7 @@ impl Outbox {
 
     /// Takes up to so many mails, by tenants in turn, that may be begun: their lease lasts longer than a try.
     pub(crate) fn next(&mut self, count: usize, try_lasts: Duration, now: Instant) -> Vec<Turn> {
-        let mut turns = Vec::new();
+        let (mut turns, mut skipped) = (Vec::new(), Vec::new());
         for _ in 0..self.queue.length.min(2 * count) {
             if turns.len() == count {
                 break;
@@ -129,7 +130,7 @@ impl Outbox {
                 continue;
             }
             let Some(start_by) = row.leased_until.checked_sub(try_lasts).filter(|by| *by > now) else {
-                self.queue.push(tenant, id);
+                skipped.push((tenant, row.asked_us, id));
                 continue;
             };
             let Some(mail) = row.mails.get(place) else { continue };
@@ -137,6 +138,7 @@ impl Outbox {
             row.out.set(place);
             turns.push(Turn { id, mail, asked_us, attempts, start_by });
         }
+        skipped.into_iter().for_each(|(tenant, asked_us, id)| self.queue.push(tenant, asked_us, id));
         turns
     }
 
@@ -155,7 +157,7 @@ impl Outbox {
         let Some(row) = self.rows.get_mut(&id.row) else { return };
         row.out.clear(id.place as usize);
         if let Some(mail) = row.mails.get(id.place as usize) {
-            self.queue.push(mail.address.tenant, id);
+            self.queue.push(mail.address.tenant, row.asked_us, id);
         }
     }
 
@@ -304,28 +306,29 @@ impl Bits {
     }
 }
 
-/// Mails by tenants in turn, so that a burst of one does not delay the others'.
+/// Mails by tenants in turn, so that a burst of one does not delay the others', a tenant's newest first: where more waits than can
+/// leave, those who asked last still look at their mailbox.
 #[derive(Default)]
 struct Turns {
-    by_tenant: HashMap<TenantId, VecDeque<MailId>>,
+    by_tenant: HashMap<TenantId, BinaryHeap<(Micros, Reverse<MailId>)>>,
     order: VecDeque<TenantId>,
     length: usize,
 }
 
 impl Turns {
-    fn push(&mut self, tenant: TenantId, id: MailId) {
+    fn push(&mut self, tenant: TenantId, asked_us: Micros, id: MailId) {
         let queue = self.by_tenant.entry(tenant).or_default();
         if queue.is_empty() {
             self.order.push_back(tenant);
         }
-        queue.push_back(id);
+        queue.push((asked_us, Reverse(id)));
         self.length += 1;
     }
 
     fn pop(&mut self) -> Option<(TenantId, MailId)> {
         let tenant = self.order.pop_front()?;
         let queue = self.by_tenant.get_mut(&tenant)?;
-        let id = queue.pop_front()?;
+        let (_, Reverse(id)) = queue.pop()?;
         if queue.is_empty() {
             self.by_tenant.remove(&tenant);
         } else {

@@ -63,6 +63,18 @@ fn tenants_take_turns() {
 }
 
 #[test]
+fn the_newest_code_goes_first() {
+    let asked = |id, asked_us| OutboxRow { asked_us, ..row(id, &[mail(1, id), mail(1, id + 100)]) };
+    let mut bench = Bench::with(vec![asked(1, 10), asked(2, 30), asked(3, 20)]);
+    let order = |turns: Vec<Turn>| -> Vec<u128> {
+        turns.iter().map(|turn| turn.mail.address.key.0.as_u128()).collect()
+    };
+    let first = bench.next(1);
+    bench.outbox.put_back(first[0].id);
+    assert_eq!(order(bench.next(6)), [2, 102, 3, 103, 1, 101], "who is put back keeps its place");
+}
+
+#[test]
 fn a_row_goes_when_all_of_its_mails_have_left_and_not_before() {
     let mut bench = Bench::with(vec![row(1, &[mail(1, 1), mail(1, 2)])]);
     let turns = bench.next(2);

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::error::{SendError, Stage};
 use super::message::Unsendable;
+use super::progress::{Limits, Progress};
 use super::wire::{self, Tls};
 use crate::settings::{SmtpSettings, TlsMode};
 
@@ -39,6 +40,12 @@ pub enum SetupError {
     /// There is none.
     #[error("no mail relay is set")]
     NoHost,
+    /// A hook's URL.
+    #[error("{0}")]
+    Url(String),
+    /// A hook's secrets.
+    #[error("{0}")]
+    Secret(String),
     /// The cryptographic library.
     #[error("TLS cannot be used: {0}")]
     Tls(String),
@@ -51,33 +58,25 @@ pub struct Relay {
     host: String,
     /// The name doorcode gives in EHLO: its own fully qualified host name.
     hello_name: String,
-    /// The longest that one send may take, connecting included. Shorter than the lease on the mail.
-    timeout: Duration,
     tls: Option<Tls>,
 }
 
 impl Relay {
-    /// Checks the settings and reads the machine's root certificates. Connects to nothing.
-    pub fn new(settings: SmtpSettings, hello_name: &str, timeout: Duration) -> Result<Self, SetupError> {
-        let mut roots = RootCertStore::empty();
-        match &settings.ca_file {
-            Some(file) => {
-                roots = crate::authorities::of_file(file)
-                    .map_err(|why| SetupError::Tls(format!("ca_file {}: {why}", file.display())))?;
-            }
-            // Unreadable system certificates are left out: a server they vouch for is refused, and the error says so.
-            None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
-        }
-        Self::trusting(roots, settings, hello_name, timeout)
-    }
-
-    /// As [`new`](Self::new), with these root certificates.
-    fn trusting(
-        roots: RootCertStore,
+    /// Checks the settings. Connects to nothing. `roots` are whom it trusts where the settings name no file.
+    pub(super) fn new(
+        mut roots: RootCertStore,
         settings: SmtpSettings,
         hello_name: &str,
-        timeout: Duration,
     ) -> Result<Self, SetupError> {
+        if let Some(file) = &settings.ca_file {
+            roots = crate::authorities::of_file(file)
+                .map_err(|why| SetupError::Tls(format!("ca_file {}: {why}", file.display())))?;
+        }
+        Self::trusting(roots, settings, hello_name)
+    }
+
+    /// With these root certificates.
+    fn trusting(roots: RootCertStore, settings: SmtpSettings, hello_name: &str) -> Result<Self, SetupError> {
         let hello_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '[' | ']' | ':');
         if hello_name.is_empty() || !hello_name.chars().all(hello_char) {
             return Err(SetupError::HelloName);
@@ -93,18 +92,14 @@ impl Relay {
                 server: ServerName::try_from(host.clone()).map_err(|_| SetupError::Host)?,
             }),
         };
-        Ok(Self { settings, host, hello_name: hello_name.to_owned(), timeout, tls })
+        Ok(Self { settings, host, hello_name: hello_name.to_owned(), tls })
     }
 
     /// Whether the relay can be reached and lets us in. Hands nothing over.
-    pub async fn check(&self) -> Result<(), SendError> {
-        let mut opened = match timeout(self.timeout, self.open()).await {
-            Ok(opened) => opened?,
-            Err(_) => {
-                let what = format!("no answer within {:?}", self.timeout);
-                return Err(SendError::Unreachable { stage: Stage::Connect, what });
-            }
-        };
+    pub(super) async fn check(&self, limits: Limits) -> Result<(), SendError> {
+        let progress = Progress::default();
+        let opened = limits.hold(&progress, self.open()).await;
+        let mut opened = opened.ok_or_else(|| progress.late(limits))??;
         // The server's answer changes nothing.
         let _ = timeout(Duration::from_secs(1), opened.smtp.quit()).await;
         Ok(())
@@ -142,7 +137,14 @@ struct OpenConnection {
     is_stuck: bool,
 }
 
-fn client_config(roots: RootCertStore) -> Result<rustls::ClientConfig, SetupError> {
+/// The machine's. Unreadable ones are left out: a server they vouch for is refused, and the error says so.
+pub(super) fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+pub(super) fn client_config(roots: RootCertStore) -> Result<rustls::ClientConfig, SetupError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -167,13 +169,12 @@ impl SmtpConnection {
         Self { relay, warm: None }
     }
 
-    /// Sends within the relay's timeout, connecting first if need be.
-    pub(super) async fn send(&mut self, message: &Message) -> Result<(), SendError> {
-        let limit = self.relay.timeout;
-        let mut stage = Stage::Connect;
-        match timeout(limit, self.try_send(message, &mut stage)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(SendError::Unreachable { stage, what: format!("no answer within {limit:?}") }),
+    /// Sends within its limits, connecting first if need be.
+    pub(super) async fn send(&mut self, message: &Message, limits: Limits) -> Result<(), SendError> {
+        let progress = Progress::default();
+        match limits.hold(&progress, self.try_send(message, &progress)).await {
+            Some(outcome) => outcome,
+            None => Err(progress.late(limits)),
         }
     }
 
@@ -185,12 +186,12 @@ impl SmtpConnection {
         }
     }
 
-    async fn try_send(&mut self, message: &Message, stage: &mut Stage) -> Result<(), SendError> {
+    async fn try_send(&mut self, message: &Message, progress: &Progress) -> Result<(), SendError> {
         let raw = message.formatted();
         if let Some(connection) = self.take_warm() {
-            let outcome = self.transact(connection, message.envelope(), &raw, stage).await;
+            let outcome = self.transact(connection, message.envelope(), &raw, progress).await;
             // The server had hung up in the meantime: that is not this mail's failure.
-            let hung_up = *stage == Stage::Sender
+            let hung_up = progress.stage() == Stage::Sender
                 && match &outcome {
                     Err(SendError::Unreachable { .. }) => true,
                     Err(SendError::Transient { reply, .. }) => reply.starts_with(CLOSING),
@@ -200,9 +201,9 @@ impl SmtpConnection {
                 return outcome;
             }
         }
-        *stage = Stage::Connect;
+        progress.reach(Stage::Connect);
         let connection = self.relay.open().await?;
-        self.transact(connection, message.envelope(), &raw, stage).await
+        self.transact(connection, message.envelope(), &raw, progress).await
     }
 
     fn take_warm(&mut self) -> Option<OpenConnection> {
@@ -216,9 +217,9 @@ impl SmtpConnection {
         mut connection: OpenConnection,
         envelope: &Envelope,
         raw: &[u8],
-        stage: &mut Stage,
+        progress: &Progress,
     ) -> Result<(), SendError> {
-        let outcome = speak(&mut connection, envelope, raw, stage).await;
+        let outcome = speak(&mut connection, envelope, raw, progress).await;
         let in_step = match &outcome {
             _ if connection.is_stuck => false,
             Ok(()) | Err(SendError::Unsendable(_)) => true,
@@ -243,9 +244,9 @@ async fn speak(
     connection: &mut OpenConnection,
     envelope: &Envelope,
     raw: &[u8],
-    stage: &mut Stage,
+    progress: &Progress,
 ) -> Result<(), SendError> {
-    *stage = Stage::Sender;
+    progress.reach(Stage::Sender);
     let mut parameters = Vec::new();
     if !raw.is_ascii() {
         // Only an address can make it so: text is encoded, and domains are in their ASCII form. Never send such
@@ -262,16 +263,17 @@ async fn speak(
     commands.extend(recipients.map(|rcpt| (Stage::Recipient, rcpt.to_string())));
     commands.push((Stage::Content, Data.to_string()));
     let opened = if connection.pipelining {
-        send_ahead(connection, &commands, stage).await
+        send_ahead(connection, &commands, progress).await
     } else {
-        send_in_turn(&mut connection.smtp, &commands, stage).await
+        send_in_turn(&mut connection.smtp, &commands, progress).await
     };
-    opened.map_err(|e| match failure(*stage, &e) {
+    opened.map_err(|e| match failure(progress.stage(), &e) {
         // Servers may refuse the parameter here: then it is this address's fault, not the sender's.
         SendError::SenderRefused { stage, reply } if international => SendError::Permanent { stage, reply },
         other => other,
     })?;
-    connection.smtp.message(raw).await.map_err(|e| failure(*stage, &e))?;
+    progress.reach(Stage::Handover);
+    connection.smtp.message(raw).await.map_err(|e| failure(progress.stage(), &e))?;
     Ok(())
 }
 
@@ -279,10 +281,10 @@ async fn speak(
 async fn send_in_turn(
     smtp: &mut AsyncSmtpConnection,
     commands: &[(Stage, String)],
-    stage: &mut Stage,
+    progress: &Progress,
 ) -> Result<(), smtp::Error> {
     for (at, command) in commands {
-        *stage = *at;
+        progress.reach(*at);
         smtp.command(command).await?;
     }
     Ok(())
@@ -292,13 +294,13 @@ async fn send_in_turn(
 async fn send_ahead(
     connection: &mut OpenConnection,
     commands: &[(Stage, String)],
-    stage: &mut Stage,
+    progress: &Progress,
 ) -> Result<(), smtp::Error> {
     let group: String = commands.iter().map(|(_, command)| command.as_str()).collect();
     let (smtp, mut refused, mut is_open) = (&mut connection.smtp, None, false);
     for (number, (at, _)) in commands.iter().enumerate() {
         if refused.is_none() {
-            *stage = *at;
+            progress.reach(*at);
         }
         let answer = if number == 0 { smtp.command(&group).await } else { smtp.read_response().await };
         is_open = answer.is_ok();
@@ -324,7 +326,7 @@ fn failure(stage: Stage, error: &smtp::Error) -> SendError {
         SendError::Transient { stage, reply }
     } else if error.is_permanent() {
         match stage {
-            Stage::Recipient | Stage::Content => SendError::Permanent { stage, reply },
+            Stage::Recipient | Stage::Content | Stage::Handover => SendError::Permanent { stage, reply },
             _ => SendError::SenderRefused { stage, reply },
         }
     } else if stage == Stage::Login && error.is_client() {

@@ -6,7 +6,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use uuid::Uuid;
 
 use super::*;
-use crate::mail::{Mail, MailTransport, Sender, Templates, Transport};
+use crate::mail::{Mail, Sender, Templates, Transport};
 use setting_values::Secret;
 
 #[path = "../../../tests/it/support/smtp_sink.rs"]
@@ -31,9 +31,11 @@ fn authority() -> RootCertStore {
     roots
 }
 
-fn relay(settings: SmtpSettings, hello_name: &str, timeout: Duration) -> Result<Relay, SetupError> {
-    Relay::trusting(authority(), settings, hello_name, timeout)
+fn relay(settings: SmtpSettings, hello_name: &str) -> Result<Relay, SetupError> {
+    Relay::trusting(authority(), settings, hello_name)
 }
+
+const LIMITS: Limits = Limits { until_content: Duration::from_secs(10), answer: Duration::from_secs(10) };
 
 /// A private authority's file is enough, and a relay that does not answer is known before any mail.
 #[tokio::test]
@@ -43,27 +45,41 @@ async fn a_relay_is_checked_without_a_mail() {
     let with = |ca_file: Option<&str>| {
         let settings =
             SmtpSettings { tls: TlsMode::StartTls, ca_file: ca_file.map(Into::into), ..settings(&sink) };
-        Relay::new(settings, "doorcode.example", Duration::from_secs(10))
+        Relay::new(system_roots(), settings, "doorcode.example")
     };
-    with(Some(ca_file)).unwrap().check().await.unwrap();
-    let refused = with(None).unwrap().check().await.unwrap_err().to_string();
+    with(Some(ca_file)).unwrap().check(LIMITS).await.unwrap();
+    let refused = with(None).unwrap().check(LIMITS).await.unwrap_err().to_string();
     assert!(refused.contains("UnknownIssuer"), "{refused}");
     assert!(with(Some("/none.pem")).err().unwrap().to_string().contains("ca_file /none.pem"));
     sink.at(Point::Greeting, Act::Drop);
-    with(Some(ca_file)).unwrap().check().await.unwrap_err();
+    with(Some(ca_file)).unwrap().check(LIMITS).await.unwrap_err();
     assert!(sink.count() == 0);
 }
 
-fn transport(settings: SmtpSettings) -> MailTransport {
+fn transport(settings: SmtpSettings) -> Direct {
     transport_within(Duration::from_secs(10), settings)
 }
 
-fn transport_within(timeout: Duration, settings: SmtpSettings) -> MailTransport {
-    over(relay(settings, "doorcode.example", timeout).unwrap())
+fn transport_within(timeout: Duration, settings: SmtpSettings) -> Direct {
+    over(relay(settings, "doorcode.example").unwrap(), timeout)
 }
 
-fn over(relay: Relay) -> MailTransport {
-    Transport::Smtp(Arc::new(relay)).transport(sender(), templates())
+/// A connection without a breaker.
+struct Direct(SmtpConnection, Duration);
+
+impl Direct {
+    async fn send(&mut self, mail: &Mail) -> Result<(), SendError> {
+        let message = crate::mail::message::compose(mail, &sender(), &templates())?;
+        self.0.send(&message, Limits { until_content: self.1, answer: self.1 }).await
+    }
+
+    async fn close(&mut self) {
+        self.0.close().await;
+    }
+}
+
+fn over(relay: Relay, timeout: Duration) -> Direct {
+    Direct(SmtpConnection::new(Arc::new(relay)), timeout)
 }
 
 fn sender() -> Sender {
@@ -195,7 +211,7 @@ async fn lost_connections_are_made_anew() {
     }
     // Lost in the middle of a mail: an error of the connection, and the next mail goes out.
     for (point, stage) in
-        [(Point::Rcpt, Stage::Recipient), (Point::Data, Stage::Content), (Point::Body, Stage::Content)]
+        [(Point::Rcpt, Stage::Recipient), (Point::Data, Stage::Content), (Point::Body, Stage::Handover)]
     {
         sink.at(point, Act::Drop);
         let error = transport.send(&login_mail("ada@example.com")).await.unwrap_err();
@@ -324,8 +340,10 @@ async fn h18_tls_is_used_and_verified() {
         let strange_name = SmtpSettings { host: Some("127.0.0.1".to_owned()), ..settings(&sink) };
         let strange_name = self::transport(SmtpSettings { tls: mode, ..strange_name });
         let unknown_issuer = SmtpSettings { tls: mode, ..settings(&sink) };
-        let unknown_issuer =
-            over(Relay::new(unknown_issuer, "doorcode.example", Duration::from_secs(10)).unwrap());
+        let unknown_issuer = over(
+            Relay::trusting(system_roots(), unknown_issuer, "doorcode.example").unwrap(),
+            Duration::from_secs(10),
+        );
         for mut transport in [strange_name, unknown_issuer] {
             let error = transport.send(&login_mail("eve@example.com")).await;
             let error = error.unwrap_err();
@@ -370,7 +388,7 @@ async fn logins_work_under_tls_only_and_stay_secret() {
     assert!(error.needs_operator() && !error.is_permanent());
     assert!(!format!("{:?}", with("hunter22")).contains("hunter22"));
 
-    let refused = |settings, hello_name| relay(settings, hello_name, Duration::from_secs(1)).err();
+    let refused = |settings, hello_name| relay(settings, hello_name).err();
     let clear =
         SmtpSettings { host: Some("mail.example.com".to_owned()), ..with_login(settings(&sink), "x") };
     assert_eq!(refused(clear, "doorcode.example"), Some(SetupError::LoginInTheClear));
@@ -382,7 +400,7 @@ async fn logins_work_under_tls_only_and_stay_secret() {
 #[tokio::test]
 async fn the_memory_transport_keeps_what_smtp_would_send() {
     let mailbox = crate::mail::Mailbox::default();
-    let mut transport = Transport::Memory(mailbox.clone()).transport(sender(), templates());
+    let mut transport = Transport::memory(mailbox.clone()).transport(sender(), templates());
     transport.send(&login_mail("Ada@example.com")).await.unwrap();
     let mail = mailbox.wait_for("ada@EXAMPLE.com", 1).await.remove(0);
     assert_eq!((mail.tenant.as_str(), mail.to.as_str()), ("acme", "Ada@example.com"));

@@ -81,6 +81,10 @@ pub(crate) struct LiveCode {
 #[derive(Clone, Debug)]
 pub(crate) struct Recipient {
     pub(crate) email: String,
+    /// `None`: no customer yet.
+    pub(crate) customer_id: Option<Uuid>,
+    /// Names of the tenant's own, in order.
+    pub(crate) providers: Vec<String>,
     /// The customer's own.
     pub(crate) language: Option<Language>,
     pub(crate) tenant: TenantLook,
@@ -111,6 +115,8 @@ impl Store {
             let language = |column: &str| Language::of_tag(row.get::<_, Option<&str>>(column)?);
             let recipient = slug.map(|slug| Recipient {
                 email: row.get("email"),
+                customer_id: row.get("customer_id"),
+                providers: row.get::<_, Option<_>>("mail_providers").unwrap_or_default(),
                 language: language("locale"),
                 tenant: TenantLook {
                     name: row.get("name"),

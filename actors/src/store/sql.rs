@@ -67,4 +67,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (17, "mail", include_str!("../../../sql/migrations/0017_mail.sql")),
     (18, "signup", include_str!("../../../sql/migrations/0018_signup.sql")),
     (19, "sprays", include_str!("../../../sql/migrations/0019_sprays.sql")),
+    (20, "mail_providers", include_str!("../../../sql/migrations/0020_mail_providers.sql")),
 ];

@@ -6,8 +6,8 @@
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 )
-SELECT i.place, c.left_us, coalesce(k.email, i.typed_email) AS email, k.email IS NULL AS is_new, k.locale, t.slug, t.name, t.portal_host, t.colour,
-    t.reply_to, t.locale AS tenant_locale
+SELECT i.place, c.left_us, coalesce(k.email, i.typed_email) AS email, k.email IS NULL AS is_new, k.locale, k.customer_id, t.slug, t.name, t.portal_host, t.colour,
+    t.reply_to, t.locale AS tenant_locale, t.mail_providers
 FROM clock
 CROSS JOIN unnest($2::int[], $3::uuid[], $4::uuid[], $5::uuid[], $6::boolean[], $7::text[]) AS i (place, tenant_id, address_key, challenge_id, known, typed_email)
 CROSS JOIN LATERAL (
@@ -17,7 +17,7 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) c
 LEFT JOIN LATERAL (
-    SELECT k.email, k.locale, NOT k.disabled
+    SELECT k.email, k.locale, k.customer_id, NOT k.disabled
         -- who has a test code gets no mail
         AND (SELECT x.expires_us FROM test_codes x WHERE (x.tenant_id, x.address_key) = (i.tenant_id, i.address_key)
             AND x.expires_us > clock.now_us LIMIT 1) IS NULL AS is_mailed
@@ -26,7 +26,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) k ON true
 LEFT JOIN LATERAL (
-    SELECT t.slug, t.name, t.portal_host, t.colour, t.reply_to, t.locale FROM tenants t
+    SELECT t.slug, t.name, t.portal_host, t.colour, t.reply_to, t.locale, t.mail_providers FROM tenants t
     WHERE t.tenant_id = i.tenant_id AND NOT t.disabled
         AND CASE WHEN k.email IS NULL THEN admits_signup(t.signup, i.typed_email) ELSE k.is_mailed END
     LIMIT 1

@@ -10,7 +10,8 @@ WITH changed AS (
         token_claims = coalesce($9, token_claims),
         locale = CASE WHEN $12 THEN $13 ELSE locale END,
         reply_to = CASE WHEN $14 THEN $15 ELSE reply_to END,
-        signup = CASE WHEN $16 THEN $17 ELSE signup END
+        signup = CASE WHEN $16 THEN $17 ELSE signup END,
+        mail_providers = CASE WHEN $18::text[] IS NULL THEN mail_providers ELSE nullif($18::text[], '{}') END
     WHERE tenant_id = $1
     RETURNING tenant_id, slug
 ), noted AS (

@@ -1,6 +1,6 @@
 //! `DOORCODE__SECTION__KEY`, `…_FILE` for secrets, and `DATABASE_URL`.
 
-use super::{Layers, SECRETS, is_secret, kind, lookup, unknown, walk};
+use super::{Layers, PROVIDERS, SECRETS, is_secret, kind, lookup, unknown, walk};
 use crate::config::error::{Fault, Origin};
 use toml::{Table, Value};
 
@@ -60,10 +60,14 @@ impl Layers {
         if let Some(secret) = key.strip_suffix("_file").filter(|key| is_secret(key)) {
             let text =
                 std::fs::read_to_string(&text).map_err(|error| format!("{text} cannot be read: {error}"))?;
-            self.set(variable, secret, Value::String(text.trim().to_owned()));
+            let text = text.trim().to_owned();
+            let default = lookup(&self.merged, secret).unwrap_or(&Value::Boolean(false)).clone();
+            self.set(variable, secret, read_as(&default, text).unwrap_or(Value::Boolean(false)));
             return Ok(());
         }
-        let Some(default) = lookup(&self.defaults, key).filter(|value| !value.is_table()) else {
+        // of a provider that the file names, its values may be here
+        let named = key.starts_with(PROVIDERS).then(|| lookup(&self.merged, key)).flatten();
+        let Some(default) = lookup(&self.defaults, key).or(named).filter(|value| !value.is_table()) else {
             return Err(self.unknown_variable(key));
         };
         let value = read_as(default, text).ok_or_else(|| format!("{key}: expected {}", kind(default)))?;

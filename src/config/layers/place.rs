@@ -13,7 +13,7 @@ pub(super) struct Place {
 
 impl Place {
     /// The value of `key`, or, where there is none, its section.
-    pub(super) fn of_key(text: &str, key: &str, secrets: &[&str]) -> Option<Self> {
+    pub(super) fn of_key(text: &str, key: &str, is_secret: bool) -> Option<Self> {
         let root = DeTable::parse(text).ok()?;
         let mut table = root.get_ref();
         let mut names = key.split('.').peekable();
@@ -23,7 +23,7 @@ impl Place {
                 (DeValue::Table(inner), Some(_)) => table = inner,
                 // A section that should be a value, or is unknown: its header tells more than its content.
                 (DeValue::Table(_), None) => return Some(Self::at(text, found.span(), false)),
-                (_, None) => return Some(Self::at(text, value.span(), secrets.contains(&key))),
+                (_, None) => return Some(Self::at(text, value.span(), is_secret)),
                 (_, Some(_)) => return None,
             }
         }

@@ -47,6 +47,7 @@ impl Setup {
             .set("DOORCODE__MAIL__LEASE", "2s")
             .set("DOORCODE__MAIL__DEADLINE", "1s")
             .set("DOORCODE__HTTP__DRAIN_NOTICE", "0s")
+            .set("DOORCODE__MAIL__SMTP__TIMEOUT", "1s")
             .without_caller_limits()
     }
 

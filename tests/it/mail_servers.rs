@@ -1,0 +1,224 @@
+//! The whole way to receivers that are not ours: aiosmtpd, and a hook that checks signatures by the published library.
+
+use crate::support::PATIENCE;
+use crate::support::postgres::{ACME, connect};
+use crate::support::process::{Setup, Site};
+use doorcode_domain::Language;
+use serde_json::Value;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+const SECRETS: [&str; 2] =
+    ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"];
+
+/// `tests/it/support/mail_servers.py`, running.
+struct Receiver {
+    port: u16,
+    lines: Lines<BufReader<ChildStdout>>,
+    _child: Child,
+}
+
+impl Receiver {
+    async fn start(arguments: &[&str]) -> Self {
+        let python = std::env::var("DOORCODE_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+        let mut command = Command::new(python);
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/mail_servers.py")).args(arguments);
+        let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let port = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
+        let port =
+            port.expect("the receiver starts: run ./bin/test, which installs what it needs").parse().unwrap();
+        Self { port, lines, _child: child }
+    }
+
+    async fn smtp() -> Self {
+        let file = |name| format!("{}/tests/it/support/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+        Self::start(&["smtp", &file("leaf.pem"), &file("leaf.key")]).await
+    }
+
+    async fn hook(statuses: &str) -> Self {
+        Self::start(&["hook", SECRETS[1], statuses]).await
+    }
+
+    async fn next(&mut self) -> Value {
+        let line = timeout(PATIENCE, self.lines.next_line()).await.expect("a mail in time").unwrap();
+        serde_json::from_str(&line.expect("the receiver runs")).unwrap()
+    }
+
+    /// doorcode with this hook as its only provider.
+    fn alone(&self, site: &Site) -> Setup {
+        site.setup()
+            .set("DOORCODE__MAIL__SMTP__HOST", "")
+            .set("DOORCODE__MAIL__HOOK__URL", &format!("http://127.0.0.1:{}/mail", self.port))
+            .set("DOORCODE__MAIL__HOOK__ALLOW_PRIVATE", "true")
+            .set("DOORCODE__MAIL__HOOK__SECRETS", &SECRETS.join(","))
+    }
+}
+
+/// H7, H10 to H14, H17 and H18 as a server and a parser see them that we did not write, in every language.
+#[tokio::test(flavor = "multi_thread")]
+async fn h11_h17_h18_aiosmtpd_takes_every_language_without_a_defect() {
+    let languages: Vec<Language> = Language::all().collect();
+    let (site, mut receiver) = (Site::with_customers(languages.len()).await, Receiver::smtp().await);
+    let client = connect(&site.database.url).await;
+    for (n, language) in languages.iter().enumerate() {
+        let update = "UPDATE customers SET locale = $1 WHERE email = $2";
+        client.execute(update, &[&language.tag(), &format!("user{n}@example.com")]).await.unwrap();
+    }
+    let setup = site.setup().set("DOORCODE__MAIL__SMTP__HOST", "localhost");
+    let setup = setup.set("DOORCODE__MAIL__SMTP__PORT", &receiver.port.to_string());
+    let setup = setup.set("DOORCODE__MAIL__SMTP__TLS", "starttls");
+    let setup = setup
+        .set("DOORCODE__MAIL__SMTP__USERNAME", "doorcode")
+        .set("DOORCODE__MAIL__SMTP__PASSWORD", "sesame");
+    let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/ca.pem");
+    let program = setup.set("SSL_CERT_FILE", authority).start().await;
+    let mut wire = program.wire();
+    for n in 0..languages.len() {
+        assert_eq!(wire.login(ACME, &format!("user{n}@example.com")).await.unwrap().status, 200);
+    }
+    let mut seen = Vec::new();
+    for _ in &languages {
+        let mail = receiver.next().await;
+        assert_eq!(mail["defects"], Value::Array(Vec::new()), "{mail}");
+        assert_eq!(mail["tls"], true);
+        assert_eq!(mail["sender"], mail["header_from"]);
+        assert_eq!(mail["types"], serde_json::json!(["multipart/alternative", "text/plain", "text/html"]));
+        let (text, subject) = (mail["text"].as_str().unwrap(), mail["subject"].as_str().unwrap());
+        let code = &subject[..6];
+        assert!(code.bytes().all(|b| b.is_ascii_digit()) && text.starts_with(code), "{mail}");
+        let to = mail["to"][0].as_str().unwrap().to_owned();
+        let n: usize = to.trim_start_matches("user").split('@').next().unwrap().parse().unwrap();
+        assert!(
+            mail["html"].as_str().unwrap().contains(&format!("lang=\"{}\"", languages[n].tag())),
+            "{mail}"
+        );
+        seen.push(to);
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), languages.len());
+    program.stop().await;
+    site.database.remove().await;
+}
+
+/// The body and the three headers, checked by `standardwebhooks` from PyPI with the second of two secrets; what is busy or
+/// broken gets the same id again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_gets_each_mail_signed_until_it_takes_it() {
+    let (site, mut hook) = (Site::with_customers(1).await, Receiver::hook("503,500,302,204").await);
+    let program = hook.alone(&site).start().await;
+    assert_eq!(program.wire().login(ACME, "user0@example.com").await.unwrap().status, 200);
+    let mut ids = Vec::new();
+    for status in [503, 500, 302, 204] {
+        let call = hook.next().await;
+        assert_eq!((&call["status"], &call["signatures"]), (&status.into(), &2.into()));
+        let said = &call["said"];
+        assert_eq!(said["type"], "code.issued");
+        let data = &said["data"];
+        assert_eq!((&data["tenant"], &data["to"]), (&ACME.into(), &"user0@example.com".into()));
+        assert_eq!((&data["alphabet"], &data["locale"]), (&"digits".into(), &"en".into()));
+        assert_eq!((&data["mail_id"], data["customer_id"].as_str().unwrap().len()), (&call["id"], 36));
+        let code = data["code"].as_str().unwrap();
+        assert!(data["subject"].as_str().unwrap().starts_with(code));
+        assert!(
+            data["text"].as_str().unwrap().starts_with(code) && data["html"].as_str().unwrap().contains(code)
+        );
+        assert!(data["expires_at"].as_str().unwrap() > said["timestamp"].as_str().unwrap());
+        ids.push(call["id"].clone());
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1, "one mail, one id");
+    program.until("sent", |actors| actors.mails("sent") == 1).await;
+    assert!(!program.log().contains("user0@example.com"));
+    program.stop().await;
+    site.database.remove().await;
+}
+
+/// 410 ends a provider, the next one takes over; another 4xx is the mail's own fault.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_that_is_gone_is_left_and_a_refused_mail_is_not_repeated() {
+    let (site, mut hook) = (Site::with_customers(3).await, Receiver::hook("422,410,204").await);
+    let port = site.sink.port().to_string();
+    let setup = hook.alone(&site).set("DOORCODE__MAIL__SMTP__HOST", "127.0.0.1");
+    let setup = setup.set("DOORCODE__MAIL__SMTP__PORT", &port).set("DOORCODE__MAIL__ORDER", "hook,smtp");
+    let program = setup.start().await;
+    let mut wire = program.wire();
+    wire.login(ACME, "user0@example.com").await.unwrap();
+    assert_eq!(hook.next().await["status"], 422);
+    program.until("refused", |actors| actors.mails("refused") == 1).await;
+    wire.login(ACME, "user1@example.com").await.unwrap();
+    assert_eq!(hook.next().await["status"], 410);
+    site.code("user1@example.com").await;
+    program.logged("wants no more mail (410)").await;
+    wire.login(ACME, "user2@example.com").await.unwrap();
+    site.code("user2@example.com").await;
+    assert_eq!(site.sink.count(), 2, "the refused one went nowhere");
+    program.stop().await;
+    site.database.remove().await;
+}
+
+/// C5 and the order of providers: the first one dead, silent, or deferring; each mail leaves by the second, once, and logins do not notice.
+#[tokio::test(flavor = "multi_thread")]
+async fn c5_mail_leaves_by_the_second_provider_when_the_first_does_not_take_it() {
+    use crate::support::smtp_sink::{Act, Point, SmtpSink};
+    for fault in [None, Some((Point::Mail, Act::Silence)), Some((Point::Rcpt, Act::Reply("451 4.7.1 later")))]
+    {
+        let (site, first) = (Site::with_customers(12).await, SmtpSink::start().await);
+        let folder = crate::support::process::Scratch::new("providers");
+        let file = folder.path().join("doorcode.toml");
+        let port = if fault.is_none() { 1 } else { first.port() };
+        let providers = format!(
+            "mail.order = [\"first\", \"smtp\"]\n[mail.providers.first]\nhost = \"127.0.0.1\"\nport = {port}\n\
+             tls = \"none\"\ntimeout = \"1s\"\n"
+        );
+        std::fs::write(&file, providers).unwrap();
+        if let Some((point, act)) = fault.clone() {
+            first.at(point, act);
+        }
+        let program = site.setup().flag("--config").flag(&file.display().to_string()).start().await;
+        let mut wire = program.wire();
+        let mut slowest = std::time::Duration::ZERO;
+        for n in 0..12 {
+            let answer = wire.login(ACME, &format!("user{n}@example.com")).await.unwrap();
+            assert_eq!(answer.status, 200);
+            slowest = slowest.max(answer.took);
+        }
+        assert!(slowest < std::time::Duration::from_secs(1), "{fault:?}: a login took {slowest:?}");
+        for n in 0..12 {
+            site.code(&format!("user{n}@example.com")).await;
+        }
+        program.until("sent", |actors| actors.mails("sent") == 12).await;
+        assert_eq!((first.count(), site.sink.count()), (0, 12), "{fault:?}");
+        if fault.as_ref().is_none_or(|(point, _)| *point == Point::Mail) {
+            program.logged("a mail provider is left alone").await;
+        }
+        program.stop().await;
+        site.database.remove().await;
+    }
+}
+
+/// A mail that the first provider may have taken goes to no other: it is repeated there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_that_may_have_left_goes_to_no_second_provider() {
+    use crate::support::smtp_sink::{Act, Point, SmtpSink};
+    let (site, first) = (Site::with_customers(1).await, SmtpSink::start().await);
+    first.once(Point::Body, Act::KeepAndDrop);
+    let folder = crate::support::process::Scratch::new("providers");
+    let file = folder.path().join("doorcode.toml");
+    let port = first.port();
+    let providers = format!(
+        "mail.order = [\"first\", \"smtp\"]\n[mail.providers.first]\nkind = \"smtp\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"none\"\n"
+    );
+    std::fs::write(&file, providers).unwrap();
+    let program = site.setup().flag("--config").flag(&file.display().to_string()).start().await;
+    program.wire().login(ACME, "user0@example.com").await.unwrap();
+    let mails = timeout(PATIENCE, first.wait_for(2)).await.unwrap();
+    assert_eq!(mails[0].header("message-id"), mails[1].header("message-id"));
+    program.until("sent", |actors| actors.mails("sent") == 1).await;
+    assert_eq!(site.sink.count(), 0);
+    program.stop().await;
+    site.database.remove().await;
+}
