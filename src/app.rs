@@ -3,7 +3,8 @@
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::http::{
-    BodyLimits, ClientLimits, HostAllowlist, LimitClock, PreviewMailbox, Public, ServerLimits, TrustedProxies,
+    BodyLimits, ClientLimits, HostAllowlist, LimitClock, MailReports, PreviewMailbox, Public, ServerLimits,
+    TrustedProxies,
 };
 use crate::ops::{Faults, Ops};
 use crate::{descriptors, http, ops};
@@ -30,7 +31,7 @@ const MAILBOX_SENDER: &str = "doorcode <login@doorcode.example>";
 /// Connections to the ops listener; descriptors are kept for them, whatever the public listener's callers do.
 const OPS_CONNECTIONS: usize = 256;
 
-/// Connections to the database for the admin API: a busy one takes none from logins.
+/// Connections to the database for the admin API and providers' reports: they take none from logins.
 const ADMIN_POOL: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// What is not configuration: how `dev` and the tests differ from `serve`.
@@ -135,7 +136,13 @@ impl App {
         let deps = deps(config, &mode)?;
         tell_of_relay(deps.transport.clone());
         let system = System::start(settings, deps).await?;
-        let admin = admin(config).await?;
+        let directory = directory(config).await?;
+        let secrets = config.mail.configured();
+        let secrets = secrets
+            .iter()
+            .filter_map(|(name, settings)| Some((name.clone(), settings.report_secret()?.reveal())));
+        let reports = MailReports::new(directory.clone(), config.mail.suppression, secrets);
+        let admin = admin(config, directory);
         let (admin, on_ops) = match admin_listener {
             Some(listener) => (Some((listener, admin)), None),
             None => (None, Some(admin)),
@@ -151,6 +158,7 @@ impl App {
             hsts: config.public_url.as_str().starts_with("https://") && mode.mailbox.is_none(),
             preview: mode.mailbox.clone().map(|mailbox| preview(mailbox, hosts.clone())),
             portals: Arc::new(system.service()),
+            mail_reports: Some(reports),
             ..Public::new(system.service(), client_limits.clone())
         };
         let ops_routes = Ops {
@@ -254,12 +262,16 @@ impl App {
     }
 }
 
-async fn admin(config: &Config) -> Result<BoxedFilter<(Response,)>, AppError> {
+/// With a pool of its own: what administrators and providers do takes no connection from logins.
+async fn directory(config: &Config) -> Result<Directory, AppError> {
     let key = config.master_key.key.as_ref().ok_or(AppError::Missing("master_key"))?;
     let database = DatabaseSettings { pool_size: ADMIN_POOL, ..config.database.clone() };
-    let directory = Directory::open(&database, key.reveal()).await?.taking(config.mail.special_use_domains);
+    Ok(Directory::open(&database, key.reveal()).await?.taking(config.mail.special_use_domains))
+}
+
+fn admin(config: &Config, directory: Directory) -> BoxedFilter<(Response,)> {
     let (per_second, step_up) = (config.admin.requests_per_second, config.codes.step_up);
-    Ok(Admin::new(directory, per_second, config.http.body_timeout, step_up, config.codes.life).filter())
+    Admin::new(directory, per_second, config.http.body_timeout, step_up, config.codes.life).filter()
 }
 
 /// A wrong relay shows at the first start, not at the first login.

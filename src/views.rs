@@ -1,6 +1,8 @@
 //! Tenants, customers, sessions and keys as JSON: the same for commands and the admin API. Names that scripts rely on.
 
-use doorcode_actors::directory::{AdminKeyEntry, Customer, ExternalId, Locale, Session, Signup, Tenant};
+use doorcode_actors::directory::{
+    AdminKeyEntry, Customer, ExternalId, Locale, Session, Signup, Suppression, Tenant,
+};
 use doorcode_domain::Micros;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -46,6 +48,17 @@ pub(crate) fn tenant(tenant: &Tenant) -> Value {
             word => json!(word.to_string()),
         },
         "mail_providers": tenant.mail_providers,
+    })
+}
+
+pub(crate) fn suppression(suppression: &Suppression) -> Value {
+    json!({
+        "email": suppression.email,
+        "customer_id": suppression.customer_id,
+        "external_id": suppression.external_id,
+        "reason": suppression.reason,
+        "since": iso(suppression.since_us),
+        "until": iso(suppression.until_us),
     })
 }
 

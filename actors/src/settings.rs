@@ -210,6 +210,9 @@ pub struct MailSettings {
     /// Whose addresses are taken although no public mail goes there.
     #[serde(deserialize_with = "special_use")]
     pub special_use_domains: SpecialUse,
+    /// For how long an address gets no mail after a bounce or a complaint.
+    #[serde(deserialize_with = "duration")]
+    pub suppression: Duration,
     /// Names of providers, in which order a mail tries them.
     pub order: Vec<String>,
     /// The provider `smtp`.
@@ -242,10 +245,23 @@ pub enum ProviderSettings {
     Hook(HookSettings),
 }
 
+impl ProviderSettings {
+    /// See [`SmtpSettings::report_secret`].
+    pub fn report_secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Smtp(smtp) => smtp.report_secret.as_ref(),
+            Self::Hook(hook) => hook.report_secret.as_ref(),
+        }
+    }
+}
+
 /// `[mail.hook]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HookSettings {
+    /// What its reports of bounces are told by. `None`: it makes none.
+    #[serde(deserialize_with = "optional")]
+    pub report_secret: Option<Secret>,
     /// `None`: there is none.
     #[serde(deserialize_with = "optional")]
     pub url: Option<String>,
@@ -315,6 +331,9 @@ pub struct SmtpSettings {
     /// PEM file of the authorities that vouch for the relay; `None`: the system's.
     #[serde(deserialize_with = "optional")]
     pub ca_file: Option<PathBuf>,
+    /// What its reports of bounces are told by. `None`: it makes none.
+    #[serde(deserialize_with = "optional")]
+    pub report_secret: Option<Secret>,
     /// After this long unused, a connection is opened anew rather than tried: servers close idle ones.
     #[serde(deserialize_with = "duration")]
     pub max_idle: Duration,

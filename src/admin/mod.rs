@@ -7,6 +7,7 @@ mod customers;
 mod events;
 mod problem;
 pub mod routes;
+mod suppressions;
 mod tenants;
 
 use crate::http::Exchange;
@@ -191,6 +192,8 @@ async fn answer(call: &Call, body: &Payload) -> Result<Response, AdminProblem> {
         Action::ListSessions => customers::sessions(call).await,
         Action::RevokeSessions => customers::revoke_sessions(call).await,
         Action::RevokeSession => customers::revoke_session(call).await,
+        Action::ListSuppressions => suppressions::list(call).await,
+        Action::LiftSuppression => suppressions::lift(call).await,
         Action::ListKeys => events::keys(call).await,
         Action::ListEvents => events::list(call).await,
     }

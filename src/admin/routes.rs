@@ -36,6 +36,8 @@ pub(super) enum Action {
     ListSessions,
     RevokeSessions,
     RevokeSession,
+    ListSuppressions,
+    LiftSuppression,
     ListKeys,
     ListEvents,
 }
@@ -58,10 +60,12 @@ const BATCH: &str = "/v1/admin/tenants/{slug}/customers:batch";
 const EXPORT: &str = "/v1/admin/tenants/{slug}/customers/{external_id}/export";
 const CODES: &str = "/v1/admin/tenants/{slug}/customers/{external_id}/codes";
 const SESSIONS: &str = "/v1/admin/tenants/{slug}/customers/{external_id}/sessions";
+const SUPPRESSIONS: &str = "/v1/admin/tenants/{slug}/suppressions";
+const SUPPRESSION: &str = "/v1/admin/tenants/{slug}/suppressions/{email}";
 const SESSION: &str = "/v1/admin/tenants/{slug}/sessions/{session_id}";
 
 /// All of it.
-pub static ADMIN: [AdminRoute; 17] = [
+pub static ADMIN: [AdminRoute; 19] = [
     route(Method::GET, TENANTS, "admin_list_tenants", Scope::Read, Action::ListTenants),
     route(Method::POST, TENANTS, "admin_add_tenant", Scope::Write, Action::AddTenant),
     route(Method::GET, TENANT, "admin_show_tenant", Scope::Read, Action::ShowTenant),
@@ -77,6 +81,8 @@ pub static ADMIN: [AdminRoute; 17] = [
     route(Method::GET, SESSIONS, "admin_list_sessions", Scope::Read, Action::ListSessions),
     route(Method::DELETE, SESSIONS, "admin_revoke_sessions", Scope::Write, Action::RevokeSessions),
     route(Method::DELETE, SESSION, "admin_revoke_session", Scope::Write, Action::RevokeSession),
+    route(Method::GET, SUPPRESSIONS, "admin_list_suppressions", Scope::Read, Action::ListSuppressions),
+    route(Method::DELETE, SUPPRESSION, "admin_lift_suppression", Scope::Write, Action::LiftSuppression),
     route(Method::GET, "/v1/admin/keys", "admin_list_keys", Scope::Read, Action::ListKeys),
     route(Method::GET, "/v1/admin/events", "admin_list_events", Scope::Read, Action::ListEvents),
 ];

@@ -1,6 +1,6 @@
 //! `doorcode customer`
 
-use super::table::{count, iso, write_json};
+use super::table::{Table, count, iso, write_json};
 use super::{CommandError, import};
 use crate::cli::CustomerCommand;
 use crate::views;
@@ -74,6 +74,12 @@ pub(super) async fn run(
             directory.enable_customer(&customer.tenant, &customer.email).await?;
             writeln!(out, "enabled {}", customer.email)?;
         }
+        CustomerCommand::Suppressed { tenant, json } => suppressed(directory, &tenant, json, out).await?,
+        CustomerCommand::Unsuppress(customer) => {
+            let lifted = directory.lift_suppression(&customer.tenant, &customer.email).await?;
+            let told = if lifted { "mail goes again to" } else { "mail was not held back from" };
+            writeln!(out, "{told} {}", customer.email)?;
+        }
         CustomerCommand::Delete(customer) => {
             let ended = directory.delete_customer(&customer.tenant, &customer.email).await?;
             writeln!(
@@ -110,6 +116,31 @@ async fn list(
         }
     }
     Ok(listing.end(tenant, out)?)
+}
+
+async fn suppressed(
+    directory: &Directory,
+    tenant: &str,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<(), CommandError> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = directory.suppressions(tenant, after, PAGE).await?;
+        all.extend(page.suppressions);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    if json {
+        return Ok(write_json(&all.iter().map(views::suppression).collect(), out)?);
+    }
+    let mut table = Table::new(["REASON", "SINCE", "UNTIL", "EMAIL"]);
+    for entry in all {
+        table.row([entry.reason, iso(entry.since_us), iso(entry.until_us), entry.email]);
+    }
+    Ok(table.write("no address is held back", out)?)
 }
 
 /// Writes customers one at a time. The address comes last: all other columns have a fixed width.

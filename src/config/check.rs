@@ -10,6 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+/// Characters of a secret that is shown as a bearer token.
+const REPORT_SECRET_MIN: usize = 32;
 /// The longest life of a code (STANDARDS A3); also where NIST SP 800-63B-4 draws the line.
 const LONGEST_CODE_LIFE: Duration = Duration::from_secs(600);
 /// A code is mailed again only with 120 s to live; below this it could hardly ever be.
@@ -158,6 +160,11 @@ impl Config {
                 timeout <= self.mail.deadline,
                 &format!("mail.{section}.timeout"),
                 "expected at most mail.deadline: a mail is given up then",
+            );
+            problems.unless(
+                settings.report_secret().is_none_or(|secret| secret.reveal().len() >= REPORT_SECRET_MIN),
+                &format!("mail.{section}.report_secret"),
+                "expected 32 characters or more: `openssl rand -base64 32` makes some",
             );
         }
     }

@@ -15,7 +15,14 @@ mod environment;
 mod place;
 
 /// Never printed: not in `check-config`, not in an error's excerpt.
-const SECRETS: [&str; 4] = ["database.url", "master_key.value", "mail.smtp.password", "mail.hook.secrets"];
+const SECRETS: [&str; 6] = [
+    "database.url",
+    "master_key.value",
+    "mail.smtp.password",
+    "mail.smtp.report_secret",
+    "mail.hook.secrets",
+    "mail.hook.report_secret",
+];
 /// The section whose sections have names of the operator's choice.
 const PROVIDERS: &str = "mail.providers.";
 
@@ -296,9 +303,8 @@ fn restore(table: &mut Table, defaults: &Table, key: &str) -> bool {
 }
 
 fn is_secret(key: &str) -> bool {
-    let of_provider =
-        || key.starts_with(PROVIDERS) && (key.ends_with(".password") || key.ends_with(".secrets"));
-    SECRETS.contains(&key) || of_provider()
+    let of_provider = || [".password", ".secrets", ".report_secret"].iter().any(|end| key.ends_with(end));
+    SECRETS.contains(&key) || (key.starts_with(PROVIDERS) && of_provider())
 }
 
 fn redacted(value: &Value) -> Value {

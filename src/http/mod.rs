@@ -11,6 +11,7 @@ pub(crate) mod exchange;
 pub(crate) mod filters;
 pub(crate) mod limits;
 pub(crate) mod login_api;
+pub(crate) mod mail_reports;
 pub(crate) mod metrics;
 pub(crate) mod portals;
 pub(crate) mod preview_mailbox;
@@ -30,6 +31,7 @@ pub use exchange::Exchange;
 pub use limits::client_limiter::LimitClock;
 pub use limits::{ClientLimitSettings, ClientLimits};
 pub use login_api::LoginApi;
+pub use mail_reports::MailReports;
 pub use metrics::HttpMetrics;
 pub use portals::{Portals, SameHostOnly};
 pub use preview_mailbox::PreviewMailbox;
@@ -57,8 +59,8 @@ pub fn service(
     public: Public,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static {
     use endpoints::{
-        discovery, exchange, handover, hosted, jwks, login, logout, preview, reference, refresh, session,
-        sessions, token, verify,
+        discovery, exchange, handover, hosted, jwks, login, logout, mail_report, preview, reference, refresh,
+        session, sessions, token, verify,
     };
     let edge = Arc::new(public);
     let api = response::cors::preflight(edge.portals.clone())
@@ -83,6 +85,8 @@ pub fn service(
         .or(handover::route(&edge))
         .unify()
         .or(exchange::route(&edge))
+        .unify()
+        .or(mail_report::route(&edge))
         .unify()
         .or(hosted::route(&edge))
         .unify()

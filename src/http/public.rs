@@ -2,6 +2,7 @@
 
 use crate::http::limits::ClientLimits;
 use crate::http::login_api::LoginApi;
+use crate::http::mail_reports::MailReports;
 use crate::http::metrics::HttpMetrics;
 use crate::http::portals::{Portals, SameHostOnly};
 use crate::http::preview_mailbox::PreviewMailbox;
@@ -33,6 +34,8 @@ pub struct Public {
     pub hsts: bool,
     /// The development mailbox. Default: none; never in production.
     pub preview: Option<PreviewMailbox>,
+    /// Who may report bounces. Default: nobody.
+    pub mail_reports: Option<MailReports>,
     /// Counts by route and status.
     pub metrics: Arc<HttpMetrics>,
 }
@@ -51,6 +54,7 @@ impl Public {
             login_grid: Duration::from_millis(20),
             hsts: false,
             preview: None,
+            mail_reports: None,
             metrics: Arc::default(),
         }
     }

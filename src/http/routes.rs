@@ -109,6 +109,11 @@ pub const HANDOVER: Route = Route {
 };
 /// What a hosted page handed over, for tokens. Charged like a refresh: a portal's server exchanges for many.
 pub const EXCHANGE: Route = call("/v1/customer-auth/exchange", "exchange", Methods::Post, Group::Session);
+/// What a mail provider reports of an address.
+pub const MAIL_REPORT: Route = Route {
+    cross_origin: false,
+    ..call("/hooks/mail/{provider}", "mail_report", Methods::Post, Group::Session)
+};
 /// A tenant's login page.
 pub const HOSTED_LOGIN: Route = get("/t/{slug}/login", "hosted_login");
 /// The login form, for any page.
@@ -132,7 +137,7 @@ pub const MAILBOX: Route = get("/dev/mailbox", "mailbox");
 pub const MAILBOX_JSON: Route = get("/dev/mailbox.json", "mailbox.json");
 
 /// The public listener.
-pub const PUBLIC: [&Route; 21] = [
+pub const PUBLIC: [&Route; 22] = [
     &LOGIN,
     &VERIFY,
     &TOKEN,
@@ -144,6 +149,7 @@ pub const PUBLIC: [&Route; 21] = [
     &OWN_SESSION,
     &HANDOVER,
     &EXCHANGE,
+    &MAIL_REPORT,
     &HOSTED_LOGIN,
     &LOGIN_SCRIPT,
     &JWKS,

@@ -242,3 +242,50 @@ async fn a_useless_code_is_not_issued() {
     assert_eq!(code(&issue().await), (409, "disabled".to_owned()));
     app.finish().await;
 }
+
+/// A provider's report holds mail back, an administrator lets it out again; `/login` answers alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bounced_address_gets_no_mail_until_it_is_let_out() {
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+    let app = TestApp::builder()
+        .without_mail_limits()
+        .set("mail.smtp.host", "localhost")
+        .set("mail.smtp.report_secret", SECRET)
+        .spawn()
+        .await;
+    let report = async |provider: &str, secret: &str, body: Value| {
+        let request = Request::with("POST", &format!("/hooks/mail/{provider}"), &body);
+        let request = request.header("Authorization", &format!("Bearer {secret}"));
+        Client::connect(app.public()).await.send(&request).await.status
+    };
+    let bounce = json!({ "type": "bounce", "email": "Ada@Example.com" });
+    assert_eq!(report("smtp", "wrong", bounce.clone()).await, 401);
+    assert_eq!(report("hook", SECRET, bounce.clone()).await, 401, "each provider has a secret of its own");
+    assert_eq!(report("smtp", SECRET, json!({ "type": "open", "email": ADA })).await, 422);
+    let elsewhere = json!({ "type": "bounce", "email": ADA, "tenant_slug": "nobody" });
+    assert_eq!(report("smtp", SECRET, elsewhere).await, 422);
+    assert_eq!(
+        report("smtp", SECRET, json!({ "type": "bounce", "email": "x@example.com" })).await,
+        204,
+        "nobody's"
+    );
+    assert_eq!(report("smtp", SECRET, bounce).await, 204);
+
+    let backend = Backend::new(&app, &[Scope::Read, Scope::Write], Some(ACME)).await;
+    let listed = backend.get("tenants/acme/suppressions").await.json();
+    assert_eq!(
+        (&listed["items"][0]["email"], &listed["items"][0]["reason"]),
+        (&json!(ADA), &json!("bounce"))
+    );
+    let asked = app.asks_for_code(ADA).await;
+    assert_eq!((asked.status, asked.json()), (200, json!({})));
+    app.asks_for_code(GRACE).await;
+    app.next_mail(GRACE).await;
+    app.no_further_mail(ADA).await;
+
+    let path = format!("tenants/acme/suppressions/{ADA}");
+    assert_eq!(backend.call("DELETE", &path, Value::Null).await.status, 204);
+    assert_eq!(backend.get("tenants/acme/suppressions").await.json()["items"], json!([]));
+    app.logs_in(ADA).await;
+    app.finish().await;
+}

@@ -21,6 +21,11 @@ impl Author {
         Self { actor: json!({ "type": "command_line", "id": null }).to_string(), context: None }
     }
 
+    /// A mail provider that reports what became of a mail.
+    pub(super) fn mail_provider(name: &str) -> Self {
+        Self { actor: json!({ "type": "mail_provider", "id": name }).to_string(), context: None }
+    }
+
     /// Who holds a key of the admin API.
     pub fn admin_key(id: &str, ip: IpAddr, user_agent: Option<&str>, request_id: Uuid) -> Self {
         let user_agent =

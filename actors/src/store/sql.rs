@@ -68,4 +68,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (18, "signup", include_str!("../../../sql/migrations/0018_signup.sql")),
     (19, "sprays", include_str!("../../../sql/migrations/0019_sprays.sql")),
     (20, "mail_providers", include_str!("../../../sql/migrations/0020_mail_providers.sql")),
+    (21, "suppressed_addresses", include_str!("../../../sql/migrations/0021_suppressed_addresses.sql")),
 ];

@@ -57,6 +57,12 @@ left_behind AS (
     WHERE t.tenant_id = ANY (ARRAY[j.tenant_id]) AND t.address_key = (j.by_id).address_key
         AND j.verdict = 2 AND (j.by_id).address_key <> j.address_key
 ),
+-- and so does what a provider said of it
+forgotten AS (
+    DELETE FROM suppressed_addresses s USING judged j
+    WHERE s.tenant_id = ANY (ARRAY[j.tenant_id]) AND s.address_key = (j.by_id).address_key
+        AND j.verdict = 2 AND (j.by_id).address_key <> j.address_key
+),
 to_end AS MATERIALIZED (
     SELECT s.tenant_id, s.session_key, i.customer_id
     -- one lock order for all replicas

@@ -1,6 +1,6 @@
 -- Looks at each mail's address before the mail leaves: whether its code can still be used, and where it goes.
 --
--- That is the stored address of an enabled customer of an enabled tenant who has no test code; the typed one ($7), if it
+-- That is the stored address of an enabled customer of an enabled tenant who has no test code and is not suppressed; the typed one ($7), if it
 -- is no customer and may become one; or nowhere (`slug` NULL).
 -- $1 now in µs, or NULL for the database's clock. $2 to $7 one array per column; `place` tells the rows of the answer apart.
 WITH clock AS MATERIALIZED (
@@ -20,7 +20,10 @@ LEFT JOIN LATERAL (
     SELECT k.email, k.locale, k.customer_id, NOT k.disabled
         -- who has a test code gets no mail
         AND (SELECT x.expires_us FROM test_codes x WHERE (x.tenant_id, x.address_key) = (i.tenant_id, i.address_key)
-            AND x.expires_us > clock.now_us LIMIT 1) IS NULL AS is_mailed
+            AND x.expires_us > clock.now_us LIMIT 1) IS NULL
+        -- what bounces hurts the mails that do not
+        AND (SELECT x.until_us FROM suppressed_addresses x WHERE (x.tenant_id, x.address_key) = (i.tenant_id, i.address_key)
+            AND x.until_us > clock.now_us LIMIT 1) IS NULL AS is_mailed
     FROM customers k
     WHERE (k.tenant_id, k.address_key) = (i.tenant_id, i.address_key) AND (k.tenant_id, k.address_key) >= (i.tenant_id, i.address_key)
     LIMIT 1

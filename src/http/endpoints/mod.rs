@@ -7,6 +7,7 @@ pub mod hosted;
 pub mod jwks;
 pub mod login;
 pub mod logout;
+pub mod mail_report;
 pub mod preview;
 pub mod reference;
 pub mod refresh;

@@ -4,6 +4,7 @@ use crate::http::request::body::Payload;
 use crate::http::request::json::{Field, Fields};
 use crate::http::response::detail::Detail;
 use crate::http::response::reply::Problem;
+use doorcode_actors::directory::Reason;
 use doorcode_domain::{Email, PkceChallenge, SpecialUse, TenantSlug, TypedCode};
 use zeroize::Zeroizing;
 
@@ -49,12 +50,24 @@ pub struct ExchangeBody {
     pub verifier: Zeroizing<String>,
 }
 
+/// `/hooks/mail/{provider}`.
+#[derive(Debug)]
+pub struct MailReportBody {
+    /// From `type`.
+    pub reason: Reason,
+    /// Whose mail did not arrive, or was not wanted.
+    pub email: Email,
+    /// Where the mail was for. `None`: at any tenant.
+    pub tenant: Option<TenantSlug>,
+}
+
 /// Also a query's parameter of the hosted page.
 pub const RETURN_TO: &str = "return_to";
 /// See [`RETURN_TO`].
 pub const STATE: &str = "state";
 /// See [`RETURN_TO`].
 pub const CODE_CHALLENGE: &str = "code_challenge";
+const TYPE: &str = "type";
 const CODE_VERIFIER: &str = "code_verifier";
 const CODE: &str = "code";
 const CODE_CHARACTERS: usize = 6;
@@ -130,6 +143,32 @@ impl ExchangeBody {
         let verifier = fields.text(CODE_VERIFIER, &mut details).map_err(invalid)?;
         match (code, verifier) {
             (Some(code), Some(verifier)) => Ok(Self { code, verifier }),
+            _ => Err(Problem::Invalid(details)),
+        }
+    }
+}
+
+impl MailReportBody {
+    /// Reads a report's body.
+    pub fn read(payload: &Payload, taken: SpecialUse) -> Result<Self, Problem> {
+        let fields = payload.required().map_err(invalid)?;
+        let mut details = Vec::new();
+        let reason = fields.text(TYPE, &mut details).map_err(invalid)?;
+        let reason = reason.and_then(|text| match text.as_str() {
+            "bounce" => Some(Reason::Bounce),
+            "complaint" => Some(Reason::Complaint),
+            _ => {
+                details.push(Detail::not_valid(TYPE, "bounce or complaint"));
+                None
+            }
+        });
+        let email = email(&fields, taken, &mut details)?;
+        let tenant = match fields.get(TENANT_SLUG).map_err(invalid)? {
+            Field::Absent => None,
+            _ => tenant(&fields, &mut details)?,
+        };
+        match (reason, email) {
+            (Some(reason), Some(email)) if details.is_empty() => Ok(Self { reason, email, tenant }),
             _ => Err(Problem::Invalid(details)),
         }
     }
