@@ -48,6 +48,7 @@ pub(crate) fn tenant(tenant: &Tenant) -> Value {
             word => json!(word.to_string()),
         },
         "mail_providers": tenant.mail_providers,
+        "new_device_notice": tenant.new_device_notice,
     })
 }
 

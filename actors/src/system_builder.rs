@@ -13,6 +13,7 @@ use crate::mail::capacity::MailCapacity;
 use crate::mail::counts::MailCounts;
 use crate::mail::dispatcher::{MailDispatcher, MailDispatcherMessage};
 use crate::mail::mailers::{MailerDeps, mailers};
+use crate::mail::notifier::{self, NoticeCounts, Notifier};
 use crate::mail::{Sender, Templates};
 use crate::outcomes::Outcomes;
 use crate::settings::Settings;
@@ -134,6 +135,7 @@ impl SystemBuilder {
         self.portals();
         let (mail, mail_dispatcher) = self.mail();
         let mails = mail.counts.clone();
+        let notices = self.notifier(mail.capacity.clone());
         let login = self.login(mail, mail_dispatcher);
         let verify = self.verify();
         let refresh = self.refresh();
@@ -159,6 +161,7 @@ impl SystemBuilder {
             own_turns: Semaphore::new(own_sessions::AT_ONCE),
             tenants,
             guesses,
+            notices,
             issuers,
             refresh,
             logout,
@@ -228,6 +231,21 @@ impl SystemBuilder {
         // drained before the dispatcher, which notes what the mailers report
         self.specs.push(mailers);
         (dispatcher, handle)
+    }
+
+    fn notifier(&mut self, capacity: Arc<MailCapacity>) -> NoticeCounts {
+        let (store, clock, counts) = (self.store.clone(), self.deps.clock.clone(), NoticeCounts::default());
+        let (transport, sender, templates) =
+            (self.deps.transport.clone(), self.sender.clone(), self.templates.clone());
+        let (handle, noted) = (Handle::new(Meter::new("notifier", None)), counts.clone());
+        self.add_periodic(&handle, notifier::RHYTHM, move || Notifier {
+            store: store.clone(),
+            clock: clock.clone(),
+            counts: noted.clone(),
+            capacity: capacity.clone(),
+            transport: transport.transport(sender.clone(), templates.clone()),
+        });
+        counts
     }
 
     fn login(

@@ -41,6 +41,7 @@ struct Change {
     reply_to: Option<Option<String>>,
     signup: Option<SignupRule>,
     mail_providers: Option<Vec<String>>,
+    new_device_notice: Option<bool>,
     disabled: Option<bool>,
 }
 
@@ -138,6 +139,7 @@ pub(super) async fn change(call: &Call, body: &Payload) -> Result<Response, Admi
         locale: optional("locale", change.locale)?,
         reply_to: optional("reply_to", change.reply_to)?,
         mail_providers: change.mail_providers,
+        new_device_notice: change.new_device_notice,
     };
     let mut tenant = call.directory.change_tenant(&slug, &change).await?;
     if let Some(disabled) = disabled {

@@ -54,7 +54,8 @@ Examples:
     #[command(after_help = "\
 Keys: name, portal_host, step_up (base32 or digits), origins and return_urls (all of them, separated by commas), colour \
 (#2450c8), locale (of mails: de), reply_to and mail_providers (names, separated \
-by commas). An empty one takes it away, but for name and step_up. With a return URL the tenant has a hosted \
+by commas). An empty one takes it away, but for name and step_up. \
+new_device_notice=true mails whoever logs in on a device that is new. With a return URL the tenant has a hosted \
 login page, /t/SLUG/login (docs/PORTALS.md). token_claims is what access tokens say of a customer, at most ten of email, \
 external_id, locale and claims.NAME (in the token: NAME), separated by commas (docs/VERIFYING.md). signup says who becomes a \
 customer by a first login: closed (nobody), open (whoever reads the mail), or domains separated by commas.
@@ -108,6 +109,8 @@ pub enum TenantSetting {
     Locale(Option<Language>),
     /// `reply_to=`
     ReplyTo(Option<Email>),
+    /// `new_device_notice=`
+    NewDeviceNotice(bool),
     /// `mail_providers=`
     MailProviders(Vec<String>),
 }
@@ -122,7 +125,7 @@ fn parse_step_up(text: &str) -> Result<StepUp, String> {
 
 pub(super) fn parse_tenant_setting(text: &str) -> Result<TenantSetting, String> {
     const KEYS: &str = "expected one of name=, portal_host=, step_up=, origins=, return_urls=, colour=, token_claims=, \
-        locale=, reply_to=, signup=, mail_providers=";
+        locale=, reply_to=, signup=, mail_providers=, new_device_notice=";
     let (key, value) = text.split_once('=').ok_or(KEYS)?;
     match key {
         "name" => Ok(TenantSetting::Name(value.to_owned())),
@@ -135,6 +138,9 @@ pub(super) fn parse_tenant_setting(text: &str) -> Result<TenantSetting, String> 
         "colour" => parse_optional(value).map(TenantSetting::Colour),
         "locale" => parse_optional(value).map(TenantSetting::Locale),
         "reply_to" => parse_optional(value).map(TenantSetting::ReplyTo),
+        "new_device_notice" => {
+            value.parse().map(TenantSetting::NewDeviceNotice).map_err(|_| "expected true or false".to_owned())
+        }
         "mail_providers" => parse_list(value).map(TenantSetting::MailProviders),
         _ => Err(KEYS.to_owned()),
     }

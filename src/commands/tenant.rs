@@ -62,6 +62,7 @@ fn change(settings: Vec<TenantSetting>) -> TenantChange {
             TenantSetting::TokenClaims(claims) => change.token_claims = Some(claims),
             TenantSetting::Locale(locale) => change.locale = Some(locale),
             TenantSetting::ReplyTo(email) => change.reply_to = Some(email),
+            TenantSetting::NewDeviceNotice(on) => change.new_device_notice = Some(on),
             TenantSetting::MailProviders(names) => change.mail_providers = Some(names),
         }
     }
@@ -110,6 +111,7 @@ fn write_one(tenant: &Tenant, figures: Figures, json: bool, out: &mut dyn Write)
         ("colour", tenant.colour.clone().unwrap_or_else(none)),
         ("locale", tenant.locale.clone().unwrap_or_else(none)),
         ("mail by", if tenant.mail_providers.is_empty() { none() } else { tenant.mail_providers.join(" ") }),
+        ("new devices", if tenant.new_device_notice { "told by mail" } else { "not told" }.to_owned()),
         ("reply to", tenant.reply_to.clone().unwrap_or_else(none)),
         ("created", iso(tenant.created_us)),
         ("customers", format!("{} ({} disabled)", figures.customers, figures.disabled_customers)),
@@ -150,6 +152,7 @@ mod tests {
             reply_to: None,
             signup: Signup::Closed,
             mail_providers: Vec::new(),
+            new_device_notice: false,
         }
     }
 

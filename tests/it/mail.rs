@@ -1,7 +1,9 @@
 //! Mails from outside: the language they are in, and what they say of the request.
 
+use crate::support::PATIENCE;
 use crate::support::app::TestApp;
-use crate::support::postgres::{ACME, ADA, connect};
+use crate::support::client::{Client, Request};
+use crate::support::postgres::{ACME, ADA, GRACE, connect};
 use doorcode_actors::directory::TenantChange;
 use doorcode_domain::Language;
 
@@ -32,5 +34,60 @@ async fn h16_a_mail_is_in_the_callers_language() {
     let german = "UPDATE customers SET locale = 'de-CH'";
     connect(&app.database.url).await.execute(german, &[]).await.unwrap();
     assert!(text(Some("pl")).await.contains("ist Ihr Code"), "the customer's goes before all");
+    app.finish().await;
+}
+
+/// L5: ten wrong codes at a customer's address are told, once a day whatever the process has forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn l5_failed_guesses_are_told_once_a_day() {
+    let mut app = TestApp::builder().without_mail_limits().spawn().await;
+    guesses_wrong(&app, ADA).await;
+    until_told(&app, ADA).await;
+    app.restart().await;
+    guesses_wrong(&app, ADA).await;
+    guesses_wrong(&app, GRACE).await;
+    until_told(&app, GRACE).await;
+    assert_eq!(told(&app, ADA).await, 1);
+    app.finish().await;
+}
+
+async fn guesses_wrong(app: &TestApp, email: &str) {
+    let before = app.missed_guesses().await;
+    while app.missed_guesses().await < before + 10 {
+        app.asks_for_code(email).await;
+        for wrong in ["000000", "000001"] {
+            app.types_code(email, wrong).await;
+        }
+    }
+}
+
+async fn told(app: &TestApp, email: &str) -> usize {
+    let request = Request::get(&format!("/dev/mailbox.json?to={email}"));
+    let mails = Client::connect(app.public()).await.send(&request).await.json();
+    let subjects = mails.as_array().unwrap().iter().filter_map(|mail| mail["subject"].as_str());
+    subjects.filter(|subject| subject.contains("tried to log in")).count()
+}
+
+async fn until_told(app: &TestApp, email: &str) {
+    let waiting = async {
+        while told(app, email).await == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("a notice in time");
+}
+
+/// A device that is new to a customer who has others is told where the tenant wants it; the first one never.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_from_a_new_device_is_told_where_the_tenant_wants_it() {
+    let app = TestApp::builder().without_mail_limits().spawn().await;
+    let wants = TenantChange { new_device_notice: Some(true), ..TenantChange::default() };
+    app.directory.change_tenant(ACME, &wants).await.unwrap();
+    app.from("203.0.113.7").logs_in(ADA).await;
+    app.from("203.0.113.7").logs_in(ADA).await;
+    app.from("198.51.100.9").logs_in(ADA).await;
+    let mail = app.next_mail(ADA).await;
+    assert!(mail.subject.contains("new device") && mail.text.contains("from 198.51.100.x"), "{}", mail.text);
+    app.no_further_mail(ADA).await;
     app.finish().await;
 }

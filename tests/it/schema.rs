@@ -80,8 +80,10 @@ async fn i1_keys_of_tenants_begin_with_the_tenant() {
             "challenges",
             "customers",
             "events",
+            "notices",
             "origins",
             "sessions",
+            "suppressed_addresses",
             "tenant_hours",
             "tenants",
             "test_codes"

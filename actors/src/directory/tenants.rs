@@ -40,6 +40,8 @@ pub struct Tenant {
     pub reply_to: Option<String>,
     /// Who may become a customer by a first login.
     pub signup: Signup,
+    /// Whether a login from a new device is told by mail.
+    pub new_device_notice: bool,
     /// The mail providers that its mails try, in order; empty: as everybody's.
     pub mail_providers: Vec<String>,
 }
@@ -82,6 +84,8 @@ pub struct TenantChange {
     pub reply_to: Option<Option<Email>>,
     /// See [`Tenant`].
     pub signup: Option<Signup>,
+    /// See [`Tenant::new_device_notice`].
+    pub new_device_notice: Option<bool>,
     /// Names in the settings of every replica; empty takes them away.
     pub mail_providers: Option<Vec<String>>,
 }
@@ -212,6 +216,7 @@ impl Directory {
                     &change.signup.is_some(),
                     &change.signup.as_ref().and_then(Signup::to_sql),
                     &change.mail_providers,
+                    &change.new_device_notice,
                 ],
             )
             .await?;
@@ -291,5 +296,6 @@ fn read(row: &Row) -> Result<Tenant, DirectoryError> {
         reply_to: row.try_get(12)?,
         signup: Signup::from_sql(row.try_get(13)?),
         mail_providers: row.try_get::<_, Option<_>>(14)?.unwrap_or_default(),
+        new_device_notice: row.try_get(15)?,
     })
 }

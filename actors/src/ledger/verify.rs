@@ -65,6 +65,7 @@ impl Batch for VerifyBatch {
                 guess: GuessOutcome::LoggedIn(customer),
                 counted: true,
                 tested: false,
+                new_device: false,
                 now_us,
                 claims,
             };

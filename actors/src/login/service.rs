@@ -10,6 +10,8 @@ use crate::login::issuer::{Ask, IssuerMessage, Question};
 use crate::login::issuers::{IssuerSlot, Issuers, TenantDirectory};
 use crate::login::quota::LimitKey;
 use crate::login::request::{Guess, LoginRequest, address_of};
+use crate::mail::note::Note;
+use crate::mail::notifier::NoticeCounts;
 use crate::outcomes::count;
 use crate::store::Store;
 use crate::store::challenges::GuessOutcome;
@@ -78,6 +80,7 @@ pub(crate) struct Inner {
     pub(crate) own_turns: Semaphore,
     pub(crate) tenants: TenantDirectory,
     pub(crate) guesses: GuessCounts,
+    pub(crate) notices: NoticeCounts,
     pub(crate) issuers: Issuers,
     pub(crate) refresh: Handle<LedgerMessage<RefreshBatch>>,
     pub(crate) logout: Handle<LedgerMessage<LogoutBatch>>,
@@ -165,6 +168,7 @@ impl LoginService {
         if verdict.counted {
             self.0.guesses.add(tenant_id, matches!(verdict.guess, GuessOutcome::LoggedIn(_)));
         }
+        self.0.notices.saw(request.address, &verdict, || Note::of(caller.language, caller.client));
         let customer = match verdict.guess {
             GuessOutcome::LoggedIn(customer) => customer,
             GuessOutcome::Wrong => {

@@ -38,6 +38,11 @@ impl MailCapacity {
         Arc::new(Self { limit, used: Mutex::default() })
     }
 
+    /// Whether any mail is in memory.
+    pub(crate) fn is_used(&self) -> bool {
+        self.lock().total > 0
+    }
+
     /// How many more mails fit.
     pub(crate) fn room(&self) -> usize {
         self.limit.saturating_sub(self.lock().total)

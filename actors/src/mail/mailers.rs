@@ -127,10 +127,12 @@ fn in_us(left: Duration) -> i64 {
 
 /// The same for every try at one mail, and nothing of the challenge in it.
 fn message_id(turn: &Turn) -> uuid::Uuid {
-    let digest = aws_lc_rs::digest::digest(
-        &aws_lc_rs::digest::SHA256,
-        &[turn.mail.challenge.0.as_bytes().as_slice(), &turn.asked_us.to_be_bytes()].concat(),
-    );
+    uuid_of(&[turn.mail.challenge.0.as_bytes().as_slice(), &turn.asked_us.to_be_bytes()].concat())
+}
+
+/// A UUID made of a digest: version 4, as if it were random.
+pub(super) fn uuid_of(content: &[u8]) -> uuid::Uuid {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, content);
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest.as_ref()[..16]);
     uuid::Builder::from_random_bytes(bytes).into_uuid()

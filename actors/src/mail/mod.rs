@@ -11,6 +11,7 @@ pub(crate) mod mailers;
 pub mod memory;
 mod message;
 pub(crate) mod note;
+pub(crate) mod notifier;
 pub(crate) mod outbox;
 mod progress;
 pub(crate) mod providers;

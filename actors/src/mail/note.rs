@@ -52,6 +52,11 @@ impl fmt::Display for Network {
 }
 
 impl Note {
+    /// Of a request that names no address for a mail.
+    pub(crate) fn of(language: Option<Language>, client: IpAddr) -> Self {
+        Self { language, network: Some(Network::of(client)), typed: Box::default() }
+    }
+
     /// Place of the language from 1 (0: none), family of the network (4, 6, 0: none), its bytes; the typed address.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let language = self.language.map_or(0, |language| language.index() + 1);

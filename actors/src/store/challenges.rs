@@ -108,6 +108,8 @@ pub(crate) struct Verdict {
     pub(crate) counted: bool,
     /// Whether it was a test code.
     pub(crate) tested: bool,
+    /// Whether it was right, from a device that is new to an address that has others.
+    pub(crate) new_device: bool,
     /// The statement's time.
     pub(crate) now_us: Micros,
     /// About the customer.
@@ -271,6 +273,7 @@ fn verdict(row: &Row) -> Verdict {
         guess,
         counted: row.get("counted"),
         tested: row.get("tested"),
+        new_device: row.get("new_device"),
         now_us: row.get("now_us"),
         claims: customer_claims(row),
     }

@@ -6,6 +6,7 @@ mod database_clock;
 mod error;
 pub(crate) mod keys;
 mod migrate;
+pub(crate) mod notices;
 pub(crate) mod outbox;
 #[cfg(test)]
 mod plans_tests;

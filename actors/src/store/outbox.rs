@@ -5,6 +5,7 @@ use crate::address_id::AddressId;
 use crate::mail::{TenantLook, record};
 use doorcode_domain::{ChallengeId, Language, Micros};
 use std::time::Duration;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 /// Lanes of the table: 0 for mail that was leased at birth, the others by the tenant's hash.
@@ -93,6 +94,27 @@ pub(crate) struct Recipient {
     pub(crate) is_new: bool,
 }
 
+/// Of a row with the columns of customer and tenant.
+pub(super) fn recipient(row: &Row) -> Option<Recipient> {
+    let slug: Option<String> = row.get("slug");
+    let language = |column: &str| Language::of_tag(row.get::<_, Option<&str>>(column)?);
+    slug.map(|slug| Recipient {
+        email: row.get("email"),
+        customer_id: row.get("customer_id"),
+        providers: row.get::<_, Option<_>>("mail_providers").unwrap_or_default(),
+        language: language("locale"),
+        tenant: TenantLook {
+            name: row.get("name"),
+            slug,
+            portal_host: row.get("portal_host"),
+            colour: row.get("colour"),
+            reply_to: row.get("reply_to"),
+        },
+        tenant_language: language("tenant_locale"),
+        is_new: row.get("is_new"),
+    })
+}
+
 impl Store {
     /// Looks at the addresses of mails that are about to leave; answers in the order of the question.
     pub(crate) async fn look_at_mails(
@@ -111,23 +133,7 @@ impl Store {
             .await?;
         let mut seen = vec![None; looks.len()];
         for row in &rows {
-            let slug: Option<String> = row.get("slug");
-            let language = |column: &str| Language::of_tag(row.get::<_, Option<&str>>(column)?);
-            let recipient = slug.map(|slug| Recipient {
-                email: row.get("email"),
-                customer_id: row.get("customer_id"),
-                providers: row.get::<_, Option<_>>("mail_providers").unwrap_or_default(),
-                language: language("locale"),
-                tenant: TenantLook {
-                    name: row.get("name"),
-                    slug,
-                    portal_host: row.get("portal_host"),
-                    colour: row.get("colour"),
-                    reply_to: row.get("reply_to"),
-                },
-                tenant_language: language("tenant_locale"),
-                is_new: row.get("is_new"),
-            });
+            let recipient = recipient(row);
             let left = Duration::from_micros(row.get::<_, i64>("left_us").unsigned_abs());
             if let Some(place) = seen.get_mut(row.get::<_, i32>("place") as usize) {
                 *place = Some(LiveCode { left, recipient });

@@ -21,6 +21,9 @@ statements! {
     CLAIM_OUTBOX = "outbox/claim.sql";
     RESOLVE_OUTBOX = "outbox/resolve.sql";
     SETTLE_OUTBOX = "outbox/settle.sql";
+    ADD_NOTICES = "notices/add.sql";
+    CLAIM_NOTICES = "notices/claim.sql";
+    SETTLE_NOTICES = "notices/settle.sql";
     ADD_GUESSES = "tenant_hours/tally.sql";
     LEASE_LIMIT = "tenant_limits/lease.sql";
     SWEEP_LIMITS = "tenant_limits/sweep.sql";
@@ -69,4 +72,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (19, "sprays", include_str!("../../../sql/migrations/0019_sprays.sql")),
     (20, "mail_providers", include_str!("../../../sql/migrations/0020_mail_providers.sql")),
     (21, "suppressed_addresses", include_str!("../../../sql/migrations/0021_suppressed_addresses.sql")),
+    (22, "notices", include_str!("../../../sql/migrations/0022_notices.sql")),
 ];

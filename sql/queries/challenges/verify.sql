@@ -10,6 +10,7 @@
 -- $18 and $19 by row: the address that was typed and an id, for a customer that the right code may make (NULL: none).
 -- `claims`: what the session's tokens say of the customer, as JSON.
 -- `tested`: whether it was a test code that was right.
+-- `new_device`: whether it was right, from a client that is not known at an address that knows others.
 -- `counted`: whether the guess counts toward the tenant-wide trip.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
@@ -173,6 +174,7 @@ decoy_touched AS (
 SELECT a.tenant_id, a.address_key, a.now_us, j.customer_id,
     coalesce(j.evaluated, false) AS evaluated, coalesce(j.missed, false) AS missed, coalesce(j.known, false) AS known,
     coalesce(j.alphabet, 0::smallint) AS alphabet, coalesce(j.hit AND j.test_mac IS NOT NULL, false) AS tested,
+    coalesce(j.customer_id IS NOT NULL AND NOT j.known AND (j.row).known_tags <> '{}', false) AS new_device,
     coalesce(j.evaluated, false) OR a.typed_digit_mac IS NULL
         OR NOT is_tripped(coalesce(j.known, is_fresh_device(a.at_device_us, a.now_us)), a.at_step_up) AS counted,
     CASE WHEN j.customer_id = a.new_customer THEN (

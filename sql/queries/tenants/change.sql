@@ -11,7 +11,8 @@ WITH changed AS (
         locale = CASE WHEN $12 THEN $13 ELSE locale END,
         reply_to = CASE WHEN $14 THEN $15 ELSE reply_to END,
         signup = CASE WHEN $16 THEN $17 ELSE signup END,
-        mail_providers = CASE WHEN $18::text[] IS NULL THEN mail_providers ELSE nullif($18::text[], '{}') END
+        mail_providers = CASE WHEN $18::text[] IS NULL THEN mail_providers ELSE nullif($18::text[], '{}') END,
+        new_device_notice = coalesce($19, new_device_notice)
     WHERE tenant_id = $1
     RETURNING tenant_id, slug
 ), noted AS (
