@@ -10,8 +10,8 @@ use doorcode::config::Config;
 use doorcode_domain::{Clock, ManualClock};
 use private_postgres::{Options, PrivatePostgres};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -199,4 +199,49 @@ async fn expired_mail_is_not_sent() {
     let recipients: Vec<_> = sink.received().into_iter().flat_map(|mail| mail.to).collect();
     assert_eq!(recipients, ["grace@example.com"]);
     database.remove().await;
+}
+
+/// After an outage the newest codes leave first: who asked last still looks at the mailbox. `DOORCODE_OUTAGE=10000x60` makes it as many
+/// mails and as many seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_outage_the_newest_codes_leave_first() {
+    let told = std::env::var("DOORCODE_OUTAGE").unwrap_or_default();
+    let told = told.split_once('x').and_then(|(mails, s)| Some((mails.parse().ok()?, s.parse().ok()?)));
+    let (mails, seconds): (usize, u64) = told.unwrap_or((400, 3));
+    let site = Site::with_customers(mails).await;
+    site.sink.at(Point::Greeting, Act::Drop);
+    let setup = site.setup().set("DOORCODE__MAIL__LEASE", "20s").set("DOORCODE__MAIL__DEADLINE", "10s");
+    let program = setup.start().await;
+    let begun = Instant::now();
+    let (next, mut callers) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
+    for _ in 0..8 {
+        let (mut wire, next) = (program.wire(), next.clone());
+        callers.spawn(async move {
+            while let Some(n) = Some(next.fetch_add(1, SeqCst)).filter(|n| *n < mails) {
+                assert_eq!(wire.login(ACME, &format!("user{n}@example.com")).await.unwrap().status, 200);
+            }
+        });
+    }
+    callers.join_all().await;
+    tokio::time::sleep(Duration::from_secs(seconds).saturating_sub(begun.elapsed())).await;
+    site.sink.heal();
+    let healed = Instant::now();
+    timeout(PATIENCE, site.sink.wait_for(1)).await.unwrap();
+    let first = healed.elapsed();
+    timeout(PATIENCE, site.sink.wait_for(mails)).await.unwrap();
+    println!(
+        "{mails} mails waited; the first left {first:?} after the outage, the last {:?}",
+        healed.elapsed()
+    );
+    let asked: Vec<usize> = site
+        .sink
+        .received()
+        .iter()
+        .map(|mail| mail.to[0].trim_start_matches("user").split('@').next().unwrap().parse().unwrap())
+        .collect();
+    let mean = |part: &[usize]| part.iter().sum::<usize>() / part.len();
+    let (early, late) = (mean(&asked[..mails / 4]), mean(&asked[mails - mails / 4..]));
+    assert!(early > late + mails / 4, "of the first quarter {early}, of the last {late}");
+    program.stop().await;
+    site.database.remove().await;
 }
