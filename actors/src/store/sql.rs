@@ -73,4 +73,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (20, "mail_providers", include_str!("../../../sql/migrations/0020_mail_providers.sql")),
     (21, "suppressed_addresses", include_str!("../../../sql/migrations/0021_suppressed_addresses.sql")),
     (22, "notices", include_str!("../../../sql/migrations/0022_notices.sql")),
+    (23, "event_targets", include_str!("../../../sql/migrations/0023_event_targets.sql")),
 ];
