@@ -360,6 +360,8 @@ async fn a_sprayed_tenant_steps_up() {
     // the others' tenant is not concerned
     app.from(&far(202)).at(GLOBEX).asks_for_code(ADA).await;
     assert!(is_digits(&app.mailed_code(ADA).await));
+    app.from(&far(204)).types_code("nobody@example.com", "123456").await;
+    app.restart().await;
     app.pass_s(25 * 3_600);
     app.restart().await;
     assert_eq!(told(&app).await, r#"{"failures": 102, "successes": 4}"#, "once");
