@@ -16,8 +16,11 @@ use uuid::Uuid;
 
 /// Life of a lease.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
-/// The first lease; the next asks for twice what was used up early, or half again what was used in time.
+/// The first lease.
 const LEASE_MIN: i64 = 16;
+/// A lease that is used up sooner is renewed twice as large: leases last for a quarter to a half of their life while the
+/// demand is the same. What is left of a lease when its life ends is lost to the tenant.
+const SOON: Duration = Duration::from_millis(250);
 /// Rows that slugs which name no tenant share: a flood of them makes no more. Two of them collide with 1 in 65,536.
 const UNKNOWN_LIMITS: u128 = 65_536;
 /// Leases held at most beside those of live tenants; those that have ended go first.
@@ -74,8 +77,6 @@ struct Lease {
     granted: i64,
     left: i64,
     until: Instant,
-    /// How much was asked for.
-    wanted: i64,
     /// Less was granted than asked for: there is nothing more to lease before then.
     dry_until: Option<Instant>,
 }
@@ -104,15 +105,19 @@ impl Lease {
     }
 
     /// What to ask for now, with so many in the queue.
-    fn wanted(&self, waiting: i64, burst: i64) -> i64 {
-        let used = self.granted - self.left;
-        let usual = if self.left == 0 { self.wanted * 2 } else { used + used / 2 };
+    fn wanted(&self, waiting: i64, burst: i64, now: Instant) -> i64 {
+        let since = self.until - LEASE;
+        let usual = match self.left {
+            0 if now < since + SOON => self.granted * 2,
+            0 => self.granted,
+            left => (self.granted - left) / 2,
+        };
         usual.max(waiting).max(LEASE_MIN).min(burst)
     }
 
     fn granted(wanted: i64, granted: i64, wait: Duration, now: Instant) -> Self {
         let dry_until = (granted < wanted).then(|| now + wait);
-        Self { granted, left: granted, until: now + LEASE, wanted, dry_until }
+        Self { granted, left: granted, until: now + LEASE, dry_until }
     }
 }
 
@@ -162,7 +167,7 @@ impl Leases {
     pub(crate) fn wanted(&self, limit: TenantLimit, key: LimitKey, waiting: usize) -> i64 {
         let (waiting, burst) = (i64::try_from(waiting).unwrap_or(i64::MAX), i64::from(limit.burst));
         let least = waiting.max(LEASE_MIN).min(burst);
-        self.held().get(&key).map_or(least, |lease| lease.wanted(waiting, burst))
+        self.held().get(&key).map_or(least, |lease| lease.wanted(waiting, burst, Instant::now()))
     }
 
     /// Takes in what was granted; if that is less than was wanted, the next token is `wait` away.
@@ -191,11 +196,35 @@ mod tests {
         let mut lease = Lease::granted(16, 16, Duration::ZERO, now);
         assert!((0..16).all(|_| lease.take(now) == Taken::Yes));
         assert_eq!(lease.take(now), Taken::Empty);
-        assert_eq!(lease.wanted(0, 10_000), 32);
-        assert_eq!(lease.wanted(500, 10_000), 500, "all who wait");
-        assert_eq!(lease.wanted(500, 100), 100, "never more than the burst");
+        assert_eq!(lease.wanted(0, 10_000, now), 32);
+        assert_eq!(lease.wanted(500, 10_000, now), 500, "all who wait");
+        assert_eq!(lease.wanted(500, 100, now), 100, "never more than the burst");
+        assert_eq!(lease.wanted(0, 10_000, now + SOON), 16, "it lasts long enough");
         let mut lease = Lease::granted(32, 32, Duration::ZERO, now);
         assert_eq!(lease.take(now + LEASE), Taken::Empty, "a lease does not outlive its second");
+    }
+
+    /// Whatever the demand is, next to nothing of a burst is lost in leases that end before they are used up.
+    #[test]
+    fn a_burst_is_used_by_those_who_ask() {
+        for per_second in [300, 1_000, 2_500, 9_000] {
+            let step = Duration::from_secs(1) / per_second;
+            let (mut now, mut lost, mut used) = (Instant::now(), 0, 0);
+            let mut lease = Lease::granted(LEASE_MIN, LEASE_MIN, Duration::ZERO, now);
+            while used < 50_000 {
+                match lease.take(now) {
+                    Taken::Yes => used += 1,
+                    _ => {
+                        lost += lease.left;
+                        let wanted = lease.wanted(1, 10_000, now);
+                        lease = Lease::granted(wanted, wanted, Duration::ZERO, now);
+                        continue;
+                    }
+                }
+                now += step;
+            }
+            assert!(lost * 100 < used, "{per_second} a second: {lost} lost beside {used}");
+        }
     }
 
     #[test]

@@ -41,8 +41,12 @@ impl Policy {
 
     /// The most that any span of this length may admit.
     pub fn most(&self, span: Duration) -> u64 {
-        let earned = span.as_nanos() / self.interval().as_nanos().max(1);
-        u64::from(self.burst).saturating_add(u64::try_from(earned).unwrap_or(u64::MAX))
+        u64::from(self.burst).saturating_add(self.earned(span))
+    }
+
+    /// How many are admitted in a span of this length in the long run.
+    pub fn earned(&self, span: Duration) -> u64 {
+        u64::try_from(span.as_nanos() / self.interval().as_nanos().max(1)).unwrap_or(u64::MAX)
     }
 
     fn is_sound(&self) -> bool {

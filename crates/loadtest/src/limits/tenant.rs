@@ -17,6 +17,10 @@ use uuid::Uuid;
 const PER_CLIENT: u32 = 10;
 /// Addresses of one network in use: well below what a network may.
 const PER_NETWORK: u32 = 5;
+/// Connections at most that a service may let wait: some ten MiB of buffers here.
+const MOST_WAITING: u64 = 2_000;
+/// Who was refused comes again after this time: refusals are not to be a load of their own.
+const PAUSE: Duration = Duration::from_millis(200);
 /// So long a limit may take to be reached.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// So long it is watched afterwards, or as long as the other limits, if that is shorter.
@@ -48,7 +52,9 @@ pub async fn run(bench: Arc<Bench>) -> Vec<LimitReport> {
     });
     let neighbour = tokio::spawn(neighbour(Arc::clone(&shared)));
     let mut senders = JoinSet::new();
-    for number in 0..bench.connections {
+    // A service may let as many wait for their turn as it will serve within a second, instead of refusing them.
+    let waiting = limit.policy.earned(Duration::from_secs(1)).min(MOST_WAITING);
+    for number in 0..bench.connections.max(waiting as usize) {
         senders.spawn(saturate(Arc::clone(&shared), number));
     }
     senders.join_all().await;
@@ -84,6 +90,7 @@ async fn saturate(shared: Arc<Shared>, number: usize) {
         let (decision, id) = decided(outcome);
         if decision == Decision::Refused {
             lock(&shared.first_refusal).get_or_insert_with(Instant::now);
+            tokio::time::sleep(PAUSE).await;
         }
         let name = format!("a login (X-Request-Id {id})");
         let exchange = Exchange { sent: begun, answered, decision, name };
