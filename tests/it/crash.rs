@@ -80,7 +80,8 @@ async fn kill_in_the_midst(round: usize, logins: usize) -> String {
     let known: HashSet<String> = (0..customers).map(address).collect();
     let owed: HashSet<String> = answered.intersection(&known).cloned().collect();
     let sent = site.sink.count();
-    assert!(sent < owed.len(), "some is still to be sent: {sent} of {}", owed.len());
+    // in later rounds the relay may have been faster
+    assert!(round > 0 || sent < owed.len(), "some is still to be sent: {sent} of {}", owed.len());
     drop(program);
 
     site.sink.heal();

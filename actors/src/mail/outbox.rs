@@ -60,6 +60,9 @@ pub(crate) struct Outbox {
     put_off: Vec<(Micros, Instant)>,
 }
 
+/// Mails whose lease ends too soon that one look passes over, at most.
+const SKIPPED_MAX: usize = 256;
+
 impl Outbox {
     pub(crate) fn new(capacity: Arc<MailCapacity>) -> Self {
         Self {
@@ -118,10 +121,8 @@ impl Outbox {
     /// Takes up to so many mails, by tenants in turn, that may be begun: their lease lasts longer than a try.
     pub(crate) fn next(&mut self, count: usize, try_lasts: Duration, now: Instant) -> Vec<Turn> {
         let (mut turns, mut skipped) = (Vec::new(), Vec::new());
-        for _ in 0..self.queue.length.min(2 * count) {
-            if turns.len() == count {
-                break;
-            }
+        // what is passed over for good costs its turn once; of those that come again, no more than this are looked at
+        while turns.len() < count && skipped.len() < SKIPPED_MAX {
             let Some((tenant, id)) = self.queue.pop() else { break };
             // a row that somebody else has taken meanwhile
             let Some(row) = self.rows.get_mut(&id.row) else { continue };

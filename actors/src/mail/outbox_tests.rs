@@ -174,3 +174,13 @@ fn a_claimed_row_goes_on_where_it_was() {
     assert_eq!((bench.next(9).len(), bench.settle(false)[0].id.as_u128()), (0, 2));
     assert!(!bench.outbox.insert(OutboxRow { due: vec![1], ..row(3, &[]) }, bench.now));
 }
+
+/// With a provider that takes one mail at a time, as a probe, thousands of them would hold everybody else up.
+#[test]
+fn mails_of_lost_rows_take_nobodys_turn() {
+    let lost: Vec<DueMail> = (0..10).map(|n| mail(1, n)).collect();
+    let newer = OutboxRow { asked_us: 9, ..row(1, &lost) };
+    let mut bench = Bench::with(vec![newer, row(2, &[mail(1, 50)])]);
+    bench.outbox.settled(&[Uuid::from_u128(1)], &[], bench.now + LEASE);
+    assert_eq!(bench.next(1).first().map(|turn| turn.id.row.as_u128()), Some(2));
+}
