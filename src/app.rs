@@ -271,7 +271,8 @@ async fn directory(config: &Config) -> Result<Directory, AppError> {
 
 fn admin(config: &Config, directory: Directory) -> BoxedFilter<(Response,)> {
     let (per_second, step_up) = (config.admin.requests_per_second, config.codes.step_up);
-    Admin::new(directory, per_second, config.http.body_timeout, step_up, config.codes.life).filter()
+    let (body_timeout, allow_private) = (config.http.body_timeout, config.webhooks.allow_private);
+    Admin::new(directory, per_second, body_timeout, step_up, config.codes.life, allow_private).filter()
 }
 
 /// A wrong relay shows at the first start, not at the first login.
@@ -328,6 +329,7 @@ fn settings(config: &Config) -> Settings {
         admission: config.admission,
         mail: config.mail.clone(),
         janitor: config.janitor,
+        webhooks: config.webhooks,
     }
 }
 

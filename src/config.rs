@@ -20,7 +20,7 @@ pub use values::{LogFilter, PublicUrl};
 use crate::http::ClientLimitSettings;
 use doorcode_actors::{
     AddressLimitSettings, AdmissionSettings, CodeSettings, DatabaseSettings, JanitorSettings, MailSettings,
-    SignupLimitSettings, TenantLimitSettings, TokenSettings,
+    SignupLimitSettings, TenantLimitSettings, TokenSettings, WebhookSettings,
 };
 use ipnet::IpNet;
 use layers::Layers;
@@ -62,6 +62,8 @@ pub struct Config {
     pub mail: MailSettings,
     /// The sweep of what expired.
     pub janitor: JanitorSettings,
+    /// Events sent by HTTP.
+    pub webhooks: WebhookSettings,
     /// What is written to standard error.
     pub log: Log,
 }

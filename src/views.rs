@@ -1,7 +1,7 @@
 //! Tenants, customers, sessions and keys as JSON: the same for commands and the admin API. Names that scripts rely on.
 
 use doorcode_actors::directory::{
-    AdminKeyEntry, Customer, ExternalId, Locale, Session, Signup, Suppression, Tenant,
+    AdminKeyEntry, Customer, ExternalId, Locale, Session, Signup, Suppression, Tenant, Webhook,
 };
 use doorcode_domain::Micros;
 use jiff::Timestamp;
@@ -84,6 +84,23 @@ pub(crate) fn admin_key(key: &AdminKeyEntry) -> Value {
         "created_at": iso(key.created_us),
         "expires_at": key.expires_us.map(iso),
         "last_used_at": key.last_used_us.map(iso),
+    })
+}
+
+/// Never its secret.
+pub(crate) fn webhook(webhook: &Webhook) -> Value {
+    json!({
+        "webhook_id": webhook.webhook_id,
+        "tenant": webhook.tenant,
+        "url": webhook.url,
+        "types": webhook.types,
+        "disabled": webhook.disabled.is_some(),
+        "disabled_reason": webhook.disabled,
+        "created_at": iso(webhook.created_us),
+        "last_event_id": webhook.after,
+        "failed_tries": webhook.attempts,
+        "failing_since": webhook.failing_us.map(iso),
+        "last_error": webhook.last_error,
     })
 }
 

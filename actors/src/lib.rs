@@ -14,6 +14,7 @@
 //! │  └─ issuer …        one per active tenant: decides, never waits
 //! ├─ mailers (factory)  one SMTP connection each
 //! ├─ mail_dispatcher         resolves, dispatches and strikes off mail; finds what a crash left
+//! ├─ webhooks           sends events
 //! └─ janitor            deletes what has ended
 //! ```
 //!
@@ -46,6 +47,7 @@ mod test_cluster;
 #[cfg(test)]
 mod test_settings;
 mod upkeep;
+mod webhooks;
 
 pub use actor_runtime::{
     ActorSnapshot, ActorState, FailureSnapshot, HistogramSnapshot, KindSnapshot, PeriodicSnapshot, ROOT,
@@ -68,7 +70,7 @@ pub use mail::{
 pub use settings::{
     AddressLimitSettings, AdmissionSettings, Algorithm, CodeSettings, DatabaseSettings, HookSettings,
     JanitorSettings, MailSettings, ProviderSettings, Settings, SignupLimitSettings, TenantLimitSettings,
-    TokenSettings,
+    TokenSettings, WebhookSettings,
 };
 pub use store::sessions::OwnSession;
 pub use store::{
@@ -78,3 +80,4 @@ pub use system::{FaultInjector, StartError, System, SystemDeps};
 pub use upkeep::janitor::SweepSnapshot;
 pub use upkeep::observer::{ActorRows, LedgerSnapshot, TreeSnapshot};
 pub use upkeep::portals::{HostedPage, PortalMap};
+pub use webhooks::counts::WebhookSnapshot;

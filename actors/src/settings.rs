@@ -37,6 +37,8 @@ pub struct Settings {
     pub mail: MailSettings,
     /// `[janitor]`
     pub janitor: JanitorSettings,
+    /// `[webhooks]`
+    pub webhooks: WebhookSettings,
 }
 
 /// `[database]`
@@ -297,6 +299,14 @@ pub struct JanitorSettings {
     pub interval: Duration,
     /// Rows per statement.
     pub batch: NonZeroU32,
+}
+
+/// `[webhooks]`
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// Whether URLs may lead to addresses that the internet does not reach.
+    pub allow_private: bool,
 }
 
 /// When TLS begins on the way to the relay. Never optional: what is set happens, or no mail goes out.

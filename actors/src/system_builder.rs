@@ -17,14 +17,16 @@ use crate::mail::notifier::{self, NoticeCounts, Notifier};
 use crate::mail::{Sender, Templates};
 use crate::outcomes::Outcomes;
 use crate::settings::Settings;
-use crate::store::Store;
 use crate::store::challenges::LoginPolicy;
+use crate::store::Store;
 use crate::system::{FaultInjector, SystemDeps};
 use crate::upkeep::guess_stats::{self, GuessCounts, GuessStats};
 use crate::upkeep::janitor::{self, Janitor, SweepCounts};
 use crate::upkeep::keyring::{self, Keyring};
 use crate::upkeep::observer::{self, Observability, Observer};
 use crate::upkeep::portals::{self, PortalMap, Portals};
+use crate::webhooks::counts::WebhookCounts;
+use crate::webhooks::{self, Webhooks};
 use actor_runtime::{
     Actor, ChildSpec, Handle, Meter, Periodic, PeriodicMessage, PeriodicTask, Pool, Rhythm, child,
 };
@@ -32,6 +34,7 @@ use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// Inner on the way to becoming a system.
@@ -148,8 +151,9 @@ impl SystemBuilder {
         let (issuers, leases) = self.issuers(login, verify);
         let guesses = self.guess_stats();
         let swept = self.janitor();
+        let webhooks = self.webhooks();
         let tenants = TenantDirectory::new(self.store.clone(), self.deps.clock.clone());
-        let observability = self.observer(mails, leases, swept, tenants.clone());
+        let observability = self.observer(mails, leases, (swept, webhooks), tenants.clone());
 
         let SystemBuilder { settings, deps, store, keys, portals, specs, meters, .. } = self;
         let faults = FaultInjector { meters: meters.into(), outside: store.faults.clone() };
@@ -347,12 +351,28 @@ impl SystemBuilder {
         swept
     }
 
+    fn webhooks(&mut self) -> Arc<WebhookCounts> {
+        let counts: Arc<WebhookCounts> = Arc::default();
+        let (store, keys, counted) = (self.store.clone(), self.keys.clone(), counts.clone());
+        let (tls, allow_private) = (webhooks::tls(), self.settings.webhooks.allow_private);
+        let webhooks = Handle::new(Meter::new("webhooks", None));
+        self.add_periodic(&webhooks, webhooks::RHYTHM, move || Webhooks {
+            store: store.clone(),
+            keys: keys.clone(),
+            tls: tls.clone(),
+            allow_private,
+            counts: counted.clone(),
+            running: JoinSet::new(),
+        });
+        counts
+    }
+
     /// Last: it sees all that were added before.
     fn observer(
         &mut self,
         mails: Arc<MailCounts>,
         leases: Arc<Leases>,
-        swept: Arc<SweepCounts>,
+        (swept, webhooks): (Arc<SweepCounts>, Arc<WebhookCounts>),
         tenants: TenantDirectory,
     ) -> Arc<Observability> {
         let observer = Handle::new(Meter::new("observer", None));
@@ -364,6 +384,7 @@ impl SystemBuilder {
             mails,
             leases,
             swept,
+            webhooks,
             store: self.store.clone(),
             tenants,
             silent: Default::default(),

@@ -9,6 +9,7 @@ mod problem;
 pub mod routes;
 mod suppressions;
 mod tenants;
+mod webhooks;
 
 use crate::http::Exchange;
 use crate::http::request::body::{BodyLimits, Payload, payload};
@@ -47,6 +48,8 @@ pub struct Admin {
     step_up: StepUp,
     /// Of a code.
     code_life: Duration,
+    /// Whether webhooks may lead into this network.
+    allow_private: bool,
 }
 
 /// A request whose caller may make it.
@@ -57,6 +60,7 @@ struct Call {
     action: Action,
     step_up: StepUp,
     code_life: Duration,
+    allow_private: bool,
     names: Vec<String>,
     query: String,
     jsonl: bool,
@@ -64,13 +68,14 @@ struct Call {
 }
 
 impl Admin {
-    /// Each key may call `per_second` times a second; `step_up` is for new tenants.
+    /// Each key may call `per_second` times a second; `step_up` is for new tenants; `allow_private`: see `[webhooks]`.
     pub fn new(
         directory: Directory,
         per_second: NonZeroU32,
         body_timeout: Duration,
         step_up: StepUp,
         code_life: Duration,
+        allow_private: bool,
     ) -> Self {
         let limiter = RateLimiter::keyed(Quota::per_second(per_second));
         Self {
@@ -80,6 +85,7 @@ impl Admin {
             body_timeout,
             step_up,
             code_life,
+            allow_private,
         }
     }
 
@@ -158,6 +164,7 @@ impl Admin {
             action: route.action,
             step_up: self.step_up,
             code_life: self.code_life,
+            allow_private: self.allow_private,
             names,
             query,
             jsonl,
@@ -196,6 +203,13 @@ async fn answer(call: &Call, body: &Payload) -> Result<Response, AdminProblem> {
         Action::LiftSuppression => suppressions::lift(call).await,
         Action::ListKeys => events::keys(call).await,
         Action::ListEvents => events::list(call).await,
+        Action::ListWebhooks => webhooks::list(call).await,
+        Action::AddWebhook => webhooks::add(call, body).await,
+        Action::ShowWebhook => webhooks::show(call).await,
+        Action::ChangeWebhook => webhooks::change(call, body).await,
+        Action::DeleteWebhook => webhooks::delete(call).await,
+        Action::ReplaceWebhookSecret => webhooks::replace_secret(call).await,
+        Action::ReplayWebhook => webhooks::replay(call, body).await,
     }
 }
 

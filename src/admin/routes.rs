@@ -40,6 +40,13 @@ pub(super) enum Action {
     LiftSuppression,
     ListKeys,
     ListEvents,
+    ListWebhooks,
+    AddWebhook,
+    ShowWebhook,
+    ChangeWebhook,
+    DeleteWebhook,
+    ReplaceWebhookSecret,
+    ReplayWebhook,
 }
 
 const fn route(
@@ -63,9 +70,13 @@ const SESSIONS: &str = "/v1/admin/tenants/{slug}/customers/{external_id}/session
 const SUPPRESSIONS: &str = "/v1/admin/tenants/{slug}/suppressions";
 const SUPPRESSION: &str = "/v1/admin/tenants/{slug}/suppressions/{email}";
 const SESSION: &str = "/v1/admin/tenants/{slug}/sessions/{session_id}";
+const WEBHOOKS: &str = "/v1/admin/webhooks";
+const WEBHOOK: &str = "/v1/admin/webhooks/{webhook_id}";
+const WEBHOOK_SECRET: &str = "/v1/admin/webhooks/{webhook_id}/secret";
+const WEBHOOK_REPLAY: &str = "/v1/admin/webhooks/{webhook_id}/replay";
 
 /// All of it.
-pub static ADMIN: [AdminRoute; 19] = [
+pub static ADMIN: [AdminRoute; 26] = [
     route(Method::GET, TENANTS, "admin_list_tenants", Scope::Read, Action::ListTenants),
     route(Method::POST, TENANTS, "admin_add_tenant", Scope::Write, Action::AddTenant),
     route(Method::GET, TENANT, "admin_show_tenant", Scope::Read, Action::ShowTenant),
@@ -85,6 +96,19 @@ pub static ADMIN: [AdminRoute; 19] = [
     route(Method::DELETE, SUPPRESSION, "admin_lift_suppression", Scope::Write, Action::LiftSuppression),
     route(Method::GET, "/v1/admin/keys", "admin_list_keys", Scope::Read, Action::ListKeys),
     route(Method::GET, "/v1/admin/events", "admin_list_events", Scope::Read, Action::ListEvents),
+    route(Method::GET, WEBHOOKS, "admin_list_webhooks", Scope::Read, Action::ListWebhooks),
+    route(Method::POST, WEBHOOKS, "admin_add_webhook", Scope::Write, Action::AddWebhook),
+    route(Method::GET, WEBHOOK, "admin_show_webhook", Scope::Read, Action::ShowWebhook),
+    route(Method::PATCH, WEBHOOK, "admin_change_webhook", Scope::Write, Action::ChangeWebhook),
+    route(Method::DELETE, WEBHOOK, "admin_delete_webhook", Scope::Write, Action::DeleteWebhook),
+    route(
+        Method::POST,
+        WEBHOOK_SECRET,
+        "admin_replace_webhook_secret",
+        Scope::Write,
+        Action::ReplaceWebhookSecret,
+    ),
+    route(Method::POST, WEBHOOK_REPLAY, "admin_replay_webhook", Scope::Write, Action::ReplayWebhook),
 ];
 
 /// What a path and a method come to.

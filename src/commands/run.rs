@@ -68,6 +68,7 @@ pub(super) async fn dev(
     let mut config = loaded.config;
     config.http.listen = args.listen.unwrap_or(config.http.listen);
     config.ops.listen = args.ops_listen.unwrap_or(config.ops.listen);
+    config.webhooks.allow_private = true;
     refuse_exposure(&config, args.expose_codes)?;
     let home = dev::data_dir(data_dir)?;
     let mut postgres = match &config.database.url {

@@ -9,6 +9,7 @@ use crate::http::response::reply;
 use crate::http::{ClientLimits, LoginApi};
 use doorcode_actors::{
     HistogramSnapshot, KindSnapshot, LedgerSnapshot, MailSnapshot, PoolSnapshot, SweepSnapshot, TreeSnapshot,
+    WebhookSnapshot,
 };
 use http::{HeaderMap, StatusCode};
 use prometheus_client::collector::Collector;
@@ -80,6 +81,7 @@ impl Collector for Tree {
         let help = "What the tenants' limits said of logins and guesses";
         counters(&mut encoder, "doorcode_tenant_limit_decisions", help, decisions.into_iter())?;
         sweeps(&mut encoder, &tree.swept)?;
+        webhooks(&mut encoder, &tree.webhooks)?;
         for (name, help, read) in POOL {
             gauge(&mut encoder, name, help, read(&tree.pool))?;
         }
@@ -204,6 +206,16 @@ fn sweeps(encoder: &mut DescriptorEncoder<'_>, tables: &[SweepSnapshot]) -> fmt:
     gauges(encoder, "doorcode_janitor_last_sweep_timestamp_seconds", help, ended)
 }
 
+fn webhooks(encoder: &mut DescriptorEncoder<'_>, seen: &WebhookSnapshot) -> fmt::Result {
+    let events = seen.events.iter().map(|(what, n)| ([("outcome", *what)], *n));
+    let help = "Tries to send an event to a webhook, and events that were left out after too many";
+    counters(encoder, "doorcode_webhook_events", help, events)?;
+    let help = "Webhooks that were disabled, because their receiver is gone or failed for days";
+    counter(encoder, "doorcode_webhooks_disabled", help, seen.disabled)?;
+    let help = "Time from an event until a webhook's receiver has it";
+    histogram(encoder, "doorcode_webhook_delay_seconds", help, &seen.delay)
+}
+
 struct Limits(Arc<ClientLimits>);
 
 impl fmt::Debug for Limits {
@@ -263,6 +275,11 @@ mod tests {
             },
             tenant_limit: (61, 67),
             swept: vec![SweepSnapshot { table: "sessions", rows: 31, ended_s: 71 }],
+            webhooks: WebhookSnapshot {
+                events: [("delivered", 73), ("failed", 79), ("skipped", 83)],
+                disabled: 89,
+                delay: HistogramSnapshot { count: 97, ..Default::default() },
+            },
             pool: PoolSnapshot { connections: 4, idle: 3, max: 16, waiting: 2 },
             stepped_up: 37,
             silent: vec!["ledger.login".to_owned(), "database".to_owned()],
@@ -313,6 +330,10 @@ mod tests {
             "doorcode_tenant_limit_decisions_total{decision=\"refused\"} 67",
             "doorcode_janitor_deleted_rows_total{table=\"sessions\"} 31",
             "doorcode_janitor_last_sweep_timestamp_seconds{table=\"sessions\"} 71",
+            "doorcode_webhook_events_total{outcome=\"delivered\"} 73",
+            "doorcode_webhook_events_total{outcome=\"skipped\"} 83",
+            "doorcode_webhooks_disabled_total 89",
+            "doorcode_webhook_delay_seconds_count 97",
             "doorcode_database_connections_max 16",
             "# TYPE doorcode_database_connections gauge",
             "doorcode_database_connections 4",

@@ -56,3 +56,4 @@ mod tokens;
 mod upgrades;
 mod validation;
 mod verifying;
+mod webhooks;

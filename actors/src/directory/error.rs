@@ -108,6 +108,24 @@ pub enum DirectoryError {
         /// As typed.
         key_id: String,
     },
+    /// Each is sent every event.
+    #[error("there are 10 webhooks for the same events, or 1,000 in all; delete one first")]
+    TooManyWebhooks,
+    /// No webhook goes by this id.
+    #[error("there is no webhook {webhook}")]
+    NoSuchWebhook {
+        /// As typed.
+        webhook: uuid::Uuid,
+    },
+    /// Not to be called.
+    #[error("url cannot be called: {reason}")]
+    BadWebhookUrl {
+        /// The rule.
+        reason: String,
+    },
+    /// Not as events are called.
+    #[error("types are at most 50 names of events, such as session.created or customer.*")]
+    BadEventTypes,
     /// The system has none: nothing secret can be made.
     #[error("the system gives no random numbers")]
     NoRandomness,

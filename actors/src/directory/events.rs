@@ -1,108 +1,14 @@
 //! What happened, as administrators read it.
 
-use super::{Directory, DirectoryError, sql};
-use doorcode_domain::TenantId;
-use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::value::RawValue;
-use tokio_postgres::Row;
-use uuid::Uuid;
-
-/// Events that one look goes through, whoever of them are wanted.
-const LOOK: i64 = 1_000;
-
-/// One event: what `/v1/admin/events`, and its JSON lines show.
-#[derive(Debug, Serialize)]
-pub struct Event {
-    /// UUIDv7: its order.
-    pub id: Uuid,
-    /// Such as `customer.created`.
-    pub r#type: String,
-    /// RFC 3339, to the millisecond.
-    pub occurred_at: String,
-    /// `None`: of the installation.
-    pub tenant_id: Option<TenantId>,
-    /// Who did it: `{"type", "id"}`.
-    pub actor: Box<RawValue>,
-    /// To what: `[{"type", "id", …}]`.
-    pub targets: Box<RawValue>,
-    /// From where; `None`: not known, or forgotten after 7 days.
-    pub context: Option<Box<RawValue>>,
-    /// What else is to be said.
-    pub data: Box<RawValue>,
-}
-
-/// Which events.
-#[derive(Clone, Debug)]
-pub struct EventQuery {
-    /// Later ones only.
-    pub after: Uuid,
-    /// Of this tenant only.
-    pub tenant: Option<TenantId>,
-    /// Of these types only; none: all. `customer.*` is every type that begins so.
-    pub types: Vec<String>,
-    /// At most so many.
-    pub limit: usize,
-}
-
-/// Some of them.
-#[derive(Debug)]
-pub struct EventPage {
-    /// In the order of their ids.
-    pub events: Vec<Event>,
-    /// Where to go on.
-    pub after: Uuid,
-    /// Whether to go on at once; a page may be short and yet not the last.
-    pub more: bool,
-}
+use super::{Directory, DirectoryError};
+use crate::store::events::{EventPage, EventQuery, LOOK, page};
+use crate::store::sql;
 
 impl Directory {
     /// The next events that are older than 10 s.
     pub async fn events(&self, query: &EventQuery) -> Result<EventPage, DirectoryError> {
         let client = self.client().await?;
-        let statement = client.prepare_cached(sql::EVENTS_READ).await?;
-        let rows = client.query(&statement, &[&query.after, &LOOK]).await?;
-        let mut page = EventPage { events: Vec::new(), after: query.after, more: false };
-        for row in &rows {
-            if page.events.len() >= query.limit {
-                page.more = true;
-                return Ok(page);
-            }
-            page.after = row.try_get(0)?;
-            let (kind, tenant): (&str, Option<Uuid>) = (row.try_get(1)?, row.try_get(2)?);
-            let meant = query.tenant.is_none() || query.tenant == tenant.map(TenantId);
-            if meant && wants(&query.types, kind) {
-                page.events.push(read(row)?);
-            }
-        }
-        page.more = i64::try_from(rows.len()).is_ok_and(|rows| rows == LOOK);
-        Ok(page)
+        let statement = client.prepare_cached(sql::READ_EVENTS).await?;
+        Ok(page(&client.query(&statement, &[&query.after, &LOOK]).await?, query)?)
     }
-}
-
-/// Whether a list of types names this one.
-pub(crate) fn wants(types: &[String], kind: &str) -> bool {
-    types.is_empty()
-        || types.iter().any(|wanted| match wanted.strip_suffix('*') {
-            Some(prefix) => kind.starts_with(prefix),
-            None => wanted == kind,
-        })
-}
-
-/// A row of `events/read.sql`.
-pub(crate) fn read(row: &Row) -> Result<Event, DirectoryError> {
-    let id: Uuid = row.try_get(0)?;
-    let raw = |text: String| RawValue::from_string(text).unwrap_or_default();
-    // the first 48 bits are milliseconds
-    let ms = i64::try_from(id.as_u128() >> 80).unwrap_or_default();
-    Ok(Event {
-        id,
-        r#type: row.try_get(1)?,
-        occurred_at: Timestamp::from_millisecond(ms).map(|time| format!("{time:.3}")).unwrap_or_default(),
-        tenant_id: row.try_get::<_, Option<Uuid>>(2)?.map(TenantId),
-        actor: raw(row.try_get(3)?),
-        targets: raw(row.try_get(4)?),
-        context: row.try_get::<_, Option<String>>(5)?.map(raw),
-        data: raw(row.try_get(6)?),
-    })
 }

@@ -20,13 +20,15 @@ mod suppression;
 mod tenants;
 mod test_codes;
 mod token_claims;
+mod webhooks;
 
 pub use crate::step_up::StepUp;
+pub use crate::store::events::{Event, EventPage, EventQuery};
 pub use admin_keys::{AdminKeyEntry, KeyHolder, NewAdminKey, Scope};
 pub use author::Author;
 pub use customers::{Added, Customer, CustomerPage, Whom};
 pub use error::DirectoryError;
-pub use events::{Event, EventPage, EventQuery};
+
 pub use hosted::{Colour, HostedError, RETURN_URLS_MAX, ReturnUrl};
 pub use import::{ImportReport, ImportRow, RefusedLine};
 pub use origin::{Origin, OriginError, PortalHost};
@@ -38,6 +40,7 @@ pub use suppression::{Reason, Suppression, SuppressionPage};
 pub use tenants::{Figures, NewTenant, Tenant, TenantChange};
 pub use test_codes::{ShownCode, TEST_CODE_DAYS_MAX};
 pub use token_claims::TokenClaim;
+pub use webhooks::{NewWebhook, Webhook, WebhookChange, WithSecret};
 
 use crate::keys::{DirectoryKeys, KeyError, MasterKey, Vault};
 use crate::settings::DatabaseSettings;

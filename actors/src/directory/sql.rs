@@ -54,5 +54,8 @@ statements! {
     ADMIN_KEYS_LIST = "admin_keys/list.sql",
     ADMIN_KEYS_REVOKE = "admin_keys/revoke.sql",
     ADMIN_KEYS_USE = "admin_keys/use.sql",
-    EVENTS_READ = "events/read.sql",
+    WEBHOOKS_ADD = "webhooks/add.sql",
+    WEBHOOKS_LIST = "webhooks/list.sql",
+    WEBHOOKS_CHANGE = "webhooks/change.sql",
+    WEBHOOKS_DELETE = "webhooks/delete.sql",
 }

@@ -39,7 +39,12 @@ impl World {
         }
         drop(client);
         let key = |byte| MacKey::new(&Zeroizing::new(vec![byte; 32])).unwrap();
-        let keys = DirectoryKeys { address: key(7), code_mac: key(8), code_derivation: key(9) };
+        let keys = DirectoryKeys {
+            address: key(7),
+            code_mac: key(8),
+            code_derivation: key(9),
+            webhook_secret: key(10),
+        };
         Self { directory: Directory::new(pool.clone(), Arc::new(keys)), pool, _cluster: cluster }
     }
 

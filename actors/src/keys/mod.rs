@@ -10,6 +10,7 @@ mod schedule;
 pub(crate) mod signing;
 mod vault;
 pub(crate) mod verify;
+mod webhook_secret;
 mod wrap;
 
 use crate::store::StoreError;
@@ -28,6 +29,7 @@ pub use signing::SigningKeyError;
 pub use vault::DirectoryKeys;
 pub(crate) use vault::{KeyPolicy, Vault};
 pub use verify::AccessTokenError;
+pub(crate) use webhook_secret::webhook_secret;
 pub(crate) use wrap::MasterKey;
 pub use wrap::WrapError;
 
@@ -71,8 +73,9 @@ const REFRESH_MAC: &str = "refresh_mac";
 const SESSION_HASH: &str = "session_hash";
 const DEVICE: &str = "device";
 const CLIENT_TAG: &str = "client_tag";
-const PURPOSES: [&str; 7] =
-    [ADDRESS, CODE_MAC, CODE_DERIVATION, REFRESH_MAC, SESSION_HASH, DEVICE, CLIENT_TAG];
+const WEBHOOK_SECRET: &str = "webhook_secret";
+const PURPOSES: [&str; 8] =
+    [ADDRESS, CODE_MAC, CODE_DERIVATION, REFRESH_MAC, SESSION_HASH, DEVICE, CLIENT_TAG, WEBHOOK_SECRET];
 
 /// A snapshot of all keys. Cheap to share; replaced as a whole.
 pub(crate) struct Keys {
@@ -84,6 +87,8 @@ pub(crate) struct Keys {
     pub(crate) session_hash: MacKey,
     pub(crate) device: MacKey,
     pub(crate) client_tag: MacKey,
+    /// Makes the secrets that receivers of webhooks know.
+    pub(crate) webhook_secret: MacKey,
     /// Signs new refresh tokens.
     pub(crate) refresh_version: u16,
     refresh: BTreeMap<u16, MacKey>,

@@ -5,7 +5,7 @@ use super::signing::{SigningKey, SigningKeyError};
 use super::wrap::MasterKey;
 use super::{
     ADDRESS, CLIENT_TAG, CODE_DERIVATION, CODE_MAC, DEVICE, KeyError, Keys, PURPOSES, REFRESH_MAC,
-    SESSION_HASH, Scheduled, key_set, label,
+    SESSION_HASH, Scheduled, WEBHOOK_SECRET, key_set, label,
 };
 use crate::settings::{Algorithm, TokenSettings};
 use crate::store::keys::{NewSigningKey, Overlap, WrappedKey, WrappedSigningKey};
@@ -53,6 +53,8 @@ pub struct DirectoryKeys {
     pub(crate) code_mac: MacKey,
     /// Makes codes of random ids.
     pub(crate) code_derivation: MacKey,
+    /// Makes the secrets of webhooks.
+    pub(crate) webhook_secret: MacKey,
 }
 
 /// The tables of keys, and the key that opens them.
@@ -94,6 +96,7 @@ impl Vault {
             address: purposes.newest(ADDRESS)?,
             code_mac: purposes.newest(CODE_MAC)?,
             code_derivation: purposes.newest(CODE_DERIVATION)?,
+            webhook_secret: purposes.newest(WEBHOOK_SECRET)?,
         })
     }
 
@@ -112,6 +115,7 @@ impl Vault {
             session_hash: purposes.newest(SESSION_HASH)?,
             device: purposes.newest(DEVICE)?,
             client_tag: purposes.newest(CLIENT_TAG)?,
+            webhook_secret: purposes.newest(WEBHOOK_SECRET)?,
             refresh_version: *version,
             refresh: refresh.iter().map(|(version, (key, _))| (*version, key.clone())).collect(),
             jwks: key_set(&signing)?,

@@ -4,6 +4,7 @@ pub(crate) mod challenges;
 mod connector;
 mod database_clock;
 mod error;
+pub(crate) mod events;
 pub(crate) mod keys;
 mod migrate;
 pub(crate) mod notices;
@@ -17,6 +18,7 @@ pub(crate) mod sql;
 pub(crate) mod sweep;
 pub(crate) mod tenants;
 pub(crate) mod tls;
+pub(crate) mod webhooks;
 
 #[cfg(test)]
 pub(crate) use connector::Connector;

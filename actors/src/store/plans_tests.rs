@@ -23,7 +23,7 @@ const WHOLE: &[&str] = &[
     "tenants/list.sql",
 ];
 /// A handful of rows each, or gone with the transaction.
-const SMALL: &[&str] = &["purpose_keys", "signing_keys", "customers_import", "admin_keys"];
+const SMALL: &[&str] = &["purpose_keys", "signing_keys", "customers_import", "admin_keys", "webhooks"];
 /// Statements that PostgreSQL does not plan.
 const UNPLANNED: &[&str] = &["CREATE TEMP", "SET LOCAL", "COPY ", "LOCK TABLE", "ANALYZE"];
 

@@ -27,6 +27,9 @@ statements! {
     ADD_GUESSES = "tenant_hours/tally.sql";
     LEASE_LIMIT = "tenant_limits/lease.sql";
     SWEEP_LIMITS = "tenant_limits/sweep.sql";
+    READ_EVENTS = "events/read.sql";
+    CLAIM_WEBHOOKS = "webhooks/claim.sql";
+    SETTLE_WEBHOOKS = "webhooks/settle.sql";
     SWEEP_EVENTS = "events/sweep.sql";
     SWEEP_EVENT_CONTEXTS = "events/sweep_contexts.sql";
     RESOLVE_TENANT = "tenants/resolve.sql";
@@ -74,4 +77,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (21, "suppressed_addresses", include_str!("../../../sql/migrations/0021_suppressed_addresses.sql")),
     (22, "notices", include_str!("../../../sql/migrations/0022_notices.sql")),
     (23, "event_targets", include_str!("../../../sql/migrations/0023_event_targets.sql")),
+    (24, "webhooks", include_str!("../../../sql/migrations/0024_webhooks.sql")),
 ];

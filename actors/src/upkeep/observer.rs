@@ -9,6 +9,7 @@ use crate::outcomes::Outcomes;
 use crate::store::PoolSnapshot;
 use crate::store::Store;
 use crate::upkeep::janitor::{SweepCounts, SweepSnapshot};
+use crate::webhooks::counts::{WebhookCounts, WebhookSnapshot};
 use actor_runtime::{
     ActorSnapshot, ActorState, Failure, HistogramSnapshot, Instance, KindSnapshot, Meter, PeriodicTask, ROOT,
     Rhythm,
@@ -38,6 +39,8 @@ pub struct TreeSnapshot {
     pub tenant_limit: (u64, u64),
     /// What the janitor did.
     pub swept: Vec<SweepSnapshot>,
+    /// What became of events that were to be sent.
+    pub webhooks: WebhookSnapshot,
     /// Database connections.
     pub pool: PoolSnapshot,
     /// Tenants, of those asked for lately, whose strangers get base32 codes because failures outgrew successes: an alert.
@@ -67,6 +70,7 @@ pub(crate) struct Observability {
     pub(crate) mails: Arc<MailCounts>,
     pub(crate) leases: Arc<Leases>,
     pub(crate) swept: Arc<SweepCounts>,
+    pub(crate) webhooks: Arc<WebhookCounts>,
     pub(crate) store: Store,
     pub(crate) tenants: TenantDirectory,
     pub(crate) silent: Mutex<Vec<String>>,
@@ -89,6 +93,7 @@ impl Observability {
             mail: self.mails.snapshot(),
             tenant_limit: self.leases.decided(),
             swept: self.swept.snapshot(),
+            webhooks: self.webhooks.snapshot(),
             pool,
             stepped_up: self.tenants.tripped(),
             silent: self.silent.lock().unwrap_or_else(PoisonError::into_inner).clone(),
