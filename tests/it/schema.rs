@@ -86,7 +86,8 @@ async fn i1_keys_of_tenants_begin_with_the_tenant() {
             "suppressed_addresses",
             "tenant_hours",
             "tenants",
-            "test_codes"
+            "test_codes",
+            "webhooks"
         ]
     );
     database.remove().await;

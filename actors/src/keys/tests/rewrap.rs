@@ -21,7 +21,7 @@ async fn a_new_master_key_logs_nobody_out() {
     old.read(Algorithm::Es256).await.unwrap();
 
     let wrapped = world.admin(1).rewrap(&[2; 32]).await.unwrap();
-    assert_eq!(wrapped, Rewrapped { purpose: 8, signing: 2 });
+    assert_eq!(wrapped, Rewrapped { purpose: 9, signing: 2 });
     // of the newest key's algorithm: no successor, so that only the wrapped form can keep the stale one out below
     let after = world.vault(2).start(policy(Algorithm::EdDsa)).await.unwrap();
     assert!(verifies(&after, &access, world.now_s()));
@@ -138,5 +138,5 @@ async fn a_listing_shows_where_keys_stand() {
     let refresh: Vec<_> = keys.iter().filter(|key| key.purpose == REFRESH_MAC).collect();
     assert_eq!((refresh[0].state, refresh[1].state), (KeyState::Active, KeyState::Next));
     assert_eq!(refresh[0].until_us, refresh[1].until_us);
-    assert_eq!(keys.len(), 2 + 8);
+    assert_eq!(keys.len(), 2 + 9);
 }
