@@ -237,6 +237,10 @@ impl MailDispatcher {
             Some(held) => {
                 state.settle_max = (state.settle_max * 2).min(self.batch_max);
                 state.outbox.settled(&ids, &held, sent + self.lease);
+                // more rows than one statement takes: the next at once, or the last leases end before their turn
+                if state.outbox.is_any_ending(Instant::now() + self.renew()) {
+                    self.settle(context, state, true);
+                }
             }
             None => {
                 state.settle_max = (ids.len() / 2).max(1);

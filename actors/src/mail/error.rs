@@ -47,7 +47,7 @@ impl fmt::Display for Stage {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// No usable connection: refused, closed, garbled or too slow. Says nothing about the mail. At
-    /// [`Stage::Handover`] the mail may have been delivered all the same.
+    /// `Stage::Handover` the mail may have been delivered all the same.
     #[error("no working connection to the mail server {stage}: {what}")]
     Unreachable {
         /// Where it broke.

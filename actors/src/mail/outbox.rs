@@ -95,6 +95,9 @@ impl Outbox {
     /// Takes in a row that is leased until then. `false`: it cannot be read.
     pub(crate) fn insert(&mut self, row: OutboxRow, leased_until: Instant) -> bool {
         let Some(mails) = record::decode(&row.asked, &row.due) else { return false };
+        // claimed again after its lease had passed: what was known of it before is void
+        self.forget(row.id);
+        self.complete.retain(|id| *id != row.id);
         let mut done = Bits(row.done);
         if row.expired {
             (0..mails.len()).for_each(|place| done.set(place));
@@ -187,7 +190,10 @@ impl Outbox {
             let due = self.rows.iter().filter(|(id, row)| {
                 !chosen.contains(id) && (row.changed || row.unanswered.is_some() || row.leased_until < renew)
             });
-            ids.extend(due.map(|(id, _)| *id).take(most - chosen.len()));
+            // the lease that ends first comes first: however many rows there are, none is overlooked until it is lost
+            let mut due: Vec<(Instant, Uuid)> = due.map(|(id, row)| (row.leased_until, *id)).collect();
+            due.sort_unstable();
+            ids.extend(due.into_iter().map(|(_, id)| id).take(most - chosen.len()));
         }
         self.unsettled = 0;
         let mut settlements = Vec::with_capacity(ids.len());
@@ -198,6 +204,11 @@ impl Outbox {
             settlements.push(settlement);
         }
         settlements
+    }
+
+    /// Whether there is a row whose lease ends before `renew`.
+    pub(crate) fn is_any_ending(&self, renew: Instant) -> bool {
+        self.rows.values().any(|row| row.leased_until < renew)
     }
 
     /// Postgres answered: these were settled, and held the holder's lease, extended until then. The others are not ours

@@ -151,6 +151,33 @@ fn a_mail_is_begun_only_while_its_lease_outlasts_a_try() {
     assert_eq!(bench.next(1).len(), 1);
 }
 
+/// After an outage there are more rows than a statement takes: no lease may end because others are always taken first.
+#[test]
+fn the_lease_that_ends_first_is_extended_first() {
+    let mut bench = Bench::with(vec![]);
+    for id in 0..50 {
+        let until = bench.now + LEASE + Duration::from_millis(id);
+        assert!(bench.outbox.insert(row(u128::from(id), &[mail(1, u128::from(id))]), until));
+    }
+    let (renew, mut extended) = (bench.now + 2 * LEASE, Vec::new());
+    while bench.outbox.is_any_ending(renew) {
+        let settlements = bench.outbox.settlements(8, true, renew);
+        let ids: Vec<Uuid> = settlements.iter().map(|s| s.id).collect();
+        bench.outbox.settled(&ids, &ids, renew);
+        extended.extend(ids.iter().map(Uuid::as_u128));
+    }
+    assert_eq!(extended, (0..50).collect::<Vec<_>>());
+}
+
+/// A lease that passed while nobody looked: the row is claimed by its own holder, and counts once.
+#[test]
+fn a_row_that_is_claimed_again_counts_once() {
+    let mut bench = Bench::with(vec![row(1, &[mail(1, 1), mail(1, 2)])]);
+    bench.next(1);
+    assert!(bench.outbox.insert(row(1, &[mail(1, 1), mail(1, 2)]), bench.now + LEASE));
+    assert_eq!((bench.capacity.room(), bench.next(9).len(), bench.next(9).len()), (98, 2, 0));
+}
+
 /// The end of a life drops nothing that waits.
 #[test]
 fn what_waits_at_the_end_stays_in_its_row() {
