@@ -22,7 +22,8 @@ Example:
 With `mail.templates` set, your own templates, checked as `serve` checks them.
 
 Example:
-  doorcode mail preview /tmp/mails && xdg-open /tmp/mails/index.html")]
+  doorcode mail preview /tmp/mails
+  xdg-open /tmp/mails/index.html")]
     Preview {
         /// Made if it is not there; files in it are overwritten
         dir: PathBuf,
