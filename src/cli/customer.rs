@@ -89,6 +89,7 @@ Examples:
     #[command(after_help = "Example:\n  doorcode customer enable acme ada@example.com")]
     Enable(Customer),
     /// List whose addresses get no mail for a time: a provider reported a bounce or a complaint
+    #[command(after_help = "Example:\n  doorcode customer suppressed acme")]
     Suppressed {
         /// The tenant's slug
         tenant: String,
