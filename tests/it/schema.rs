@@ -144,6 +144,25 @@ async fn a_held_lock_does_not_hang_migrations_silently() {
     database.remove().await;
 }
 
+/// A table that a statement holds for longer than a migration waits is had at the next try, without anybody's help.
+#[tokio::test]
+async fn a_migration_that_does_not_get_its_table_is_tried_again() {
+    let database = Database::new().await;
+    let again =
+        "ALTER TABLE tenants DROP COLUMN mail_providers; DELETE FROM schema_migrations WHERE version = 20";
+    database.client().batch_execute(again).await.unwrap();
+    let holder = connect(&database.url).await;
+    holder.batch_execute("BEGIN; LOCK TABLE tenants IN ACCESS SHARE MODE").await.unwrap();
+    let settings = database.settings();
+    let migrating = tokio::spawn(async move { migrate(&settings).await });
+    // longer than one wait
+    tokio::time::sleep(std::time::Duration::from_millis(2_600)).await;
+    assert!(!migrating.is_finished());
+    holder.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(migrating.await.unwrap().unwrap(), 1);
+    database.remove().await;
+}
+
 /// A database that is not as this binary left it is refused.
 #[tokio::test]
 async fn foreign_migrations_are_refused() {

@@ -8,7 +8,7 @@ use deadpool_postgres::ClientWrapper;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{GenericClient, Row};
 
@@ -16,6 +16,10 @@ use tokio_postgres::{GenericClient, Row};
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 /// How long to wait for a table: whoever comes after waits behind, so not longer than a request may take.
 const TABLE_WAIT: Duration = Duration::from_secs(2);
+/// A migration that did not get its tables is tried again so often, after this pause: a statement of `serve` held one too long, or
+/// had them in another order (a deadlock).
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(1);
 /// An advisory lock's name; released with its transaction, or by the server if its holder dies.
 const LOCK: i64 = 0x646f_6f72_636f_6465;
 
@@ -54,6 +58,11 @@ pub enum MigrateError {
     /// Not migrated, and not asked to.
     #[error("the database lacks {0} migration(s): run `doorcode migrate`")]
     Missing(usize),
+    /// Others use its tables. Nothing was changed.
+    #[error(
+        "migration {0} did not get its tables in {TRIES} tries, and changed nothing: {1}. Run it when there is less load"
+    )]
+    InUse(String, String),
     /// A statement failed.
     #[error("migration {0} failed: {1}")]
     Failed(String, String),
@@ -74,11 +83,19 @@ pub(crate) async fn connect(settings: &DatabaseSettings) -> Result<ClientWrapper
 /// Applies what is missing; returns how many that were.
 pub async fn migrate(settings: &DatabaseSettings) -> Result<usize, MigrateError> {
     let mut client = connect(settings).await?;
-    let mut done = 0;
-    while apply_next(&mut client).await? {
-        done += 1;
+    let (mut done, mut tries) = (0, 0);
+    loop {
+        tries += 1;
+        match apply_next(&mut client).await {
+            Ok(true) => (done, tries) = (done + 1, 0),
+            Ok(false) => return Ok(done),
+            Err(MigrateError::InUse(migration, why)) if tries < TRIES => {
+                tracing::info!(migration, why, "its tables are in use; trying again");
+                sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
     }
-    Ok(done)
 }
 
 /// One migration in one transaction, which also holds the lock: a pooler may give the next one another connection.
@@ -100,7 +117,7 @@ async fn apply_next(client: &mut ClientWrapper) -> Result<bool, MigrateError> {
         return Ok(false);
     };
     let label = format!("{version:04}_{name}");
-    transaction.batch_execute(text).await.map_err(failed(&label))?;
+    transaction.batch_execute(text).await.map_err(in_use(&label))?;
     let row = "INSERT INTO schema_migrations (version, name, checksum, min_binary) VALUES ($1, $2, $3, $4)";
     transaction
         .execute(row, &[&version, &name, &checksum(text), &min_binary(text)])
@@ -114,6 +131,16 @@ async fn apply_next(client: &mut ClientWrapper) -> Result<bool, MigrateError> {
 fn failed(what: &str) -> impl FnOnce(tokio_postgres::Error) -> MigrateError + use<> {
     let what = what.to_owned();
     move |error| MigrateError::Failed(what, describe(&error))
+}
+
+fn in_use(migration: &str) -> impl FnOnce(tokio_postgres::Error) -> MigrateError + use<> {
+    let migration = migration.to_owned();
+    move |error| match error.code() {
+        Some(code) if [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED].contains(code) => {
+            MigrateError::InUse(migration, describe(&error))
+        }
+        _ => failed(&migration)(error),
+    }
 }
 
 fn busy(error: tokio_postgres::Error) -> MigrateError {
