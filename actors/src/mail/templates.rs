@@ -14,8 +14,8 @@ macro_rules! built_in {
     ($($path:literal)*) => { [$(($path, include_str!(concat!("templates/", $path)))),*] };
 }
 
-const LAYOUTS: [(&str, &str); 4] =
-    built_in!("code/body.txt" "code/body.html" "notice/body.txt" "notice/body.html");
+const LAYOUTS: [(&str, &str); 5] =
+    built_in!("code/body.txt" "code/body.html" "notice/body.txt" "notice/body.html" "page/body.html");
 
 /// In the order of [`Language::all`].
 const TEXTS: [(&str, &str); 10] = built_in!(
