@@ -190,7 +190,7 @@ What it bears, and the processor time that a request costs process 4711:
 Where it bends, with a threshold for the exit code (latency counts from when a request was due):
   doorcode loadtest login --create --rate 2000 --shape step --duration 60s --fail-if 'login.p99>250ms'
 
-Whether its limits are exact, as the settings (--config, environment) say; in about 70 seconds:
+Whether its limits are exact, as the settings (--config, environment) say; in under two minutes:
   doorcode loadtest limits --create --html limits.html
 
 `serve` with this run as its mail relay (mail.smtp.host = \"127.0.0.1\", port = 2525, tls = \"none\"), which times every mail:
