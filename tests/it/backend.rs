@@ -4,16 +4,14 @@ use crate::support::PATIENCE;
 use crate::support::postgres::Database;
 use crate::support::process::Setup;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tokio::process::Command;
 
 const EXAMPLE: &str = "docs/examples/backend.py";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_in_forty_lines() {
-    let beside_the_build = || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../pyjwt/bin/python");
-    let python = std::env::var_os("DOORCODE_TEST_PYTHON").map_or_else(beside_the_build, PathBuf::from);
-    assert!(python.exists(), "no Python with PyJWT: ./bin/test makes one, or set DOORCODE_TEST_PYTHON");
+    let python = crate::support::python();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join(EXAMPLE);
     assert!(std::fs::read_to_string(&example).unwrap().lines().count() <= 40);
 

@@ -6,7 +6,7 @@ use crate::support::postgres::{ADA, GLOBEX};
 use doorcode_domain::AccessClaims;
 use serde_json::{Value, json};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 const ALGORITHMS: [&str; 3] = ["ES256", "EdDSA", "RS256"];
@@ -127,9 +127,7 @@ print("1 good,", len(given["bad"]), "bad")
 /// D4, D6: Python, from the issuer's URL alone.
 #[tokio::test]
 async fn d4_pyjwt_and_authlib_verify_from_the_issuers_url() {
-    let beside_the_build = || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../pyjwt/bin/python");
-    let python = std::env::var_os("DOORCODE_TEST_PYTHON").map_or_else(beside_the_build, PathBuf::from);
-    assert!(python.exists(), "no Python with PyJWT: ./bin/test makes one, or set DOORCODE_TEST_PYTHON");
+    let python = crate::support::python();
     for algorithm in ALGORITHMS {
         let app = app(algorithm).await;
         let mut command = Command::new(&python);

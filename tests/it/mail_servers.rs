@@ -26,14 +26,12 @@ struct Receiver {
 
 impl Receiver {
     async fn start(arguments: &[&str]) -> Self {
-        let python = std::env::var("DOORCODE_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let mut command = Command::new(python);
+        let mut command = Command::new(crate::support::python());
         command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/mail_servers.py")).args(arguments);
         let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let port = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
-        let port =
-            port.expect("the receiver starts: run ./bin/test, which installs what it needs").parse().unwrap();
+        let port = port.expect("the receiver starts: its Python has what it imports").parse().unwrap();
         Self { port, lines, _child: child }
     }
 

@@ -5,7 +5,6 @@ use crate::support::postgres::{ADA, GLOBEX};
 use crate::support::{TestApp, Tokens};
 use serde_json::{Value, json};
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 const ISSUER: &str = "https://id.acme.io";
@@ -141,20 +140,8 @@ for token in given["tokens"]:
 print("verified", len(given["tokens"]))
 "#;
 
-/// As `bin/test` prepares it: PyJWT in a virtual environment beside the build.
-fn python() -> PathBuf {
-    let beside_the_build = || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../pyjwt/bin/python");
-    let python = std::env::var_os("DOORCODE_TEST_PYTHON").map_or_else(beside_the_build, PathBuf::from);
-    assert!(
-        python.exists(),
-        "there is no Python with PyJWT at {}: ./bin/test makes one, or set DOORCODE_TEST_PYTHON",
-        python.display()
-    );
-    python
-}
-
 fn verified_by_pyjwt(given: &Value) -> String {
-    let mut verifier = Command::new(python());
+    let mut verifier = Command::new(crate::support::python());
     verifier.args(["-c", VERIFIER]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut verifier = verifier.spawn().unwrap();
     verifier.stdin.take().unwrap().write_all(given.to_string().as_bytes()).unwrap();

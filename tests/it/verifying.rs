@@ -88,9 +88,7 @@ async fn judges_rightly(example: impl Fn() -> Command) {
 /// D1, D4, D6: Python with PyJWT.
 #[tokio::test]
 async fn d4_the_python_example_works() {
-    let beside_the_build = || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../pyjwt/bin/python");
-    let python = std::env::var_os("DOORCODE_TEST_PYTHON").map_or_else(beside_the_build, PathBuf::from);
-    assert!(python.exists(), "no Python with PyJWT: ./bin/test makes one, or set DOORCODE_TEST_PYTHON");
+    let python = crate::support::python();
     judges_rightly(|| {
         let mut command = Command::new(&python);
         command.arg(examples().join("verify.py"));

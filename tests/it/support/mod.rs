@@ -15,3 +15,16 @@ pub use app::{TestApp, Tokens, Visitor, another_code};
 
 /// Longer than anything here takes, shorter than a patient person.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// The Python that has what the tests' programs import.
+pub fn python() -> std::path::PathBuf {
+    let beside_the_build = || std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("../pyjwt/bin/python");
+    let python = std::env::var_os("DOORCODE_TEST_PYTHON").map_or_else(beside_the_build, Into::into);
+    let missing = "there is no Python with the tests' packages at";
+    assert!(
+        python.exists(),
+        "{missing} {}: ./bin/test makes one, or set DOORCODE_TEST_PYTHON",
+        python.display()
+    );
+    python
+}
