@@ -1,4 +1,5 @@
-//! `doorcode loadtest` against the real program: its limits are proven, and one more or one less of each is found.
+//! `doorcode loadtest limits` against the real program: its limits are proven, and one more or one less of each is
+//! found. These tests tell times apart: they run after all others, when nothing else has the processor (`bin/test`).
 
 use crate::support::postgres::Database;
 use crate::support::process::{Scratch, Setup};
@@ -12,7 +13,7 @@ use std::time::Duration;
 const PROOF: Duration = Duration::from_secs(180);
 
 /// A `dev` in `home` with these settings, and what `limits` says of it, which expects the defaults and what `expect` says.
-/// A run in which the service, pressed by other tests, did not answer a call proves nothing and is repeated.
+/// A run in which the service, pressed by other programs, did not answer a call proves nothing and is repeated.
 async fn limits(home: &Path, settings: &[(&str, &str)], expect: &[&str]) -> (i32, BTreeMap<String, Value>) {
     let mut setup = Setup::dev_in(home)
         .set("DOORCODE__LIMITS__CLIENT__ENABLED", "true")
@@ -68,8 +69,32 @@ async fn the_limits_of_a_running_dev_are_proven() {
     }
 }
 
+/// `limits` finds each of these limits broken in this direction. `expect` are those that have no setting, where the
+/// expectation is one off.
+async fn are_found(what: &str, settings: &[(&str, &str)], expect: &[&str]) {
+    let scratch = Scratch::new(&what.replace(" ", "-"));
+    let (exit_code, found) = limits(scratch.path(), settings, expect).await;
+    assert_eq!(exit_code, 1, "{found:#?}");
+    // Half a second decides whether the second mail comes too early; a busy machine may not be able to tell.
+    let cool_down = &found["mail.cooldown"];
+    let told =
+        cool_down["status"] == "broken" || (what == "one too many" && cool_down["status"] == "unmeasured");
+    assert!(told, "{cool_down:#}");
+    for name in CLIENT.iter().chain(&MAIL) {
+        let complaint = found[*name]["complaints"][0].as_str().unwrap_or_default();
+        assert!(complaint.contains(what), "{what}: {:#}", found[*name]);
+        assert!(complaint.contains("X-Request-Id") || MAIL.contains(name), "the request: {complaint}");
+    }
+    for name in NETWORK.iter().chain(&GUESSES) {
+        // A network's burst comes back too soon for a debug build.
+        let status = found[*name]["status"].as_str().unwrap();
+        let told = status == "broken" || (NETWORK.contains(name) && status == "unmeasured");
+        assert!(told, "{what}: {:#}", found[*name]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn limits_that_are_one_off_are_found() {
+async fn limits_that_let_one_too_many_through_are_found() {
     let more = [
         ("DOORCODE__LIMITS__CLIENT__LOGIN_PER_MINUTE", "31"),
         ("DOORCODE__LIMITS__CLIENT__VERIFY_PER_MINUTE", "31"),
@@ -77,38 +102,22 @@ async fn limits_that_are_one_off_are_found() {
         ("DOORCODE__LIMITS__ADDRESS__BURST", "6"),
         ("DOORCODE__LIMITS__ADDRESS__COOLDOWN", "4s"),
     ];
+    let expect = ["guesses.code=4", "guesses.network=14", "guesses.lane=19", "mail.network=3"];
+    are_found("one too many", &more, &expect).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_that_let_one_too_few_through_are_found() {
     let less = [
         ("DOORCODE__LIMITS__CLIENT__LOGIN_PER_MINUTE", "29"),
         ("DOORCODE__LIMITS__CLIENT__VERIFY_PER_MINUTE", "29"),
         ("DOORCODE__LIMITS__CLIENT__REFRESH_PER_MINUTE", "115"),
         ("DOORCODE__LIMITS__ADDRESS__BURST", "4"),
-        // By more than an answer takes in a debug build beside other tests.
+        // By more than an answer takes in a debug build.
         ("DOORCODE__LIMITS__ADDRESS__COOLDOWN", "8s"),
     ];
-    // doorcode has no setting for these: here the expectation is one off.
-    let fewer = ["guesses.code=4", "guesses.network=14", "guesses.lane=19", "mail.network=3"];
-    let further = ["guesses.code=6", "guesses.network=16", "guesses.lane=21", "mail.network=5"];
-    for (what, settings, expect) in [("one too many", more, fewer), ("one too few", less, further)] {
-        let scratch = Scratch::new("loadtest-off");
-        let (exit_code, found) = limits(scratch.path(), &settings, &expect).await;
-        assert_eq!(exit_code, 1, "{found:#?}");
-        // Half a second decides whether the second mail comes too early; a busy machine may not be able to tell.
-        let cool_down = &found["mail.cooldown"];
-        let told = cool_down["status"] == "broken"
-            || (what == "one too many" && cool_down["status"] == "unmeasured");
-        assert!(told, "{cool_down:#}");
-        for name in CLIENT.iter().chain(&MAIL) {
-            let complaint = found[*name]["complaints"][0].as_str().unwrap_or_default();
-            assert!(complaint.contains(what), "{what}: {:#}", found[*name]);
-            assert!(complaint.contains("X-Request-Id") || MAIL.contains(name), "the request: {complaint}");
-        }
-        for name in NETWORK.iter().chain(&GUESSES) {
-            // A network's burst comes back too soon for a debug build beside other tests.
-            let status = found[*name]["status"].as_str().unwrap();
-            let told = status == "broken" || (NETWORK.contains(name) && status == "unmeasured");
-            assert!(told, "{what}: {:#}", found[*name]);
-        }
-    }
+    let expect = ["guesses.code=6", "guesses.network=16", "guesses.lane=21", "mail.network=5"];
+    are_found("one too few", &less, &expect).await;
 }
 
 /// `limits` over services that run, without those of clients and tenants.
@@ -159,39 +168,47 @@ async fn budgets_that_each_replica_counts_alone_are_found() {
 }
 
 /// `--restart` runs a command that kills the service with -9 and starts it again, with or without what it had counted.
+async fn restart_is_judged(forgets: bool) {
+    let (database, scratch) =
+        (Database::new().await, Scratch::new(if forgets { "restart-forgets" } else { "restart-keeps" }));
+    database.import(100).await;
+    std::fs::create_dir_all(scratch.path()).unwrap();
+    // longer than a restart takes
+    let setup = || Setup::dev_on(&database.url).set("DOORCODE__LIMITS__ADDRESS__COOLDOWN", "30s");
+    let program = setup().start().await;
+    let (asked, done) = (scratch.path().join("asked"), scratch.path().join("done"));
+    let command =
+        format!("touch {0}; while [ ! -e {1} ]; do sleep 0.05; done", asked.display(), done.display());
+    let words = ["--restart", &command, "--expect", "mail.cooldown=30s"];
+    let apis = [program.api];
+    let restart = async {
+        while !asked.exists() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        program.kill().await;
+        if forgets {
+            database.client().batch_execute("DELETE FROM challenges").await.unwrap();
+        }
+        let again = setup().set("DOORCODE__HTTP__LISTEN", &apis[0].to_string()).start().await;
+        std::fs::write(&done, "").unwrap();
+        again
+    };
+    let ((exit_code, found), again) = tokio::join!(silent_limits(&apis, &words), restart);
+    let said = complaints(&found["restart"]);
+    assert_eq!(said.contains("one too many"), forgets, "{:#}", found["restart"]);
+    assert!(!forgets || exit_code == 1, "{found:#?}");
+    again.stop().await;
+    database.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn budgets_that_outlive_a_restart_are_no_finding() {
+    restart_is_judged(false).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn budgets_that_a_restart_forgets_are_found() {
-    for forgets in [false, true] {
-        let (database, scratch) = (Database::new().await, Scratch::new("loadtest-restart"));
-        database.import(100).await;
-        std::fs::create_dir_all(scratch.path()).unwrap();
-        // longer than a restart takes
-        let setup = || Setup::dev_on(&database.url).set("DOORCODE__LIMITS__ADDRESS__COOLDOWN", "30s");
-        let program = setup().start().await;
-        let (asked, done) = (scratch.path().join("asked"), scratch.path().join("done"));
-        let command =
-            format!("touch {0}; while [ ! -e {1} ]; do sleep 0.05; done", asked.display(), done.display());
-        let words = ["--restart", &command, "--expect", "mail.cooldown=30s"];
-        let apis = [program.api];
-        let restart = async {
-            while !asked.exists() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            program.kill().await;
-            if forgets {
-                database.client().batch_execute("DELETE FROM challenges").await.unwrap();
-            }
-            let again = setup().set("DOORCODE__HTTP__LISTEN", &apis[0].to_string()).start().await;
-            std::fs::write(&done, "").unwrap();
-            again
-        };
-        let ((exit_code, found), again) = tokio::join!(silent_limits(&apis, &words), restart);
-        let said = complaints(&found["restart"]);
-        assert_eq!(said.contains("one too many"), forgets, "{:#}", found["restart"]);
-        assert!(!forgets || exit_code == 1, "{found:#?}");
-        again.stop().await;
-        database.remove().await;
-    }
+    restart_is_judged(true).await;
 }
 
 /// A limit that lets the right number through at once, and the next ones too early.
