@@ -16,6 +16,10 @@ one name:
 nightly:
     .ci/nightly
 
+# a real cluster (etcd, Patroni, HAProxy) that is broken under load, and what customers see of it
+ha *arguments:
+    ./bin/ha {{arguments}}
+
 # everything on this machine, mails in the browser
 dev *arguments:
     ./bin/dev {{arguments}}

@@ -44,6 +44,9 @@ packages() {
         "apt-get postgres") echo postgresql ;;
         "apt-get pgbouncer" | "dnf pgbouncer" | "apk pgbouncer" | "brew pgbouncer" | "pacman pgbouncer") echo pgbouncer ;;
         "apt-get haproxy" | "dnf haproxy" | "apk haproxy" | "brew haproxy" | "pacman haproxy") echo haproxy ;;
+        "apt-get etcd") echo etcd-server ;;
+        "apt-get patroni") echo patroni ;;
+        "apt-get package-test") echo systemd iproute2 curl openssl ca-certificates ;;
         "apt-get python") echo python3-venv ;;
         "dnf c") echo gcc glibc-devel ;;
         "dnf postgres") echo postgresql-server ;;
@@ -74,23 +77,28 @@ as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 
 apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@"; }
 
-# Debian makes and starts a cluster when a server is installed. Nobody asked for one here, so a drop-in says
-# no while we install, and is gone afterwards.
+# Debian makes and starts a cluster when a server is installed, and starts every daemon. Nobody asked for that here, so a
+# drop-in and a policy say no while we install, and are gone afterwards.
 install_with_apt() {
-    local status=0
+    local status=0 policy=/usr/sbin/policy-rc.d
     drop_in=/etc/postgresql-common/createcluster.d/doorcode-dev.conf
     if ! apt-get install --simulate -qq "$@" >/dev/null 2>&1; then
         say 'apt-get update: the package lists are missing or old'
         apt_get update -qq || return
     fi
-    trap 'as_root rm -f "$drop_in"' EXIT # Ctrl-C included
+    ours=("$drop_in")
+    trap 'as_root rm -f "${ours[@]}"' EXIT # Ctrl-C included
     as_root mkdir -p "${drop_in%/*}"
     echo 'create_main_cluster = false' | as_root tee "$drop_in" >/dev/null
+    if [ ! -e "$policy" ]; then
+        ours+=("$policy")
+        printf '#!/bin/sh\nexit 101\n' | as_root env install -m 755 /dev/stdin "$policy"
+    fi
     if ! apt_get install -qq -y --no-install-recommends "$@"; then
         say 'once more, with fresh package lists'
         { apt_get update -qq && apt_get install -qq -y --no-install-recommends "$@"; } || status=$?
     fi
-    as_root rm -f "$drop_in"
+    as_root rm -f "${ours[@]}"
     trap - EXIT
     return "$status"
 }
@@ -130,6 +138,9 @@ there_is() {
         postgres) have_postgres ;;
         pgbouncer) have pgbouncer ;;
         haproxy) have haproxy ;;
+        etcd) have etcd ;;
+        patroni) have patroni ;;
+        package-test) have systemd-analyze && have ip && have curl && have openssl ;;
         python) have_python_venv ;;
         chromium) have chromium || have chromium-browser || have google-chrome ;;
         node) have node && have npm ;;
@@ -139,7 +150,7 @@ there_is() {
     esac
 }
 
-# need THING...: installs those of c, postgres, pgbouncer, haproxy, python, chromium, node, shellcheck, prometheus, debootstrap that are lacking.
+# need THING...: installs those of c, postgres, pgbouncer, haproxy, etcd, patroni, package-test, python, chromium, node, shellcheck, prometheus, debootstrap that are lacking.
 need() {
     local thing lacking=()
     for thing in "$@"; do
