@@ -4,6 +4,7 @@ use super::{Directory, DirectoryError, Ended, ExternalId, Profile, sql};
 use crate::store::Object;
 use doorcode_domain::{AddressKey, CustomerId, Micros, TenantId};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 /// A customer as it stands in the database.
@@ -132,7 +133,7 @@ impl Directory {
         slug: &str,
         whom: impl Into<Whom<'_>>,
     ) -> Result<Ended, DirectoryError> {
-        self.on_customer(sql::CUSTOMERS_DISABLE, slug, whom.into()).await
+        self.on_customer(sql::CUSTOMERS_END_SESSIONS, slug, whom.into(), &[&"disable"]).await
     }
 
     /// Lets a disabled customer in again. It logs in anew.
@@ -141,7 +142,7 @@ impl Directory {
         slug: &str,
         whom: impl Into<Whom<'_>>,
     ) -> Result<Ended, DirectoryError> {
-        self.on_customer(sql::CUSTOMERS_ENABLE, slug, whom.into()).await
+        self.on_customer(sql::CUSTOMERS_ENABLE, slug, whom.into(), &[]).await
     }
 
     /// Deletes a customer, its sessions and known devices. What its address has spent of its budgets stays spent.
@@ -150,7 +151,7 @@ impl Directory {
         slug: &str,
         whom: impl Into<Whom<'_>>,
     ) -> Result<Ended, DirectoryError> {
-        self.on_customer(sql::CUSTOMERS_DELETE, slug, whom.into()).await
+        self.on_customer(sql::CUSTOMERS_END_SESSIONS, slug, whom.into(), &[&"delete"]).await
     }
 
     /// One customer.
@@ -181,12 +182,14 @@ impl Directory {
         read(&row.ok_or_else(|| whom.unknown(slug))?)
     }
 
-    /// Runs a statement that does something to a customer and says whom it met and what it ended.
+    /// Runs a statement that does something to a customer and says whom it met and what it ended. `more` are its
+    /// parameters beyond tenant, address key, actor and context.
     pub(super) async fn on_customer(
         &self,
         statement: &'static str,
         slug: &str,
         whom: Whom<'_>,
+        more: &[&(dyn ToSql + Sync)],
     ) -> Result<Ended, DirectoryError> {
         let client = self.client().await?;
         let tenant = self.tenant_id(&client, slug).await?;
@@ -199,7 +202,8 @@ impl Directory {
         };
         let statement = client.prepare_cached(statement).await?;
         let (actor, context) = self.author();
-        match client.query_opt(&statement, &[&tenant.0, &key.0, &actor, &context]).await? {
+        let first: [&(dyn ToSql + Sync); 4] = [&tenant.0, &key.0, &actor, &context];
+        match client.query_opt(&statement, &[&first, more].concat()).await? {
             Some(row) => Ok(Ended { customer_id: CustomerId(row.try_get(0)?), sessions: row.try_get(1)? }),
             None => Err(whom.unknown(slug)),
         }

@@ -65,7 +65,7 @@ impl Directory {
         slug: &str,
         whom: impl Into<Whom<'_>>,
     ) -> Result<Ended, DirectoryError> {
-        self.on_customer(sql::SESSIONS_REVOKE_CUSTOMER, slug, whom.into()).await
+        self.on_customer(sql::CUSTOMERS_END_SESSIONS, slug, whom.into(), &[&"forget"]).await
     }
 }
 

@@ -117,7 +117,7 @@ impl Directory {
         whom: impl Into<Whom<'_>>,
     ) -> Result<bool, DirectoryError> {
         let Ended { sessions: lifted, .. } =
-            self.on_customer(sql::SUPPRESSED_LIFT, slug, whom.into()).await?;
+            self.on_customer(sql::SUPPRESSED_LIFT, slug, whom.into(), &[]).await?;
         Ok(lifted > 0)
     }
 }

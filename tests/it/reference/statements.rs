@@ -126,11 +126,11 @@ impl Statements {
     /// At a time of ours: an administrator's statement reads the database's clock.
     pub async fn forget_devices(&self, now: i64, address: Uuid) {
         let clock = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
-        let text = include_str!("../../../sql/queries/sessions/revoke_customer.sql");
+        let text = include_str!("../../../sql/queries/customers/end_sessions.sql");
         assert!(text.contains(clock));
-        let text = text.replace(clock, "$5::bigint");
+        let text = text.replace(clock, "$6::bigint");
         let actor = r#"{"type": "test", "id": "test"}"#;
-        self.client.query(&text, &[&TENANT, &address, &actor, &None::<&str>, &now]).await.unwrap();
+        self.client.query(&text, &[&TENANT, &address, &actor, &None::<&str>, &"forget", &now]).await.unwrap();
     }
 
     pub async fn add_customer(&self, address: Uuid) {
