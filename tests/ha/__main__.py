@@ -46,12 +46,32 @@ def restart_replicas(fleet: Fleet) -> None:
         time.sleep(4)
 
 
+def restart_postgres(fleet: Fleet) -> None:
+    """Standbys first; the primary is none any more when its turn comes."""
+    leader = fleet.primary()
+    for node in (*fleet.role("replica"), *fleet.role("sync_standby")):
+        fleet.ask_patroni(node, "restart", {})
+        fleet.healthy()
+    switchover(fleet)
+    fleet.healthy()
+    fleet.ask_patroni(leader, "restart", {})
+
+
+def stop_etcd(fleet: Fleet) -> None:
+    """For longer than Patroni's ttl: `failsafe_mode` is what keeps the primary."""
+    fleet.etcd.stop(signal.SIGKILL)
+    time.sleep(TTL + 15)
+    fleet.start_etcd()
+
+
 # What is done, for how many seconds load runs, how many seconds without service are borne, whether a call may fail.
 CASES = {
-    "switchover": (switchover, 25, 10, True),
-    "primary killed": (kill_primary, 60, TTL + 15, True),
-    "primary frozen": (freeze_primary, 70, TTL + 15, True),
-    "replicas restarted": (restart_replicas, 30, 1, False),
+    "switchover": (switchover, 25, 15, True),
+    "primary killed": (kill_primary, 60, TTL + 20, True),
+    "primary frozen": (freeze_primary, 70, TTL + 20, True),
+    "etcd stopped": (stop_etcd, 60, 3, True),
+    "PostgreSQL restarted": (restart_postgres, 90, 15, True),
+    "replicas restarted": (restart_replicas, 30, 3, False),
 }
 
 

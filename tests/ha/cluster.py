@@ -60,7 +60,7 @@ def get(url: str, data: dict | None = None) -> tuple[int, str]:
     if data is not None:
         request.add_header("authorization", PATRONI_API)
     try:
-        with urllib.request.urlopen(request, timeout=60 if data else 2) as answer:
+        with urllib.request.urlopen(request, timeout=2 if data is None else 60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -281,8 +281,11 @@ class Fleet:
 
     def healthy(self) -> float:
         """A primary, a synchronous standby and another one."""
-        whole = lambda: [len(self.role(role)) for role in ("leader", "sync_standby", "replica")] == [1, 1, 1]
-        return wait_until(f"three nodes of Patroni in order; there are {self.members()}", 120, whole)
+
+        def whole() -> bool:
+            return [len(self.role(role)) for role in ("leader", "sync_standby", "replica")] == [1, 1, 1]
+
+        return wait_until("three nodes of Patroni in order", 120, whole)
 
     def ask_patroni(self, node: Node, path: str, data: dict) -> None:
         status, text = get(f"http://127.0.0.1:{node.rest}/{path}", data)
