@@ -7,6 +7,7 @@ use crate::mail::Inbox;
 use crate::options::ScenarioName;
 use crate::service::Link;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Mails outstanding per connection while codes are prepared: enough to hide their way, few enough for a small mailbox.
 const OUTSTANDING: usize = 8;
@@ -87,12 +88,14 @@ impl Part {
         }
     }
 
-    /// A customer's first login must cause a mail; whether a further one does is up to the limits.
+    /// A customer's first login must cause a mail; whether a further one does is up to the limits, and one that was not
+    /// answered may have been accepted.
     async fn login(&mut self, link: &mut Link) {
-        let customer = self.customers.next_round();
-        if let (Ok(begun), true) = (link.login(&customer).await, self.inbox.sees_all()) {
-            let first = !self.inbox.was_asked(&customer.email);
-            self.inbox.asked(&customer.email, begun, first);
+        let (customer, now) = (self.customers.next_round(), Instant::now());
+        let answer = link.login(&customer).await;
+        if self.inbox.sees_all() {
+            let must = answer.is_ok() && !self.inbox.was_asked(&customer.email);
+            self.inbox.asked(&customer.email, answer.unwrap_or(now), must);
         }
     }
 
