@@ -1,9 +1,12 @@
 //! A new version beside an old one, and the way back: what one release adds does not disturb the other.
 
-use crate::support::postgres::ACME;
-use crate::support::process::{Program, Setup, Site};
+use crate::support::PATIENCE;
+use crate::support::postgres::{ACME, Database};
+use crate::support::process::{Program, Scratch, Setup, Site};
+use crate::support::smtp_sink::SmtpSink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 
@@ -46,49 +49,94 @@ fn load(
 }
 
 /// Old under load, the schema goes ahead, new comes beside, old goes; then the way back. No answer is other than 200, and
-/// every mail came, since its code was typed.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_newer_schema_serves_this_binary_under_load() {
-    let site = Arc::new(Site::with_customers(5_000).await);
+/// every mail came, since its code was typed. Between two steps go `much` logins.
+#[expect(clippy::print_stdout, reason = "the figures of a run")]
+async fn there_and_back(site: &Arc<Site>, old: impl Fn() -> Setup, ahead: impl AsyncFnOnce(), much: usize) {
     let next = Arc::new(AtomicUsize::new(0));
-    let progress = async |much: usize| {
+    let progress = async || {
         let from = next.load(SeqCst);
         let waiting = async {
             while next.load(SeqCst) < from + much {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(crate::support::PATIENCE, waiting).await.expect("load that goes on");
+        tokio::time::timeout(PATIENCE, waiting).await.expect("load that goes on");
     };
-    let old = Arc::new(site.setup().start().await);
-    let (old_over, old_load) = load(&old, &site, &next);
-    progress(20).await;
-    // as `migrate` does it: whose statement wants the tables in another order is a matter of luck
-    while let Err(error) = site.database.client().batch_execute(ADDITIVE).await {
-        assert_eq!(error.code(), Some(&SqlState::T_R_DEADLOCK_DETECTED), "{error}");
-        site.database.client().batch_execute("ROLLBACK").await.unwrap();
-    }
-    progress(20).await;
+    let first = Arc::new(old().start().await);
+    let (first_over, first_load) = load(&first, site, &next);
+    progress().await;
+    ahead().await;
+    progress().await;
     let new = Arc::new(site.setup().start().await);
-    new.logged("newer than this binary, and still serves it").await;
-    let (new_over, new_load) = load(&new, &site, &next);
-    progress(40).await;
-    old_over.store(true, SeqCst);
-    let by_old = old_load.await.unwrap();
-    Arc::into_inner(old).unwrap().stop().await;
-    progress(20).await;
+    let (new_over, new_load) = load(&new, site, &next);
+    progress().await;
+    first_over.store(true, SeqCst);
+    let by_first = first_load.await.unwrap();
+    Arc::into_inner(first).unwrap().stop().await;
+    progress().await;
     // the way back: the older binary starts again on the schema of the newer one
-    let back = Arc::new(site.setup().start().await);
-    let (back_over, back_load) = load(&back, &site, &next);
-    progress(40).await;
+    let back = Arc::new(old().start().await);
+    back.logged("newer than this binary, and still serves it").await;
+    let (back_over, back_load) = load(&back, site, &next);
+    progress().await;
     new_over.store(true, SeqCst);
+    let by_new = new_load.await.unwrap();
+    Arc::into_inner(new).unwrap().stop().await;
+    progress().await;
     back_over.store(true, SeqCst);
-    let (by_new, by_back) = (new_load.await.unwrap(), back_load.await.unwrap());
-    println!("old {by_old}, new {by_new}, back {by_back}");
-    assert!(by_old > 0 && by_new > 0 && by_back > 0);
-    for program in [new, back] {
-        Arc::into_inner(program).unwrap().stop().await;
+    let by_back = back_load.await.unwrap();
+    println!("old {by_first}, new {by_new}, back {by_back}");
+    assert!(by_first > 0 && by_new > 0 && by_back > 0);
+    Arc::into_inner(back).unwrap().stop().await;
+}
+
+/// The release before, with the settings that it knows.
+fn before(setup: Setup) -> Setup {
+    let program = std::env::var("DOORCODE_TEST_PREVIOUS")
+        .expect("the binary of the release before, as .ci/nightly builds it");
+    setup.by(&program, "DOORCODE__MAIL__SMTP__TIMEOUT")
+}
+
+/// On its own schema at first, which this binary's migrations change under its load.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the binary of the release before"]
+async fn nightly_the_release_before_and_this_one_beside_each_other() {
+    let site = Arc::new(Site { database: Database::empty().await, sink: SmtpSink::start().await });
+    let command =
+        |arguments: &[&str]| Setup::of(arguments).set("DATABASE_URL", &site.database.url).master_key();
+    let customers = Scratch::new("upgrade");
+    std::fs::create_dir_all(customers.path()).unwrap();
+    let file = customers.path().join("customers.csv");
+    let emails: String = (0..20_000).map(|n| format!("user{n}@example.com\n")).collect();
+    std::fs::write(&file, format!("email\n{emails}")).unwrap();
+    let file = file.display().to_string();
+    for arguments in
+        [&["migrate"][..], &["tenant", "add", ACME, "--name", "Acme"], &["customer", "import", ACME, &file]]
+    {
+        let done = before(command(arguments)).run().await;
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
+    let migrations = "SELECT count(*) FROM schema_migrations";
+    let had = site.database.count(migrations).await;
+    let migrate = async || {
+        let done = command(&["migrate"]).run().await;
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        println!("{had} migrations, and {} more", site.database.count(migrations).await - had);
+    };
+    there_and_back(&site, || before(site.setup()), migrate, 150).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_schema_serves_this_binary_under_load() {
+    let site = Arc::new(Site::with_customers(5_000).await);
+    let ahead = async || {
+        // as `migrate` does it: whose statement wants the tables in another order is a matter of luck
+        while let Err(error) = site.database.client().batch_execute(ADDITIVE).await {
+            assert_eq!(error.code(), Some(&SqlState::T_R_DEADLOCK_DETECTED), "{error}");
+            site.database.client().batch_execute("ROLLBACK").await.unwrap();
+        }
+    };
+    there_and_back(&site, || site.setup(), ahead, 20).await;
 
     site.database.client().batch_execute(CONTRACT).await.unwrap();
     let refused = site.setup().run().await;

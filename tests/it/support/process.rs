@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 /// How a program is to be started: arguments and environment, nothing else.
 pub struct Setup {
+    program: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     descriptors: Option<u32>,
@@ -29,7 +30,8 @@ impl Setup {
     pub fn of(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let path = ("PATH".to_owned(), std::env::var("PATH").unwrap_or_default());
-        Self { arguments, environment: vec![path], descriptors: None }
+        let program = env!("CARGO_BIN_EXE_doorcode").to_owned();
+        Self { program, arguments, environment: vec![path], descriptors: None }
     }
 
     /// `serve` on free ports, with a relay to speak to and limits off that count callers: every caller is us.
@@ -71,6 +73,12 @@ impl Setup {
         self
     }
 
+    /// Another doorcode than the one that was just built, without a setting that it does not know.
+    pub fn by(mut self, program: &str, unknown: &str) -> Self {
+        self.environment.retain(|(name, _)| name != unknown);
+        Self { program: program.to_owned(), ..self }
+    }
+
     /// One more word on the command line.
     pub fn flag(mut self, flag: &str) -> Self {
         self.arguments.push(flag.to_owned());
@@ -97,7 +105,7 @@ impl Setup {
     }
 
     fn command(&self) -> Command {
-        let program = env!("CARGO_BIN_EXE_doorcode");
+        let program = &self.program;
         let mut command = Command::new(if self.descriptors.is_some() { "sh" } else { program });
         if let Some(descriptors) = self.descriptors {
             command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""), program]);
