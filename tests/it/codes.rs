@@ -47,6 +47,28 @@ async fn a3_a_code_dies_at_600_seconds() {
     app.finish().await;
 }
 
+/// A3: a clock that is put back gives no code a longer life: it is dead when its time comes again, too, and nobody waits
+/// for the next one.
+#[tokio::test]
+async fn a3_a_clock_that_is_put_back_lengthens_no_code() {
+    let app = TestApp::spawn().await;
+    app.asks_for_code(ADA).await;
+    app.asks_for_code(GRACE).await;
+    let (ada, grace) = (app.mailed_code(ADA).await, app.mailed_code(GRACE).await);
+    app.put_back_s(3_600);
+    assert_eq!(app.types_code(ADA, &ada).await.status, 401);
+    app.pass_s(3_600);
+    assert_eq!(app.types_code(ADA, &ada).await.status, 401, "its time comes again");
+    app.put_back_s(3_600);
+    app.asks_for_code(GRACE).await;
+    let next = app.mailed_code(GRACE).await;
+    assert_ne!(grace, next);
+    assert_eq!(app.types_code(GRACE, &grace).await.status, 401);
+    assert_eq!(app.missed_guesses().await, 1, "only the last one was compared with a live code");
+    assert_eq!(app.types_code(GRACE, &next).await.status, 200);
+    app.finish().await;
+}
+
 /// A3: nobody can configure a longer life.
 #[test]
 fn a3_no_configuration_lets_a_code_live_longer() {

@@ -249,6 +249,29 @@ async fn a_tenants_limit_holds_over_replicas() {
     app.finish().await;
 }
 
+/// B5: when the database's clock is put back, a tenant whose limit is used up waits for the next token, not for that time to
+/// come again.
+#[tokio::test]
+async fn b5_a_clock_that_is_put_back_keeps_no_tenant_waiting() {
+    let app = TestApp::builder().set("limits.tenant.per_second", "10").set("limits.tenant.burst", "60");
+    let app = app.spawn().await;
+    assert!(admitted(&app, &[app.public()], ACME, 200).await.0 < 200);
+    app.put_back_s(3_600);
+    let waiting = Instant::now();
+    loop {
+        // told to wait from now on, then waited for
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let (served, refused) = admitted(&app, &[app.public()], ACME, 1).await;
+        assert!(refused.iter().all(|answer| retry_after(answer) == 1), "{refused:?}");
+        if served == 1 {
+            break;
+        }
+        assert!(waiting.elapsed() < Duration::from_secs(20), "never served again");
+        app.pass_s(1);
+    }
+    app.finish().await;
+}
+
 /// I2: a network that asks without end uses up its tenant's limit; another one's requests are served all the same, since
 /// networks take turns. Another tenant does not notice.
 #[tokio::test(flavor = "multi_thread")]

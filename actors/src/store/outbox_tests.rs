@@ -151,6 +151,9 @@ async fn a_look_tells_the_living_from_the_dead() {
         assert!(nobody.as_ref().is_some_and(|code| code.recipient.is_none()), "{nobody:?}");
     }
     assert!(first[4..].iter().all(Option::is_none), "{first:?}");
+    let hour_before = NOW.map(|now| now - 3_600_000_000);
+    let then = bench.store.look_at_mails(hour_before, &looks).await.unwrap();
+    assert!(then.iter().all(Option::is_none), "of a clock that was put back: {then:?}");
     bench.client.batch_execute("UPDATE challenges SET expires_us = 0").await.unwrap();
     assert!(seen().await.iter().all(Option::is_none), "used");
 }

@@ -78,4 +78,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (22, "notices", include_str!("../../../sql/migrations/0022_notices.sql")),
     (23, "event_targets", include_str!("../../../sql/migrations/0023_event_targets.sql")),
     (24, "webhooks", include_str!("../../../sql/migrations/0024_webhooks.sql")),
+    (25, "clock_steps", include_str!("../../../sql/migrations/0025_clock_steps.sql")),
 ];

@@ -42,16 +42,18 @@ written AS (
             CASE WHEN does >= 2 THEN 5 ELSE c.s_guesses END,
             CASE WHEN does >= 2 THEN 5 ELSE c.k_guesses END,
             CASE does WHEN 0 THEN c.known_asked WHEN 1 THEN c.known_asked OR known ELSE known END,
-            CASE WHEN does > 0 AND NOT known THEN gcra_next(c.s_mail_tat, excluded.touched_us, $14::bigint) ELSE c.s_mail_tat END,
+            CASE WHEN does > 0 AND NOT known THEN gcra_next(c.s_mail_tat, excluded.touched_us, $14::bigint)
+                ELSE gcra_settled(c.s_mail_tat, excluded.touched_us, $13::int, $14::bigint) END,
             CASE WHEN does > 0 AND NOT known THEN excluded.touched_us + $12::bigint ELSE c.s_quiet_us END,
-            CASE WHEN does > 0 AND known THEN gcra_next(c.k_mail_tat, excluded.touched_us, $14::bigint) ELSE c.k_mail_tat END,
+            CASE WHEN does > 0 AND known THEN gcra_next(c.k_mail_tat, excluded.touched_us, $14::bigint)
+                ELSE gcra_settled(c.k_mail_tat, excluded.touched_us, $13::int, $14::bigint) END,
             CASE WHEN does > 0 AND known THEN excluded.touched_us + $12::bigint ELSE c.k_quiet_us END,
             CASE WHEN does > 0 AND NOT known THEN share_tags_next(c, excluded.share_tags[1], excluded.touched_us) ELSE c.share_tags END,
             CASE WHEN does > 0 AND NOT known THEN share_tats_next(c, excluded.share_tags[1], excluded.touched_us, $14::bigint, 0) ELSE c.share_tats END,
             greatest(c.touched_us, excluded.touched_us), excluded.device_us, excluded.client_tag, excluded.step_up, excluded.slot,
             does > 0
         -- each once: OFFSET keeps them from being copied to wherever they are used
-        FROM (SELECT known, judge_login(c, excluded, known, $13::int, $14::bigint) AS does
+        FROM (SELECT known, decide_login(c, excluded, known, $13::int, $14::bigint) AS does
               FROM (SELECT is_known(c, excluded) AS known OFFSET 0) k OFFSET 0) j
     )
     RETURNING c.slot, c.mail_now, c.challenge_id, c.expires_us, c.alphabet

@@ -45,7 +45,7 @@ held AS MATERIALIZED (
 weighed AS MATERIALIZED (
     SELECT h.*,
         NOT late
-            AND (h.row).expires_us > now_us
+            AND (h.row).expires_us > now_us AND NOT is_ahead((h.row).expires_us, now_us)
             AND CASE WHEN known THEN (h.row).k_guesses ELSE (h.row).s_guesses END > 0
             AND may_guess(h.row, known, alphabet, now_us)
             -- digits: not after a trip, and not more than the network's share
@@ -78,7 +78,7 @@ judged AS MATERIALIZED (
 ),
 written AS (
     UPDATE challenges c SET
-        expires_us = CASE WHEN j.hit THEN 0 ELSE c.expires_us END,
+        expires_us = CASE WHEN j.hit OR is_ahead(c.expires_us, j.now_us) THEN 0 ELSE c.expires_us END,
         s_guesses = c.s_guesses - CASE WHEN j.evaluated AND NOT j.known THEN 1 ELSE 0 END,
         k_guesses = c.k_guesses - CASE WHEN j.evaluated AND j.known THEN 1 ELSE 0 END,
         -- a miss is charged to its lane by the live code's alphabet; a success refills nothing
@@ -90,9 +90,9 @@ written AS (
             THEN gcra_next(c.k_digit_tat, j.now_us, guess_period_us(true, 0::smallint)) ELSE c.k_digit_tat END,
         k_base32_tat = CASE WHEN j.missed AND j.known AND j.alphabet = 1
             THEN gcra_next(c.k_base32_tat, j.now_us, guess_period_us(true, 1::smallint)) ELSE c.k_base32_tat END,
-        -- the cool-down does not apply after a code was used or burned: its guesses or its lane's budget are spent
-        s_quiet_us = CASE WHEN j.hit OR (j.burned AND NOT j.known) THEN 0 ELSE c.s_quiet_us END,
-        k_quiet_us = CASE WHEN j.hit OR (j.burned AND j.known) THEN 0 ELSE c.k_quiet_us END,
+        -- the cool-down does not apply after a code was used, burned or outlived its clock: its guesses or its lane's budget are spent
+        s_quiet_us = CASE WHEN j.hit OR (j.burned AND NOT j.known) OR is_ahead(c.expires_us, j.now_us) THEN 0 ELSE c.s_quiet_us END,
+        k_quiet_us = CASE WHEN j.hit OR (j.burned AND j.known) OR is_ahead(c.expires_us, j.now_us) THEN 0 ELSE c.k_quiet_us END,
         share_tags = CASE WHEN j.missed AND NOT j.known AND j.alphabet = 0
             THEN share_tags_next(c, j.network_tag, j.now_us) ELSE c.share_tags END,
         share_tats = CASE WHEN j.missed AND NOT j.known AND j.alphabet = 0

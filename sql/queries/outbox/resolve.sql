@@ -13,7 +13,7 @@ CROSS JOIN unnest($2::int[], $3::uuid[], $4::uuid[], $5::uuid[], $6::boolean[], 
 CROSS JOIN LATERAL (
     SELECT c.expires_us - clock.now_us AS left_us FROM challenges c
     WHERE (c.tenant_id, c.address_key) = (i.tenant_id, i.address_key)
-        AND c.challenge_id = i.challenge_id AND is_alive(c, i.known, clock.now_us)
+        AND c.challenge_id = i.challenge_id AND is_alive(c, i.known, clock.now_us) AND NOT is_ahead(c.expires_us, clock.now_us)
     LIMIT 1
 ) c
 LEFT JOIN LATERAL (

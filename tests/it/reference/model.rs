@@ -11,6 +11,9 @@ pub const LIFE: i64 = 600 * SECOND;
 pub const COOLDOWN: i64 = 60 * SECOND;
 /// A code that is mailed again has at least this long to live.
 const WORTH_MAILING: i64 = 120 * SECOND;
+/// What is further ahead than this comes from a clock that has been put back; what is not may come from a statement that
+/// read its clock earlier.
+const MINUTE: i64 = 60 * SECOND;
 /// Of a lane, per code.
 const GUESSES: u32 = 5;
 /// Networks that an address knows.
@@ -43,7 +46,7 @@ pub enum Face {
     Base32,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     pub burst: i64,
     pub period: i64,
@@ -65,7 +68,7 @@ impl Rate {
 }
 
 /// Starts full; what it holds grows by 1 µs each µs, and one token is a period's worth.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {
     rate: Rate,
     held: i64,
@@ -88,6 +91,13 @@ impl Bucket {
 
     pub fn is_whole(&self, now: i64) -> bool {
         self.grown(now) == self.rate.burst * self.rate.period
+    }
+
+    /// What was taken under a clock that has been put back since counts as all that it holds.
+    pub fn settle(&mut self, now: i64) {
+        if self.grown(now) < -MINUTE {
+            (self.held, self.seen) = (0, now);
+        }
     }
 
     /// How long until it has one.
@@ -114,7 +124,7 @@ pub struct Caller {
     pub device: Option<i64>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Code {
     id: u128,
     face: Face,
@@ -151,7 +161,7 @@ pub struct StepUp {
 }
 
 /// An address. Its arrays are by [`Lane`], the failures by [`Face`] as well.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Address {
     code: Option<Code>,
     quiet_until: [i64; 2],
@@ -185,12 +195,45 @@ impl Address {
         self.code.map(|code| (code.id, code.face))
     }
 
+    /// How long a mailed code can still be used by this lane; `None`: not any more.
+    pub fn is_alive(&self, now: i64, id: u128, lane: Lane) -> Option<i64> {
+        let code = self.code.filter(|code| code.id == id && !code.used && !self.is_ahead(now))?;
+        (now < code.ends && code.guesses[lane as usize] > 0).then_some(code.ends - now)
+    }
+
     pub fn lane(&self, caller: Caller, now: i64) -> Lane {
         let device = caller.device.is_some_and(|at| at > self.devices_from && now - at < DEVICE_LIFE);
         // a success counts for the rest of its day and 89 more
         let success = self.prefixes.iter().find(|(prefix, _)| *prefix == caller.prefix);
         let prefix = success.is_some_and(|(_, day)| now / DAY - day < PREFIX_DAYS);
         if device || prefix { Lane::Known } else { Lane::Stranger }
+    }
+
+    /// Whether the code ends later than any that is made now: the clock has been put back since, and it is dead.
+    fn is_ahead(&self, now: i64) -> bool {
+        self.code.is_some_and(|code| !code.used && code.ends > now + LIFE + MINUTE)
+    }
+
+    /// A guess or the janitor ends such a code; nobody waits for the next one.
+    pub fn end_ahead(&mut self, now: i64) {
+        if self.is_ahead(now) {
+            self.code.iter_mut().for_each(|code| code.used = true);
+            self.quiet_until = [0; 2];
+        }
+    }
+
+    /// Forgets what has no effect any more: a clock that is put back later does not bring it back.
+    pub fn sweep(&mut self, now: i64) {
+        self.end_ahead(now);
+        let drained = |bucket: &Bucket| bucket.is_whole(now - 1);
+        let over = self.code.is_none_or(|code| code.used || code.ends < now)
+            && self.quiet_until.iter().all(|until| *until < now)
+            && self.mails.iter().chain(self.failures.as_flattened()).all(drained)
+            && now - self.devices_from > DEVICE_LIFE
+            && self.prefixes.first().is_none_or(|(_, day)| now / DAY - day >= PREFIX_DAYS);
+        if over {
+            *self = Self::new(self.is_customer);
+        }
     }
 
     /// `/login`, with the id of the code that would be new.
@@ -200,7 +243,10 @@ impl Address {
         let useless = lane == Lane::Stranger
             && step_up == (StepUp { may: true, tripped: true })
             && self.code.is_some_and(|code| code.face == Face::Digits && !code.known_asked);
-        if (now < self.quiet_until[lane as usize] && !useless) || self.mails[lane as usize].tokens(now) < 1 {
+        let ahead = self.is_ahead(now);
+        let quiet = now < self.quiet_until[lane as usize] && !useless && !ahead;
+        self.mails.iter_mut().for_each(|mails| mails.settle(now));
+        if quiet || self.mails[lane as usize].tokens(now) < 1 {
             return None;
         }
         let share = self.share(now, caller);
@@ -209,7 +255,7 @@ impl Address {
         }
         let spent = self.failures[lane as usize][Face::Digits as usize].tokens(now) < 1;
         let steps_up = step_up.may && (spent || (step_up.tripped && lane == Lane::Stranger));
-        let live = self.code.filter(|code| !code.used && now < code.ends);
+        let live = self.code.filter(|code| !code.used && !ahead && now < code.ends);
         let again = live.filter(|code| {
             let fits = match code.face {
                 Face::Digits => !steps_up,
@@ -253,6 +299,7 @@ impl Address {
         step_up: StepUp,
         right: impl Fn(u128, Face) -> bool,
     ) -> Option<Compared> {
+        self.end_ahead(now);
         let lane = self.lane(caller, now);
         let share = self.share(now, caller)[1].tokens(now);
         let tripped = step_up == StepUp { may: true, tripped: true };

@@ -40,6 +40,8 @@ pub enum Step {
     /// Log in from this many networks, one after the other, then fail from the first few.
     Tour(i64),
     Wait(i64),
+    /// The database's clock is put back.
+    PutBack(i64),
     Sweep,
     /// End all devices; perhaps, much later, sweep; come back with a device from before.
     ForgetDevices(bool),
@@ -74,6 +76,11 @@ pub fn wait() -> impl Strategy<Value = i64> {
     ]
 }
 
+pub fn put_back() -> impl Strategy<Value = i64> {
+    let seconds = [1, 10, 60, 61, 121, 480, 599, 600, 659, 660, 661, 3_600, 17_280, 86_400, 172_800];
+    select(seconds.to_vec()).prop_map(|s| s * SECOND)
+}
+
 pub fn step() -> impl Strategy<Value = Step> {
     let key = prop_oneof![
         3 => Just(Key::Wrong), 2 => Just(Key::Right), 1 => Just(Key::OtherFace), 1 => Just(Key::Previous)
@@ -86,6 +93,7 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => (prefix(), step_up(), away).prop_map(|(p, s, us)| Step::Return(p, s, us)),
         1 => (7..11i64).prop_map(Step::Tour),
         6 => wait().prop_map(Step::Wait),
+        1 => put_back().prop_map(Step::PutBack),
         1 => Just(Step::Sweep),
         1 => any::<bool>().prop_map(Step::ForgetDevices),
     ]
@@ -97,7 +105,10 @@ pub struct Run<'a> {
     model: Address,
     address: Uuid,
     is_customer: bool,
+    /// By the database's clock.
     pub now: i64,
+    /// By how much that has been put back.
+    behind: i64,
     ids: u128,
     previous: u128,
     /// When mails left, by lane.
@@ -122,6 +133,7 @@ impl<'a> Run<'a> {
             address,
             is_customer,
             now: START,
+            behind: 0,
             ids: 1,
             previous: 0,
             mails: Default::default(),
@@ -158,7 +170,7 @@ impl<'a> Run<'a> {
                 self.login(self.caller(prefix, None), step_up).await?;
                 self.guess(self.caller(prefix, None), step_up, Key::Right).await?;
                 self.now += us;
-                self.statements.sweep(self.now).await;
+                self.sweep().await;
                 self.login(self.caller(prefix, None), step_up).await?;
                 self.guess(self.caller(prefix, None), step_up, Key::Wrong).await
             }
@@ -180,9 +192,14 @@ impl<'a> Run<'a> {
                 self.now += us;
                 Ok(())
             }
-            // an address cannot tell whether its row was swept
+            Step::PutBack(us) => {
+                self.now -= us;
+                self.behind += us;
+                Ok(())
+            }
+            // an address cannot tell whether its row was swept, as long as no clock is put back
             Step::Sweep => {
-                self.statements.sweep(self.now).await;
+                self.sweep().await;
                 Ok(())
             }
             Step::ForgetDevices(later) => {
@@ -193,12 +210,22 @@ impl<'a> Run<'a> {
                 let device = Caller { prefix: 0, network: 0, device: Some(self.now - SECOND) };
                 if later {
                     self.now += 100 * DAY;
-                    self.statements.sweep(self.now).await;
+                    self.sweep().await;
                 }
                 self.login(device, CALM).await?;
                 self.guess(device, CALM, Key::Wrong).await
             }
         }
+    }
+
+    async fn sweep(&mut self) {
+        self.statements.sweep(self.now).await;
+        self.model.sweep(self.now);
+    }
+
+    /// Time that has passed, whatever the clock says: what budgets are held to.
+    fn real(&self) -> i64 {
+        self.now + self.behind
     }
 
     pub async fn login(&mut self, caller: Caller, step_up: StepUp) -> Result<(), TestCaseError> {
@@ -208,9 +235,10 @@ impl<'a> Run<'a> {
         let got = self.statements.login(self.now, self.address, caller, step_up, self.ids).await;
         prop_assert_eq!(got, expected, "login of {:?} {:?} {:?}", lane, caller, step_up);
         if let Some(mail) = got {
-            self.mails[lane as usize].push(self.now);
+            self.mails[lane as usize].push(self.real());
             if lane == Lane::Stranger {
-                self.shares[0].entry(caller.network).or_default().push(self.now);
+                let real = self.real();
+                self.shares[0].entry(caller.network).or_default().push(real);
             }
             if before.is_some_and(|(id, _)| id != mail.id) {
                 self.previous = before.unwrap().0;
@@ -244,9 +272,10 @@ impl<'a> Run<'a> {
             self.of_code[lane as usize] += 1;
             prop_assert!(self.of_code[lane as usize] <= 5, "A5: {:?}", self.of_code);
             if !right {
-                self.failures[lane as usize][face as usize].push(self.now);
+                self.failures[lane as usize][face as usize].push(self.real());
                 if (lane, face) == (Lane::Stranger, Face::Digits) {
-                    self.shares[1].entry(caller.network).or_default().push(self.now);
+                    let real = self.real();
+                    self.shares[1].entry(caller.network).or_default().push(real);
                 }
             }
         }

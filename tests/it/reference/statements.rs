@@ -139,7 +139,7 @@ impl Statements {
     }
 }
 
-fn bits(step_up: StepUp) -> i16 {
+pub fn bits(step_up: StepUp) -> i16 {
     2 * i16::from(step_up.may) + i16::from(step_up.tripped)
 }
 

@@ -196,6 +196,11 @@ impl TestApp {
         self.pass(Duration::from_secs(seconds));
     }
 
+    /// Puts the database's clock back.
+    pub fn put_back_s(&self, seconds: i64) {
+        self.clock.advance_s(-seconds);
+    }
+
     /// Another setting, from the next start on.
     pub fn configure(&mut self, key: &str, value: &str) {
         self.settings.insert(key.to_owned(), value.to_owned());
