@@ -1,7 +1,7 @@
 //! Tables hold what lives and one round's remainder: a month of sessions and codes that come and go.
 
 use crate::support::TestApp;
-use crate::support::postgres::Database;
+use crate::support::postgres::{Database, connect_as_the_pool};
 use std::time::{Duration, Instant};
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
@@ -160,6 +160,99 @@ async fn a_month_of_codes_leaves_what_counts() {
         assert_eq!(database.count(&kept("true")).await, left, "{days} days");
     }
     database.remove().await;
+}
+
+/// B11, sql/README.md: the tables under a flood of fresh addresses, of names that no tenant has and of their limits hold
+/// what their bounds say, however long it lasts: the janitor of a running service, at its own pace, against statements of
+/// 512 logins as fast as one connection writes them.
+#[tokio::test]
+async fn b11_a_flood_stays_within_the_bounds() {
+    /// Until an address that was asked for once holds nothing, in rounds.
+    const DRAINED: usize = 5;
+    const ROUND: usize = 2_048;
+    const ROUND_S: u64 = 17_280 / (DRAINED as u64 - 1);
+    /// As `UNKNOWN_ROWS` and `UNKNOWN_LIMITS` of the service.
+    const SLOTS: u128 = 65_536;
+    let app = TestApp::builder().set("janitor.interval", "100ms").spawn().await;
+    let client = connect_as_the_pool(&app.database.url).await;
+    let login = client.prepare(include_str!("../../sql/queries/challenges/login.sql")).await.unwrap();
+    let lease = client.prepare(include_str!("../../sql/queries/tenant_limits/lease.sql")).await.unwrap();
+    let tenant: Uuid = client.query_one("SELECT tenant_id FROM tenants LIMIT 1", &[]).await.unwrap().get(0);
+    let ask = async |tenant: Uuid, keys: Vec<Uuid>| {
+        let (ids, n) = (vec![Uuid::new_v4(); keys.len()], keys.len());
+        let (zeros, devices) = (vec![0i16; n], vec![0i64; n]);
+        let slots: Vec<i32> = (0..n).map(|place| 1 << 16 | place as i32).collect();
+        let (batch, record) = (vec![Uuid::new_v4()], vec![&b""[..]]);
+        let about: [&(dyn ToSql + Sync); 21] = [
+            &Some(app.now_us()),
+            &vec![tenant; n],
+            &keys,
+            &ids,
+            &ids,
+            &ids,
+            &devices,
+            &devices,
+            &zeros,
+            &slots,
+            &600_000_000i64,
+            &60_000_000i64,
+            &5i32,
+            &17_280_000_000i64,
+            &99i16,
+            &Uuid::nil(),
+            &batch,
+            &vec![0i16],
+            &vec![20_000_000i64],
+            &record,
+            &devices,
+        ];
+        client.query(&login, &about).await.unwrap();
+    };
+    let count = async |of: &str| app.database.count(&format!("SELECT count(*) FROM {of}")).await as usize;
+    let (of_tenant, of_nobody) = ("challenges WHERE tenant_id <> $nil", "challenges WHERE tenant_id = $nil");
+    let named = |text: &str| text.replace("$nil", &format!("'{}'", Uuid::nil()));
+    let (mut written, mut most) = (0, 0);
+    let mut took = (Duration::ZERO, Duration::ZERO);
+    for round in 0..3 * DRAINED {
+        let begun = Instant::now();
+        for part in 0..ROUND / 512 {
+            ask(tenant, (0..512).map(|_| Uuid::new_v4()).collect()).await;
+            let slot = |n: usize| Uuid::from_u128((round * ROUND + part * 512 + n) as u128 * 7_919 % SLOTS);
+            ask(Uuid::nil(), (0..512).map(slot).collect()).await;
+        }
+        for n in 0..64 {
+            let key = Uuid::from_u128((round * 64 + n) as u128 % SLOTS);
+            let about: [&(dyn ToSql + Sync); 5] = [&Some(app.now_us()), &key, &1i64, &10_000i64, &1_000i64];
+            client.query(&lease, &about).await.unwrap();
+        }
+        took.0 += begun.elapsed();
+        written += ROUND;
+        app.pass_s(ROUND_S);
+        let begun = Instant::now();
+        // what was asked within the refill, and the round that is being swept
+        let bound = (DRAINED + 1) * ROUND;
+        while count(&named(of_tenant)).await > bound {
+            assert!(begun.elapsed() < Duration::from_secs(60), "round {round}: the janitor does not keep up");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        took.1 += begun.elapsed();
+        most = most.max(count(&named(of_tenant)).await);
+        assert!(count(&named(of_nobody)).await <= SLOTS as usize);
+        app.database.until("SELECT count(*) <= 3 * 64 FROM tenant_limits").await;
+    }
+    println!(
+        "{written} fresh addresses, at most {most} rows; written in {:?}, waited for the janitor {:?}",
+        took.0, took.1
+    );
+    app.pass_s(86_400);
+    let (begun, left) = (Instant::now(), count("challenges").await);
+    // pages begin behind the lowest key: the first of the rows that nobody's slugs share stays
+    while count("challenges").await + count("tenant_limits").await > 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{} are left", count("challenges").await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("the last {left} rows went in {:?}", begun.elapsed());
+    app.finish().await;
 }
 
 /// The janitor of a running service does the same, at its own pace, a page behind a page.

@@ -11,6 +11,7 @@ mod chaos;
 mod claims;
 mod codes;
 mod commands;
+mod contract;
 mod cookies;
 mod corpus;
 mod crash;
