@@ -1,6 +1,8 @@
 //! Fairness in simulation: admission, the tenant's limit, the ledger's queue and the mails in memory, as they are, between
 //! seeded arrivals and a database and a relay that are nothing but slow. One tick is a millisecond of paused time.
 
+mod flood_tests;
+
 use crate::address_id::AddressId;
 use crate::ledger::queue::Queue;
 use crate::ledger::{Answers, Batch, Entry, Waiter};
@@ -36,7 +38,7 @@ const TICK: Duration = Duration::from_millis(1);
 const TICKS: u64 = 3_000;
 
 /// Who asks: a source of logins for one tenant.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Source {
     tenant: u128,
     /// Requests in a thousand ticks.
@@ -355,46 +357,4 @@ async fn beside(seed: u64, limit: Option<TenantLimit>, calm: &[Source], floods: 
     let refused: u64 = flood.iter().map(|tally| tally.refused + tally.deferred).sum();
     assert!(refused > 1_000, "seed {seed}: no flood");
     tallies
-}
-
-/// I2: whatever one tenant, several, or names that nobody has, are flooded with: 99 of 100 of another tenant's
-/// logins are served, none later than the flushes that were under way, and no mail of it waits for theirs.
-#[tokio::test(start_paused = true)]
-async fn i2_whoever_floods_the_others_keep_their_share() {
-    let nobody =
-        Source { tenant: TenantId::UNKNOWN.0.as_u128(), rate: 40_000, networks: 5_000, slugs: 1 << 40 };
-    let floods: [&[Source]; 5] = [
-        &[from(1, 20_000, 300)],
-        &[from(1, 20_000, 1)],
-        std::slice::from_ref(&nobody),
-        &[from(1, 15_000, 300), from(3, 9_000, 2), nobody.clone()],
-        &(10..30).map(|tenant| from(tenant, 2_000, 50)).collect::<Vec<_>>(),
-    ];
-    let database: DatabaseSettings = test_settings::section("database");
-    // one flush to wait for, and its own, each with all others beside it
-    let flush = database.max_in_flight.get() * (database.batch_max.get() + FLUSH) / CAPACITY;
-    let longest = 2 * flush as u64;
-    for (seed, flood) in (0..).zip(floods.iter().cycle().take(10)) {
-        let calm = [from(2, 200, 20)];
-        let tally = &beside(seed, None, &calm, flood).await[0];
-        let (took, mailed) = (p99(tally.served.clone()), p99(tally.mailed.clone()));
-        // while many begin at once, the stock is empty for a moment
-        assert!(tally.refused * 100 <= tally.asked, "seed {seed}: {} refused", tally.refused);
-        assert_eq!(tally.deferred, 0, "seed {seed}");
-        assert!(tally.share() > 0.95, "seed {seed}: {:.3}, the last ones are under way", tally.share());
-        assert!(took <= longest, "seed {seed}: {took} ms");
-        assert!(mailed <= 50, "seed {seed}: mail waited {mailed} ms");
-    }
-}
-
-/// I2: one network asks without end at a tenant whose limit is then used up: customers elsewhere are served all the same.
-#[tokio::test(start_paused = true)]
-async fn i2_one_network_floods_the_others_keep_their_share() {
-    let limit = TenantLimit { per_second: 500, burst: 1_000 };
-    for seed in 0..6 {
-        let calm = [from(1, 100, 1), from(2, 200, 20)];
-        let tallies = beside(seed, Some(limit), &calm, &[from(1, 10_000, 1)]).await;
-        let shares: Vec<f64> = tallies.iter().map(Tally::share).collect();
-        assert!(shares[0] > 0.95 && shares[1] > 0.95, "seed {seed}: {shares:.3?}");
-    }
 }

@@ -1,0 +1,117 @@
+//! Floods, some of them chosen and others at random, and what the others keep.
+
+use super::*;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{Config, TestRunner};
+
+/// I2: whatever one tenant, several, or names that nobody has, are flooded with: 99 of 100 of another tenant's
+/// logins are served, none later than the flushes that were under way, and no mail of it waits for theirs.
+#[tokio::test(start_paused = true)]
+async fn i2_whoever_floods_the_others_keep_their_share() {
+    let nobody =
+        Source { tenant: TenantId::UNKNOWN.0.as_u128(), rate: 40_000, networks: 5_000, slugs: 1 << 40 };
+    let floods: [&[Source]; 5] = [
+        &[from(1, 20_000, 300)],
+        &[from(1, 20_000, 1)],
+        std::slice::from_ref(&nobody),
+        &[from(1, 15_000, 300), from(3, 9_000, 2), nobody.clone()],
+        &(10..30).map(|tenant| from(tenant, 2_000, 50)).collect::<Vec<_>>(),
+    ];
+    let database: DatabaseSettings = test_settings::section("database");
+    // one flush to wait for, and its own, each with all others beside it
+    let flush = database.max_in_flight.get() * (database.batch_max.get() + FLUSH) / CAPACITY;
+    let longest = 2 * flush as u64;
+    for (seed, flood) in (0..).zip(floods.iter().cycle().take(10)) {
+        let calm = [from(2, 200, 20)];
+        let tally = &beside(seed, None, &calm, flood).await[0];
+        let (took, mailed) = (p99(tally.served.clone()), p99(tally.mailed.clone()));
+        // while many begin at once, the stock is empty for a moment
+        assert!(tally.refused * 100 <= tally.asked, "seed {seed}: {} refused", tally.refused);
+        assert_eq!(tally.deferred, 0, "seed {seed}");
+        assert!(tally.share() > 0.95, "seed {seed}: {:.3}, the last ones are under way", tally.share());
+        assert!(took <= longest, "seed {seed}: {took} ms");
+        assert!(mailed <= 50, "seed {seed}: mail waited {mailed} ms");
+    }
+}
+
+/// I2: one network asks without end at a tenant whose limit is then used up: customers elsewhere are served all the same.
+#[tokio::test(start_paused = true)]
+async fn i2_one_network_floods_the_others_keep_their_share() {
+    let limit = TenantLimit { per_second: 500, burst: 1_000 };
+    for seed in 0..6 {
+        let calm = [from(1, 100, 1), from(2, 200, 20)];
+        let tallies = beside(seed, Some(limit), &calm, &[from(1, 10_000, 1)]).await;
+        let shares: Vec<f64> = tallies.iter().map(Tally::share).collect();
+        assert!(shares[0] > 0.95 && shares[1] > 0.95, "seed {seed}: {shares:.3?}");
+    }
+}
+
+/// `PROPTEST_CASES` asks for more.
+fn explore<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let config = Config {
+        failure_persistence: None,
+        max_shrink_iters: 8,
+        ..Config::with_cases(asked.unwrap_or(cases))
+    };
+    TestRunner::new(config).run(strategy, property).unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Runs a world on paused time.
+fn paused<T>(world: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap().block_on(world)
+}
+
+/// I2: the same for any flood: of one tenant or of many, from few networks or many, of names that nobody has, with a limit
+/// per tenant and without; for one to three others, whatever they ask within the shares.
+#[test]
+fn i2_any_flood_leaves_the_others_their_share() {
+    let nobody = TenantId::UNKNOWN.0.as_u128();
+    let tenant = prop_oneof![Just(1), 3..40_u128, Just(nobody)];
+    let source = (tenant, 500..6_000_u64, 1..10_000_u32).prop_map(move |(tenant, rate, networks)| Source {
+        slugs: if tenant == nobody { 1 << 40 } else { 1 },
+        ..from(tenant, rate, networks)
+    });
+    let flood = (vec(source, 0..5), 12_000..20_000_u64).prop_map(|(mut flood, rate)| {
+        flood.push(from(1, rate, 300));
+        flood
+    });
+    let calm = vec((20..150_u64, 1..10_000_u32), 1..=3);
+    let limit = select(vec![None, Some(TenantLimit { per_second: 500, burst: 1_000 })]);
+    explore(4, &(any::<u64>(), limit, flood, calm), |(seed, limit, flood, calm)| {
+        let calm: Vec<_> =
+            (100..).zip(calm).map(|(tenant, (rate, networks))| from(tenant, rate, networks)).collect();
+        for tally in paused(beside(seed, limit, &calm, &flood)) {
+            prop_assert!(
+                tally.refused * 50 <= tally.asked + 50,
+                "{} of {} refused",
+                tally.refused,
+                tally.asked
+            );
+            prop_assert_eq!(tally.deferred, 0);
+            prop_assert!(tally.share() > 0.93, "{:.3} served", tally.share());
+            prop_assert!(p99(tally.mailed.clone()) <= 60, "mail waited {} ms", p99(tally.mailed));
+        }
+        Ok(())
+    });
+}
+
+/// I2: within a tenant whose limit is used up, each network has its share: with n networks that flood, whoever asks for
+/// less than half of an (n + 1)th is served.
+#[test]
+fn i2_a_network_keeps_its_share_of_its_tenant() {
+    let some = (any::<u64>(), 1..6_u32, 300..900_u32, 8_000..20_000_u64);
+    explore(5, &some, |(seed, networks, per_second, flood)| {
+        let limit = TenantLimit { per_second, burst: per_second };
+        let share = u64::from(per_second / (networks + 1) / 2);
+        let calm = [from(1, share, 1), from(2, 100, 20)];
+        let tallies = paused(beside(seed, Some(limit), &calm, &[from(1, flood, networks * 256)]));
+        for tally in &tallies {
+            prop_assert!(tally.share() > 0.9, "{:.3} of {} a second", tally.share(), share);
+        }
+        Ok(())
+    });
+}
