@@ -61,6 +61,7 @@ packages() {
         "apt-get node" | "apk node" | "pacman node") echo nodejs npm ;;
         "apt-get shellcheck" | "apk shellcheck" | "pacman shellcheck" | "brew shellcheck") echo shellcheck ;;
         "apt-get debootstrap" | "dnf debootstrap") echo debootstrap ;;
+        "apt-get postfix") echo postfix libsasl2-modules sasl2-bin ;;
         "apt-get prometheus" | "apk prometheus" | "pacman prometheus" | "brew prometheus") echo prometheus ;;
         "dnf shellcheck") echo ShellCheck ;;
         "dnf node") echo nodejs-npm ;;
@@ -82,6 +83,12 @@ apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Ti
 install_with_apt() {
     local status=0 policy=/usr/sbin/policy-rc.d
     drop_in=/etc/postgresql-common/createcluster.d/doorcode-dev.conf
+    case " $* " in
+        # without a configuration no mail server of the machine starts at its next boot
+        *" postfix "*)
+            echo 'postfix postfix/main_mailer_type select No configuration' | as_root debconf-set-selections
+            ;;
+    esac
     if ! apt-get install --simulate -qq "$@" >/dev/null 2>&1; then
         say 'apt-get update: the package lists are missing or old'
         apt_get update -qq || return
@@ -145,12 +152,13 @@ there_is() {
         chromium) have chromium || have chromium-browser || have google-chrome ;;
         node) have node && have npm ;;
         shellcheck) have shellcheck ;;
+        postfix) have postfix && have saslpasswd2 ;;
         prometheus) have prometheus && have promtool ;;
         debootstrap) have debootstrap ;;
     esac
 }
 
-# need THING...: installs those of c, postgres, pgbouncer, haproxy, etcd, patroni, package-test, python, chromium, node, shellcheck, prometheus, debootstrap that are lacking.
+# need THING...: installs those of c, postgres, pgbouncer, haproxy, etcd, patroni, package-test, python, chromium, node, shellcheck, prometheus, debootstrap, postfix that are lacking.
 need() {
     local thing lacking=()
     for thing in "$@"; do
@@ -184,7 +192,7 @@ need_node_modules() {
 
 # The suite checks tokens, mails and hooks with libraries that are not ours. Everything else is worth running without it.
 need_pyjwt() {
-    local venv=$target/pyjwt wanted='PyJWT==2.15.1 cryptography==50.0.2 Authlib==1.9.10 standardwebhooks==1.1.0 aiosmtpd==1.4.6'
+    local venv=$target/pyjwt wanted='PyJWT==2.15.1 cryptography==50.0.2 Authlib==1.9.10 standardwebhooks==1.1.0 aiosmtpd==1.4.6 dkimpy==1.1.8 PyNaCl==1.6.2'
     if [ "$(cat "$venv/doorcode-has" 2>/dev/null)" != "$wanted" ]; then
         say "installing from PyPI into $venv: $wanted"
         rm -rf "$venv"

@@ -215,6 +215,9 @@ pub struct MailSettings {
     /// For how long an address gets no mail after a bounce or a complaint.
     #[serde(deserialize_with = "duration")]
     pub suppression: Duration,
+    /// The same after a relay said that there is no such mailbox. 0: not at all.
+    #[serde(deserialize_with = "duration")]
+    pub suppression_refused: Duration,
     /// Names of providers, in which order a mail tries them.
     pub order: Vec<String>,
     /// The provider `smtp`.
@@ -341,6 +344,12 @@ pub struct SmtpSettings {
     /// PEM file of the authorities that vouch for the relay; `None`: the system's.
     #[serde(deserialize_with = "optional")]
     pub ca_file: Option<PathBuf>,
+    /// Under which name the key that signs (DKIM) is in the DNS. `None`: nothing is signed here.
+    #[serde(deserialize_with = "optional")]
+    pub dkim_selector: Option<String>,
+    /// PEM file with that key: RSA or Ed25519.
+    #[serde(deserialize_with = "optional")]
+    pub dkim_key_file: Option<PathBuf>,
     /// What its reports of bounces are told by. `None`: it makes none.
     #[serde(deserialize_with = "optional")]
     pub report_secret: Option<Secret>,

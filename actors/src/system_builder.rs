@@ -17,8 +17,7 @@ use crate::mail::notifier::{self, NoticeCounts, Notifier};
 use crate::mail::{Sender, Templates};
 use crate::outcomes::Outcomes;
 use crate::settings::Settings;
-use crate::store::Store;
-use crate::store::challenges::LoginPolicy;
+use crate::store::{Store, challenges::LoginPolicy};
 use crate::system::{FaultInjector, SystemDeps};
 use crate::upkeep::guess_stats::{self, GuessCounts, GuessStats};
 use crate::upkeep::janitor::{self, Janitor, SweepCounts};
@@ -207,6 +206,7 @@ impl SystemBuilder {
             templates: self.templates.clone(),
             keys: self.keys.clone(),
             deadline: settings.deadline,
+            suppression: (settings.suppression_refused, self.store.clone()),
             counts: counts.clone(),
             faults: self.store.faults.clone(),
             meter: Meter::under("mailers", "mailer", None),
@@ -382,6 +382,7 @@ impl SystemBuilder {
             ledgers: std::mem::take(&mut self.ledgers),
             outcomes: self.outcomes.clone(),
             mails,
+            providers: self.deps.transport.0.clone(),
             leases,
             swept,
             webhooks,

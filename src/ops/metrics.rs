@@ -194,7 +194,9 @@ fn mail_times(encoder: &mut DescriptorEncoder<'_>, mail: &MailSnapshot) -> fmt::
     let oldest = mail.oldest_due_us.map_or_else(now, |us| us as f64 / 1e6);
     let help = "When the oldest mail was asked for that waits here, in seconds since 1970; now if none does";
     let name = "doorcode_mail_oldest_due_timestamp_seconds";
-    encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&oldest)
+    encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&oldest)?;
+    let help = "Mail providers that answered 410 and get no mail until the next start";
+    gauge(encoder, "doorcode_mail_providers_stopped", help, mail.stopped_providers)
 }
 
 fn sweeps(encoder: &mut DescriptorEncoder<'_>, tables: &[SweepSnapshot]) -> fmt::Result {
@@ -270,6 +272,7 @@ mod tests {
             mails: vec![("sent", 29)],
             mail: MailSnapshot {
                 oldest_due_us: Some(47_500_000),
+                stopped_providers: 101,
                 codes: [("digits", 53), ("base32", 59)],
                 ..Default::default()
             },
@@ -326,6 +329,7 @@ mod tests {
             "doorcode_mail_attempts_total{outcome=\"sent\"} 29",
             "doorcode_mails_due_total 0",
             "doorcode_mail_oldest_due_timestamp_seconds 47.5",
+            "doorcode_mail_providers_stopped 101",
             "doorcode_codes_mailed_total{alphabet=\"base32\"} 59",
             "doorcode_tenant_limit_decisions_total{decision=\"refused\"} 67",
             "doorcode_janitor_deleted_rows_total{table=\"sessions\"} 31",

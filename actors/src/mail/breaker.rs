@@ -51,6 +51,11 @@ impl Breaker {
         }
     }
 
+    /// Whether it takes no mail until the next start.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.state == State::Stopped
+    }
+
     /// Lets a try begin. `Some(true)`: it is the probe.
     pub(super) fn admit(&mut self, now: Instant) -> Option<bool> {
         if !self.is_ready(now) {

@@ -1,5 +1,6 @@
 //! What became of mails, counted over all lives of the dispatcher and the mailers.
 
+use super::providers::Providers;
 use actor_runtime::{Histogram, HistogramSnapshot, powers_of_two};
 use serde::Serialize;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -57,6 +58,8 @@ pub struct MailSnapshot {
     pub codes: [(&'static str, u64); 2],
     /// When the oldest mail was asked for that this replica is to send, in microseconds since 1970. `None`: nothing waits.
     pub oldest_due_us: Option<i64>,
+    /// Providers that want no mail until the next start (410).
+    pub stopped_providers: u64,
 }
 
 impl MailCounts {
@@ -75,12 +78,13 @@ impl MailCounts {
         states.map(|(state, count)| (state, count.load(Relaxed))).to_vec()
     }
 
-    pub(crate) fn snapshot(&self) -> MailSnapshot {
+    pub(crate) fn snapshot(&self, providers: &Providers) -> MailSnapshot {
         let base32 = self.base32.load(Relaxed);
         let digits = self.sent.load(Relaxed).saturating_sub(base32);
         MailSnapshot {
             delay: self.delay.snapshot(),
             codes: [("digits", digits), ("base32", base32)],
+            stopped_providers: providers.stopped(),
             oldest_due_us: Some(self.oldest_due_us.load(Relaxed)).filter(|us| *us != 0),
         }
     }

@@ -116,6 +116,15 @@ impl SendError {
         matches!(self, Self::Permanent { .. } | Self::Unsendable(_))
     }
 
+    /// Whether a relay says that there is no such mailbox, by an enhanced code of RFC 3463: bad mailbox (5.1.1), bad domain (5.1.2), bad
+    /// syntax (5.1.3), moved without a forward (5.1.6), no mail host (5.1.10, RFC 7505). A refusal without one, or for a policy (5.7.x),
+    /// says nothing of the address.
+    pub(super) fn denies_mailbox(&self) -> bool {
+        let Self::Permanent { stage: Stage::Recipient, reply } = self else { return false };
+        let enhanced = reply.split_once(' ').map_or("", |(_, enhanced)| enhanced);
+        matches!(enhanced, "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10")
+    }
+
     /// Whether the provider is at fault rather than the mail: what a breaker counts and a failover acts on.
     /// What strangers can bring about by the choice of an address must stay out of it.
     pub fn blames_provider(&self) -> bool {
@@ -170,5 +179,35 @@ impl SendError {
             Self::Permanent { .. } => "permanent",
             Self::Unsendable(_) => "unsendable",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_speaks_of_the_mailbox_denies_it() {
+        let says =
+            |stage, reply: &str| SendError::Permanent { stage, reply: reply.to_owned() }.denies_mailbox();
+        for reply in ["550 5.1.1", "550 5.1.2", "501 5.1.3", "551 5.1.6", "556 5.1.10"] {
+            assert!(says(Stage::Recipient, reply), "{reply}");
+            assert!(!says(Stage::Handover, reply) && !says(Stage::Sender, reply), "{reply}");
+        }
+        for reply in [
+            "550",
+            "550 5.7.1",
+            "554 5.7.606",
+            "550 5.2.1",
+            "552 5.2.2",
+            "550 5.1.8",
+            "550 5.1.100",
+            "550 5.1.0",
+        ] {
+            assert!(!says(Stage::Recipient, reply), "{reply}");
+        }
+        assert!(
+            !SendError::Transient { stage: Stage::Recipient, reply: "450 5.1.1".to_owned() }.denies_mailbox()
+        );
     }
 }

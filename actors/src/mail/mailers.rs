@@ -5,14 +5,16 @@
 
 use super::counts::MailCounts;
 use super::dispatcher::MailDispatcherMessage;
+use super::factory_remote::FactoryRemote;
 use super::note::Note;
 use super::outbox::{MailId, Turn};
 use super::providers::Providers;
 use super::{Content, Mail, MailTransport, Secret, SendError, Sender, Templates, Transport};
+use crate::address_id::AddressId;
 use crate::keys::Keys;
 use crate::outside_faults::OutsideFaults;
-use crate::store::outbox::Recipient;
-use actor_runtime::{Admission, Alive, ChildSpec, Context, Fault, Instance, Meter, Place, Remote, Reply};
+use crate::store::{Store, outbox::Recipient};
+use actor_runtime::{Admission, Alive, ChildSpec, Context, Instance, Meter};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use doorcode_domain::{Alphabet, LoginCode};
 use futures_util::FutureExt;
@@ -82,6 +84,8 @@ pub(crate) struct MailerDeps {
     pub(crate) templates: Arc<Templates>,
     pub(crate) keys: Arc<ArcSwap<Keys>>,
     pub(crate) deadline: Duration,
+    /// For how long an address gets no mail whose mailbox a relay denies, and where that is noted.
+    pub(crate) suppression: (Duration, Store),
     pub(crate) counts: Arc<MailCounts>,
     /// On demand only.
     pub(crate) faults: OutsideFaults,
@@ -139,7 +143,7 @@ pub(super) fn uuid_of(content: &[u8]) -> uuid::Uuid {
 }
 
 /// A mail in the queue, counted as such until it is answered for or lost with the factory.
-type Queued = (Outgoing, Admission);
+pub(super) type Queued = (Outgoing, Admission);
 type MailerFactory = Factory<u64, Queued, (), Mailer, Routing, DefaultQueue<u64, Queued>>;
 type Routing = QueuerRouting<u64, Queued>;
 
@@ -246,35 +250,6 @@ pub(crate) fn mailers(deps: MailerDeps, workers: (usize, usize)) -> (MailerPool,
     (pool, spec)
 }
 
-/// The factory, for whoever watches it.
-struct FactoryRemote(Arc<ArcSwapOption<ActorRef<FactoryMessage<u64, Queued>>>>);
-
-impl Remote for FactoryRemote {
-    fn ping(&self, reply: Reply<()>, place: Place) -> bool {
-        let Some(target) = self.0.load_full() else { return false };
-        let (port, depth) = ractor::concurrency::oneshot();
-        tokio::spawn(async move {
-            if depth.await.is_ok() {
-                let _ = reply.send(());
-            }
-            drop(place);
-        });
-        target.cast(FactoryMessage::GetQueueDepth(port.into())).is_ok()
-    }
-
-    /// Whatever the fault, the factory ends, and every mailer with it: a mailer catches its own panics.
-    fn inject(&self, _: Fault, reply: Reply<()>, _: Place) -> bool {
-        self.kill();
-        reply.send(()).is_ok()
-    }
-
-    fn kill(&self) {
-        if let Some(target) = self.0.load_full() {
-            target.kill();
-        }
-    }
-}
-
 struct Builder(MailerDeps, Arc<AtomicU64>);
 
 impl WorkerBuilder<Mailer, ()> for Builder {
@@ -319,13 +294,29 @@ impl Mailer {
             Ok(Ok(Err(error))) if error.is_permanent() => {
                 self.deps.counts.refused.fetch_add(1, Relaxed);
                 tracing::warn!(%error, tenant = mail.recipient.tenant.slug, "mail refused for good");
+                let denied =
+                    error.denies_mailbox().then_some((mail.turn.mail.address, mail.recipient.customer_id));
                 mail.report(MailDispatcherMessage::Finished);
+                if let Some((address, Some(_))) = denied {
+                    self.suppress(address, transport.provider()).await;
+                }
             }
             // the breakers pace it: a mail that nobody began goes back and has lost no try
             Ok(Ok(Err(SendError::NoProvider))) if transport.is_everybodys(&message) => {}
             Ok(Ok(Err(error))) => self.try_later(mail, &error.to_string()),
             Ok(Err(_)) => self.try_later(mail, "no answer in time"),
             Err(_) => self.try_later(mail, "panic"),
+        }
+    }
+
+    /// A stranger who asks for codes there costs this once within that time: the next mails have no recipient. Where it fails, the next
+    /// refusal does it.
+    async fn suppress(&self, address: AddressId, provider: &str) {
+        let (time, store) = &self.deps.suppression;
+        if !time.is_zero()
+            && let Err(error) = store.suppress(address, *time, provider).await
+        {
+            tracing::warn!(%error, "an address without a mailbox could not be noted");
         }
     }
 

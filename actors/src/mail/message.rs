@@ -216,6 +216,9 @@ pub enum Unsendable {
         "the address needs SMTPUTF8 and 8BITMIME, which the mail server does not offer; use one that does"
     )]
     NeedsSmtpUtf8,
+    /// DKIM.
+    #[error("the mail could not be signed; check dkim_key_file")]
+    Signature,
     /// The mail holds a value that the templates cannot show, such as an impossible time.
     #[error("the mail could not be composed: {0}")]
     Template(&'static str),

@@ -5,7 +5,9 @@ pub(crate) mod capacity;
 pub(crate) mod counts;
 pub(crate) mod dispatcher;
 mod display_name;
+mod dkim;
 mod error;
+mod factory_remote;
 mod hook;
 pub(crate) mod mailers;
 pub mod memory;
@@ -98,7 +100,7 @@ impl Transport {
             Kind::Hook(hook) => Line::Hook(Box::new(hook.connection())),
             Kind::Memory(mailbox) => Line::Memory(mailbox.clone()),
         });
-        MailTransport { sender, templates, lines: lines.collect(), providers: self.0.clone() }
+        MailTransport { sender, templates, lines: lines.collect(), providers: self.0.clone(), tried: 0 }
     }
 }
 
@@ -115,6 +117,8 @@ pub struct MailTransport {
     /// One of each provider, in their order.
     lines: Vec<Line>,
     providers: Arc<Providers>,
+    /// The place of the one that was tried last.
+    tried: usize,
 }
 
 enum Line {
@@ -139,6 +143,11 @@ impl MailTransport {
         Err(last)
     }
 
+    /// The name of the provider that had the last word.
+    pub(crate) fn provider(&self) -> &str {
+        self.providers.all.get(self.tried).map_or("", |provider| &provider.name)
+    }
+
     /// Whether this mail goes by the same providers as all others.
     pub(crate) fn is_everybodys(&self, mail: &Mail) -> bool {
         self.providers.is_everybodys(&self.providers.route(&mail.providers))
@@ -149,6 +158,7 @@ impl MailTransport {
         let provider = self.providers.all.get(at)?;
         let line = self.lines.get_mut(at)?;
         let pass = provider.admit().await?;
+        self.tried = at;
         let outcome = line.send(mail, &self.sender, &self.templates, provider.bounds.limits).await;
         pass.note(&outcome);
         Some(outcome)

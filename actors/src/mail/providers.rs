@@ -191,4 +191,9 @@ impl Providers {
         });
         ready.max().unwrap_or(0)
     }
+
+    /// How many want no mail until the next start.
+    pub(crate) fn stopped(&self) -> u64 {
+        self.all.iter().filter(|provider| provider.lock().breaker.is_stopped()).count() as u64
+    }
 }

@@ -14,6 +14,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 use tokio::time::{Instant, timeout};
 
+use super::dkim::Dkim;
 use super::error::{SendError, Stage};
 use super::message::Unsendable;
 use super::progress::{Limits, Progress};
@@ -46,6 +47,9 @@ pub enum SetupError {
     /// A hook's secrets.
     #[error("{0}")]
     Secret(String),
+    /// A signature's key or name.
+    #[error("{0}")]
+    Dkim(String),
     /// The cryptographic library.
     #[error("TLS cannot be used: {0}")]
     Tls(String),
@@ -59,6 +63,7 @@ pub struct Relay {
     /// The name doorcode gives in EHLO: its own fully qualified host name.
     hello_name: String,
     tls: Option<Tls>,
+    dkim: Option<Dkim>,
 }
 
 impl Relay {
@@ -92,7 +97,12 @@ impl Relay {
                 server: ServerName::try_from(host.clone()).map_err(|_| SetupError::Host)?,
             }),
         };
-        Ok(Self { settings, host, hello_name: hello_name.to_owned(), tls })
+        let dkim = match (&settings.dkim_selector, &settings.dkim_key_file) {
+            (Some(selector), Some(file)) => Some(Dkim::open(selector, file).map_err(SetupError::Dkim)?),
+            (None, None) => None,
+            _ => return Err(SetupError::Dkim("dkim_selector and dkim_key_file go together".to_owned())),
+        };
+        Ok(Self { settings, host, hello_name: hello_name.to_owned(), tls, dkim })
     }
 
     /// Whether the relay can be reached and lets us in. Hands nothing over.
@@ -187,7 +197,10 @@ impl SmtpConnection {
     }
 
     async fn try_send(&mut self, message: &Message, progress: &Progress) -> Result<(), SendError> {
-        let raw = message.formatted();
+        let mut raw = message.formatted();
+        if let (Some(dkim), Some(from)) = (&self.relay.dkim, message.envelope().from()) {
+            raw = dkim.sign(from.domain(), &raw).map_err(|_| Unsendable::Signature)?;
+        }
         if let Some(connection) = self.take_warm() {
             let outcome = self.transact(connection, message.envelope(), &raw, progress).await;
             // The server had hung up in the meantime: that is not this mail's failure.

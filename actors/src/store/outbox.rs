@@ -142,6 +142,21 @@ impl Store {
         Ok(seen)
     }
 
+    /// Notes that a relay denies an address's mailbox, as a provider's report of a bounce is noted.
+    pub(crate) async fn suppress(
+        &self,
+        address: AddressId,
+        time: Duration,
+        provider: &str,
+    ) -> Result<(), StoreError> {
+        let (tenants, keys) = ([address.tenant.0], [address.key.0]);
+        let (tenants, keys) = (tenants.as_slice(), keys.as_slice());
+        let actor = serde_json::json!({ "type": "mail_provider", "id": provider }).to_string();
+        self.query(sql::ADD_SUPPRESSED, &[&micros(time), &tenants, &keys, &"bounce", &actor]).await?;
+        self.query(sql::SWEEP_SUPPRESSED, &[&address.tenant.0]).await?;
+        Ok(())
+    }
+
     /// Claims rows whose lease has passed, with at most so many mails.
     pub(crate) async fn claim_mails(
         &self,

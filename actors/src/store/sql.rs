@@ -21,6 +21,8 @@ statements! {
     CLAIM_OUTBOX = "outbox/claim.sql";
     RESOLVE_OUTBOX = "outbox/resolve.sql";
     SETTLE_OUTBOX = "outbox/settle.sql";
+    ADD_SUPPRESSED = "suppressed_addresses/add.sql";
+    SWEEP_SUPPRESSED = "suppressed_addresses/sweep.sql";
     ADD_NOTICES = "notices/add.sql";
     CLAIM_NOTICES = "notices/claim.sql";
     SETTLE_NOTICES = "notices/settle.sql";

@@ -5,6 +5,7 @@ use crate::ledger::FlushCounts;
 use crate::login::issuers::TenantDirectory;
 use crate::login::quota::Leases;
 use crate::mail::counts::{MailCounts, MailSnapshot};
+use crate::mail::providers::Providers;
 use crate::outcomes::Outcomes;
 use crate::store::PoolSnapshot;
 use crate::store::Store;
@@ -68,6 +69,7 @@ pub(crate) struct Observability {
     pub(crate) ledgers: Vec<(&'static str, Arc<FlushCounts>)>,
     pub(crate) outcomes: Arc<Outcomes>,
     pub(crate) mails: Arc<MailCounts>,
+    pub(crate) providers: Arc<Providers>,
     pub(crate) leases: Arc<Leases>,
     pub(crate) swept: Arc<SweepCounts>,
     pub(crate) webhooks: Arc<WebhookCounts>,
@@ -90,7 +92,7 @@ impl Observability {
             ledgers: self.ledgers.iter().map(ledger).collect(),
             outcomes: self.outcomes.snapshot(),
             mails: self.mails.states(),
-            mail: self.mails.snapshot(),
+            mail: self.mails.snapshot(&self.providers),
             tenant_limit: self.leases.decided(),
             swept: self.swept.snapshot(),
             webhooks: self.webhooks.snapshot(),

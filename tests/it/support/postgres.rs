@@ -117,7 +117,12 @@ fn sweep_after_us(home: &Path) -> ChildStdin {
 async fn make_template(admin_url: &str) {
     let admin = connect(admin_url).await;
     admin.batch_execute(&format!("CREATE DATABASE {TEMPLATE}")).await.unwrap();
-    let settings = settings(&url_of(admin_url, TEMPLATE));
+    fill(&url_of(admin_url, TEMPLATE)).await;
+}
+
+/// Makes a schema and the people in it.
+async fn fill(url: &str) {
+    let settings = settings(url);
     migrate(&settings).await.unwrap();
     let directory = Directory::open(&settings, &MASTER_KEY).await.unwrap();
     for slug in [ACME, GLOBEX, CLOSED] {
@@ -150,6 +155,12 @@ impl Database {
     /// A copy of the template.
     pub async fn new() -> Self {
         Self::of(&format!("TEMPLATE {TEMPLATE} STRATEGY file_copy")).await
+    }
+
+    /// In a server of the test's own, with the same people.
+    pub async fn on(postgres: &PrivatePostgres) -> Self {
+        fill(&postgres.url()).await;
+        Self { name: String::new(), url: postgres.url(), client: connect(&postgres.url()).await }
     }
 
     /// Nothing in it, not even a schema.
