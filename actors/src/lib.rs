@@ -51,7 +51,7 @@ mod webhooks;
 
 pub use actor_runtime::{
     ActorSnapshot, ActorState, FailureSnapshot, HistogramSnapshot, KindSnapshot, PeriodicSnapshot, ROOT,
-    in_request, powers_of_two, unix_seconds,
+    RequestId, in_request, powers_of_two, unix_seconds,
 };
 pub use database_url::{DatabaseUrl, DatabaseUrlError};
 pub use directory::Directory;

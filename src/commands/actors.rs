@@ -36,7 +36,19 @@ pub(super) async fn run(args: ActorsArgs, config: &Config, out: &mut dyn Write) 
 
 fn show(page: &Value, out: &mut dyn Write) -> Result<(), CommandError> {
     let rows = page["rows"].as_array().map_or(&[][..], Vec::as_slice);
-    let heading = ["ID", "ACTOR", "STATE", "FOR", "AT", "DEPTH", "HANDLED", "RESTARTS", "LAST FAILURE"];
+    let heading = [
+        "ID",
+        "ACTOR",
+        "STATE",
+        "FOR",
+        "AT",
+        "CHILDREN",
+        "DEPTH",
+        "PERMITS",
+        "HANDLED",
+        "RESTARTS",
+        "LAST FAILURE",
+    ];
     let mut table = Table::new(heading);
     for row in rows {
         table.row(cells(row));
@@ -49,7 +61,7 @@ fn show(page: &Value, out: &mut dyn Write) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn cells(row: &Value) -> [String; 9] {
+fn cells(row: &Value) -> [String; 11] {
     let number = |name: &str| row[name].as_u64().unwrap_or(0);
     let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
     let kind = text(&row["kind"]);
@@ -59,6 +71,7 @@ fn cells(row: &Value) -> [String; 9] {
         "backing_off" => number("backoff_ms"),
         _ => number("alive_ms"),
     };
+    let some = |n: u64| if n == 0 { String::new() } else { n.to_string() };
     let failure = &row["last_failure"];
     let last = match failure["at_s"].as_i64() {
         Some(at) => {
@@ -73,7 +86,12 @@ fn cells(row: &Value) -> [String; 9] {
         state,
         brief(lasting),
         text(&row["message"]),
+        some(number("children")),
         number("depth").to_string(),
+        match number("permits") {
+            0 => String::new(),
+            all => format!("{} of {all}", number("permits_in_use")),
+        },
         number("handled").to_string(),
         number("restarts").to_string(),
         last,
@@ -118,7 +136,7 @@ mod tests {
     fn a_row_tells_what_an_actor_does_and_how_it_last_failed() {
         let page = json!({ "total": 2, "rows": [{
             "id": 7, "kind": "issuer", "tenant": "acme", "state": "backing_off", "backoff_ms": 1500, "depth": 3,
-            "handled": 40, "restarts": 2, "failed_in_row": 2,
+            "permits_in_use": 9, "permits": 4096, "handled": 40, "restarts": 2, "failed_in_row": 2,
             "last_failure": { "at_s": 1_795_399_200, "reason": "panic", "why": "injected" },
         }] });
         let mut out = Vec::new();
@@ -126,6 +144,7 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         let row: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(row[..4], ["7", "issuer/acme", "backing_off", "1"]);
+        assert!(text.contains(" 9 of 4096 "), "{text}");
         assert!(text.contains("2026-11-23T02:00:00Z panic: injected (2 in a row)"), "{text}");
         assert!(text.ends_with("the first 1 of 2 actors\n"), "{text}");
         assert_eq!(

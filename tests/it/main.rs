@@ -40,6 +40,7 @@ mod portal_matrix;
 mod portals;
 mod reference;
 mod replicas;
+mod request_ids;
 mod resilience;
 mod schema;
 mod secrecy;

@@ -1,6 +1,7 @@
 //! Chaos under load, through the real HTTP door of the real binary, mail by real SMTP: what was answered 200 is mailed,
 //! counters tell the story, and others notice nothing.
 
+use crate::support::PATIENCE;
 use crate::support::postgres::{ACME, GLOBEX};
 use crate::support::process::{Program, Scratch, Setup, Site};
 use crate::support::smtp_sink::SmtpSink;
@@ -13,7 +14,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 /// The deadline of a request, and a busy machine.
@@ -135,44 +137,72 @@ async fn serve_takes_no_faults_by_itself() {
     program.stop().await;
 }
 
-/// One tenant's issuer crashes over and over: `doorcode actors --watch` and the metrics tell it at once.
+/// What an operator may wait to see a crash.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
+
+type Lines = tokio::io::Lines<BufReader<Box<dyn AsyncRead + Unpin + Send>>>;
+
+fn lines(from: impl AsyncRead + Unpin + Send + 'static) -> Lines {
+    BufReader::new(Box::new(from) as Box<dyn AsyncRead + Unpin + Send>).lines()
+}
+
+/// When a line with this came.
+async fn seen(lines: &mut Lines, what: &str) -> Instant {
+    let looking = async { while !lines.next_line().await.unwrap().expect("a line").contains(what) {} };
+    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("{what} was never told"));
+    Instant::now()
+}
+
+/// One tenant's issuer crashes over and over under load: the live page's events, `doorcode actors --watch`, `/actors/rows`
+/// and the metrics tell it within two seconds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_loop_is_told_within_two_seconds() {
-    let site = Site::with_customers(1).await;
+    let site = Site::with_customers(2_000).await;
     let program = site.setup().flag("--allow-faults").start().await;
-    let mut wire = program.wire();
-    wire.login(ACME, "user0@example.com").await.unwrap();
+    let load = Load::default();
+    let callers = load.start(&program);
     let query = format!("SELECT tenant_id::text FROM tenants WHERE slug = '{ACME}'");
     let acme: String = site.database.client().query_one(&query, &[]).await.unwrap().get(0);
     let url = format!("http://{}", program.ops);
-    let mut watching = Setup::of(&["actors", "--watch", "--url", &url]).spawn();
-    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
-    while !lines.next_line().await.unwrap().unwrap().contains("keyring") {}
-    let began = Instant::now();
+    let watch = |more| Setup::of(&["actors", "--watch", "--url", &url]).flag(more).spawn();
+    let [mut people, mut scripts] = [watch("--limit=100"), watch("--json")];
+    let mut page = TcpStream::connect(program.ops).await.unwrap();
+    page.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let (mut text, mut json) = (lines(people.stdout.take().unwrap()), lines(scripts.stdout.take().unwrap()));
+    let mut events = lines(page);
+    // each has told something before the first crash
+    tokio::join!(seen(&mut text, "keyring"), seen(&mut json, "keyring"), seen(&mut events, "data:"));
     for _ in 0..3 {
         while fault(&program, &format!("issuer/{acme}"), "panic", 0).await != 200 {
-            // an issuer's next life begins with the next call
-            wire.login(ACME, "user0@example.com").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+    let crashed = Instant::now();
     let counted = async {
         let line = "doorcode_actor_restarts_total{kind=\"issuer\",reason=\"panic\"} 3";
         while !String::from_utf8_lossy(&program.ops("/metrics").await.body).contains(line) {}
-        began.elapsed()
+        let rows = program.ops("/actors/rows").await.json();
+        let rows = rows["rows"].as_array().unwrap();
+        assert!(
+            rows.iter().any(|row| row["tenant"] == acme.as_str() && row["failed_in_row"] == 3),
+            "{rows:?}"
+        );
+        Instant::now()
     };
-    let told = async {
-        loop {
-            let line = lines.next_line().await.unwrap().unwrap();
-            if line.contains(&acme) && line.contains("panic") {
-                return began.elapsed();
-            }
-        }
-    };
-    let (counted, told) = tokio::join!(counted, told);
-    println!("in /metrics after {counted:?}, in actors --watch after {told:?}");
-    // of the first crash; a busy machine starts lives late
-    assert!(counted < Duration::from_secs(6) && told < Duration::from_secs(6), "{counted:?}, {told:?}");
-    watching.kill().await.unwrap();
+    let (counted, text, json, events) = tokio::join!(
+        counted,
+        seen(&mut text, "(3 in a row)"),
+        seen(&mut json, "\"failed_in_row\": 3"),
+        seen(&mut events, "[\"panic\",3]")
+    );
+    let took = [counted, text, json, events].map(|at| at - crashed);
+    println!("/metrics, --watch, --watch --json, /events: {took:?}");
+    assert!(took.iter().all(|took| *took < SEEN_WITHIN), "{took:?}");
+    load.over.store(true, SeqCst);
+    callers.join_all().await;
+    for mut watching in [people, scripts] {
+        watching.kill().await.unwrap();
+    }
     program.stop().await;
 }
 

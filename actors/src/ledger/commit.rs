@@ -83,8 +83,9 @@ const NAMED: usize = 32;
 
 /// Whose rows these are: as in `X-Request-Id`, separated by blanks.
 fn request_ids<B: Batch>(entries: &[Entry<B>]) -> String {
-    let waiters = entries.iter().flat_map(|entry| &entry.waiters).filter(|one| one.admission.request != 0);
-    let ids = waiters.take(NAMED).map(|one| format!("{:032x}", one.admission.request));
+    let waiters =
+        entries.iter().flat_map(|entry| &entry.waiters).filter_map(|one| one.admission.request.known());
+    let ids = waiters.take(NAMED).map(|id| id.to_string());
     ids.collect::<Vec<_>>().join(" ")
 }
 

@@ -208,14 +208,18 @@ impl Issuer {
     /// Passes what the request writes on to its ledger, which answers.
     fn decide(&self, state: &mut IssuerState, (ask, admission): Waiting) {
         let Ask { request, what } = ask;
+        let tenant = request.tenant.map(|tenant| tracing::field::display(tenant.id.0));
+        tracing::debug!(request_id = admission.request.known(), tenant, "a request is admitted");
         match what {
-            Question::Code(reply) => match request.login_row(&self.deps.keys.load(), &mut state.rng) {
-                Ok(row) => pass(&self.deps.login, row, reply, admission),
-                Err(error) => {
-                    tracing::error!(%error, "the operating system gives no random numbers");
-                    let _ = reply.send(Err(Refusal::Unavailable));
+            Question::Code(reply) => {
+                match request.login_row(&self.deps.keys.load(), &mut state.rng, admission.request) {
+                    Ok(row) => pass(&self.deps.login, row, reply, admission),
+                    Err(error) => {
+                        tracing::error!(%error, "the operating system gives no random numbers");
+                        let _ = reply.send(Err(Refusal::Unavailable));
+                    }
                 }
-            },
+            }
             Question::Guess(guess, reply) => {
                 pass(&self.deps.verify, request.verify_row(&self.deps.keys.load(), &guess), reply, admission);
             }

@@ -9,6 +9,7 @@ use crate::mail::note::{Network, Note};
 use crate::mail::typed_address;
 use crate::store::challenges::{LoginRow, VerifyRow};
 use crate::store::tenants::Tenant;
+use actor_runtime::RequestId;
 use doorcode_domain::{
     AddressKey, Alphabet, ChallengeId, CodeMac, Email, Language, LoginCode, SessionKey, TenantId, TenantSlug,
     TypedCode,
@@ -41,7 +42,12 @@ pub(crate) struct Guess {
 
 impl LoginRequest {
     /// What asking for a code writes.
-    pub(super) fn login_row(&self, keys: &Keys, rng: &mut SecretRng) -> Result<LoginRow, getrandom::Error> {
+    pub(super) fn login_row(
+        &self,
+        keys: &Keys,
+        rng: &mut SecretRng,
+        request: RequestId,
+    ) -> Result<LoginRow, getrandom::Error> {
         let AddressId { tenant, key: address } = self.address;
         let challenge = ChallengeId::random(rng.draw()?);
         let mac = |alphabet| {
@@ -68,6 +74,7 @@ impl LoginRequest {
                     true => typed_address::seal(keys, self.address, self.email.as_str()),
                     false => Box::default(),
                 },
+                request,
             },
         })
     }

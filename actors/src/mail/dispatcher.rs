@@ -184,8 +184,12 @@ impl MailDispatcher {
                     self.mailers.dispatch(Outgoing::new(context, turn, recipient, asked_at, left))
                 }
                 other => {
-                    let count = if other.is_some() { &self.counts.unaddressed } else { &self.counts.expired };
+                    let (count, why) = match other {
+                        Some(_) => (&self.counts.unaddressed, "it is nobody's"),
+                        None => (&self.counts.expired, "its code was outlived, used or replaced"),
+                    };
                     count.fetch_add(1, Relaxed);
+                    tracing::debug!(request_id = turn.request().known(), why, "a mail does not leave");
                     state.out -= 1;
                     state.outbox.finish(turn.id);
                 }

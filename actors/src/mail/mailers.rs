@@ -289,11 +289,14 @@ impl Mailer {
                 self.deps.counts.base32.fetch_add(u64::from(is_base32), Relaxed);
                 self.deps.counts.delay.record(mail.asked_at.elapsed());
                 self.took(now.elapsed());
+                let (request_id, tenant) = (mail.turn.request().known(), &mail.recipient.tenant.slug);
+                tracing::debug!(request_id, tenant, attempts = mail.turn.attempts, "a mail is handed over");
                 mail.report(MailDispatcherMessage::Finished);
             }
             Ok(Ok(Err(error))) if error.is_permanent() => {
                 self.deps.counts.refused.fetch_add(1, Relaxed);
-                tracing::warn!(%error, tenant = mail.recipient.tenant.slug, "mail refused for good");
+                let (request_id, tenant) = (mail.turn.request().known(), &mail.recipient.tenant.slug);
+                tracing::warn!(%error, request_id, tenant, "mail refused for good");
                 let denied =
                     error.denies_mailbox().then_some((mail.turn.mail.address, mail.recipient.customer_id));
                 mail.report(MailDispatcherMessage::Finished);
@@ -330,6 +333,7 @@ impl Mailer {
         self.deps.counts.retried.fetch_add(1, Relaxed);
         tracing::warn!(
             why,
+            request_id = mail.turn.request().known(),
             tenant = mail.recipient.tenant.slug,
             attempts = mail.turn.attempts,
             "mail not sent; trying later"

@@ -1,8 +1,10 @@
 //! The mails in memory: whose turn it is, what has left, what Postgres does not know yet. No I/O and no clock here.
 
 use super::capacity::MailCapacity;
+use super::note::Note;
 use super::record::{self, DueMail};
 use crate::store::outbox::{LateMails, OutboxRow, Settlement};
+use actor_runtime::RequestId;
 use doorcode_domain::{Micros, TenantId};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
@@ -27,6 +29,13 @@ pub(crate) struct Turn {
     pub(crate) attempts: i16,
     /// Begun later than this, it could overlap with the try of whoever claims its row next.
     pub(crate) start_by: Instant,
+}
+
+impl Turn {
+    /// Which request it was that asked for the mail, for the log.
+    pub(crate) fn request(&self) -> RequestId {
+        Note::decode(&self.mail.note).request
+    }
 }
 
 struct Row {
@@ -92,12 +101,17 @@ impl Outbox {
         open.chain(self.put_off.iter().map(|(asked_us, _)| *asked_us)).min()
     }
 
-    /// Takes in a row that is leased until then. `false`: it cannot be read.
+    /// Takes in a row that is leased until then. One that is here already goes on as it was: its lease had passed while Postgres
+    /// could not be told, and what has left, or is with a mailer, is not sent again for that. `false`: it cannot be read.
     pub(crate) fn insert(&mut self, row: OutboxRow, leased_until: Instant) -> bool {
         let Some(mails) = record::decode(&row.asked, &row.due) else { return false };
-        // claimed again after its lease had passed: what was known of it before is void
-        self.forget(row.id);
-        self.complete.retain(|id| *id != row.id);
+        if let Some(known) = self.rows.get_mut(&row.id) {
+            known.leased_until = leased_until;
+            let noted = Bits(row.done);
+            let closed = (0..).take(mails.len()).filter(|place| row.expired || noted.get(*place as usize));
+            closed.for_each(|place| self.close(MailId { row: row.id, place }, false));
+            return true;
+        }
         let mut done = Bits(row.done);
         if row.expired {
             (0..mails.len()).for_each(|place| done.set(place));

@@ -7,8 +7,9 @@ use crate::address_id::AddressId;
 use doorcode_domain::{AddressKey, Alphabet, ChallengeId, TenantId};
 use uuid::Uuid;
 
-/// The form written here. A row of a later one is left to replicas that can read it.
-pub(crate) const VERSION: i16 = 1;
+/// The form written here; those before it are read too. A row of a later one is left to replicas that can read it.
+/// 2: a note may have a request's id.
+pub(crate) const VERSION: i16 = 2;
 
 /// Bytes of a mail in `due`.
 pub(crate) const DUE_BYTES: usize = 20;

@@ -141,8 +141,12 @@ impl Observability {
     /// Actors one by one, all or of a kind: those that need a look first, then the deepest mailboxes. And how many there are.
     pub(crate) fn rows(&self, kind: Option<&str>, offset: usize, limit: usize) -> ActorRows {
         let meters = self.meters.iter().filter(|meter| kind.is_none_or(|kind| meter.kind == kind));
-        let mut rows: Vec<ActorSnapshot> =
-            meters.flat_map(|meter| meter.instances()).map(|one| one.snapshot()).collect();
+        let mut rows = Vec::new();
+        for meter in meters {
+            let below = self.meters.iter().filter(|below| below.parent == meter.kind);
+            let children = below.map(|below| below.alive()).sum();
+            rows.extend(meter.instances().iter().map(|one| one.snapshot(children)));
+        }
         let failed_at = |row: &ActorSnapshot| row.last_failure.as_ref().map_or(0, |failure| failure.at_s);
         let down = |row: &ActorSnapshot| matches!(row.state, ActorState::BackingOff | ActorState::Down);
         rows.sort_by_cached_key(|row| {

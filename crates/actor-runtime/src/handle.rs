@@ -9,7 +9,7 @@ use super::error::CallError;
 use super::instance::{Instance, Place, Remote};
 use super::meter::Meter;
 use super::permits::{Flow, Permit};
-use super::request::current;
+use super::request::{RequestId, current};
 use arc_swap::ArcSwapOption;
 use ractor::ActorRef;
 use std::sync::Arc;
@@ -39,8 +39,8 @@ pub struct Admission {
     place: Option<Place>,
     /// When nobody waits for the answer any more.
     pub deadline: Instant,
-    /// The request that it is part of, for the log; 0 is none.
-    pub request: u128,
+    /// The request that it is part of, for the log.
+    pub request: RequestId,
     pub(crate) sent: Instant,
 }
 

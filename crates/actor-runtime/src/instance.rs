@@ -72,8 +72,15 @@ pub struct ActorSnapshot {
     pub busy_ms: u64,
     /// Until its next life begins.
     pub backoff_ms: u64,
+    /// Actors alive whose supervisor it is.
+    pub children: u64,
     /// Envelopes not yet answered or dropped.
     pub depth: u64,
+    /// Admission permits of its kind in use, by callers who wait, and how many there are (0 = not limited): actors of a
+    /// kind share them.
+    pub permits_in_use: u64,
+    /// See above.
+    pub permits: u64,
     /// Messages handled over all lives.
     pub handled: u64,
     /// Lives that ended badly.
@@ -282,8 +289,9 @@ impl Instance {
         }
     }
 
-    /// Everything, as of now.
-    pub fn snapshot(&self) -> ActorSnapshot {
+    /// Everything, as of now; only who sees all kinds knows its `children`.
+    pub fn snapshot(&self, children: u64) -> ActorSnapshot {
+        let (permits_in_use, permits) = self.meter.permits_in_use();
         let now = millis(uptime());
         let in_hand = self.in_hand();
         let backoff_ms = self.backoff_until.load(Relaxed).saturating_sub(now);
@@ -305,7 +313,10 @@ impl Instance {
             message: in_hand.map(|(name, _)| name),
             busy_ms: in_hand.map_or(0, |(_, busy)| busy.as_millis() as u64),
             backoff_ms,
+            children,
             depth: self.depth.load(Relaxed),
+            permits_in_use,
+            permits,
             handled: self.handled.load(Relaxed),
             restarts: self.restarts.load(Relaxed),
             failed_in_row: self.failed_in_row.load(Relaxed),

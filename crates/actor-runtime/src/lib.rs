@@ -31,7 +31,7 @@ pub use periodic::{
     Periodic, PeriodicMessage, PeriodicSnapshot, PeriodicStats, PeriodicTask, Rhythm, unix_seconds,
 };
 pub use permits::Flow;
-pub use request::in_request;
+pub use request::{RequestId, in_request};
 pub use supervisor::{
     ChildSpec, Drain, Intensity, Spawn, Supervisor, SupervisorExit, SupervisorMessage, Tolerance, backoff,
     child,

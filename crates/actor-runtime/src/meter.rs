@@ -214,14 +214,23 @@ impl Meter {
         self.periodic.get_or_init(PeriodicStats::default)
     }
 
+    /// How many live.
+    pub fn alive(&self) -> u64 {
+        self.alive.load(Relaxed).max(0) as u64
+    }
+
+    /// Admission permits in use, of how many; 0: not limited.
+    pub(crate) fn permits_in_use(&self) -> (u64, u64) {
+        self.permits.as_ref().map_or((0, 0), |permits| (permits.in_use() as u64, permits.all as u64))
+    }
+
     /// Everything, as of now.
     pub fn snapshot(&self) -> KindSnapshot {
-        let (permits, permits_in_use) =
-            self.permits.as_ref().map_or((0, 0), |permits| (permits.all as u64, permits.in_use() as u64));
+        let (permits_in_use, permits) = self.permits_in_use();
         KindSnapshot {
             kind: self.kind,
             parent: self.parent,
-            alive: self.alive.load(Relaxed).max(0) as u64,
+            alive: self.alive(),
             depth: self.depth.load(Relaxed).max(0) as u64,
             permits_in_use,
             permits,

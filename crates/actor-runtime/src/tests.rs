@@ -105,7 +105,7 @@ async fn restarts_are_paused_and_counted_by_reason() {
         assert!(pause < Duration::from_millis(200), "{pause:?}");
         assert_eq!(restarts(counter, reason), times, "{reason}");
     }
-    let row = counter.instance.snapshot();
+    let row = counter.instance.snapshot(0);
     assert_eq!((row.restarts, row.failed_in_row, row.depth), (3, 3, 0));
     let failure = row.last_failure.unwrap();
     assert_eq!((failure.reason, failure.kind), ("panic", "counter"));
@@ -113,7 +113,7 @@ async fn restarts_are_paused_and_counted_by_reason() {
     sleep(Duration::from_secs(11)).await;
     assert!(counter.instance.inject(Fault::Error, soon()).await);
     back(counter).await;
-    assert_eq!(counter.instance.snapshot().failed_in_row, 1);
+    assert_eq!(counter.instance.snapshot(0).failed_in_row, 1);
 }
 
 /// A hung child names the message it is at; ended for it, it is counted as stuck and comes back. An event of the life
@@ -179,7 +179,7 @@ async fn a_hung_actor_keeps_no_permits_and_its_mailbox_is_bounded() {
         );
         assert_eq!(counter.meter.snapshot().permits_in_use, 0, "{round}");
     }
-    assert_eq!(counter.instance.snapshot().depth, 6, "envelopes that nobody has read");
+    assert_eq!(counter.instance.snapshot(0).depth, 6, "envelopes that nobody has read");
     let mut told = 0;
     while counter.tell(tokio::sync::oneshot::channel().0).is_ok() {
         told += 1;
@@ -188,7 +188,7 @@ async fn a_hung_actor_keeps_no_permits_and_its_mailbox_is_bounded() {
     assert_eq!(asked(counter).await, Err(CallError::Overloaded));
     counter.instance.end_stuck();
     back(counter).await;
-    assert_eq!(counter.instance.snapshot().depth, 0, "they died with their mailbox");
+    assert_eq!(counter.instance.snapshot(0).depth, 0, "they died with their mailbox");
 }
 
 /// Slow by so much, for each message, until told otherwise.

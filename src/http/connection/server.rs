@@ -8,7 +8,7 @@ use crate::http::connection::places::{Place, Places};
 use crate::http::exchange::{Exchange, Fault};
 use crate::http::request::client::TrustedProxies;
 use crate::http::response::reply;
-use doorcode_actors::in_request;
+use doorcode_actors::{RequestId, in_request};
 use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Request, StatusCode, Uri, Version};
 use hyper::body::{Body, Incoming};
@@ -248,7 +248,7 @@ where
         *request.uri_mut() = Uri::from_static("*");
     }
     let exchange = Exchange::new(peer.ip(), fault, request.headers(), is_proxied);
-    let id = exchange.id().as_u128();
+    let id = RequestId(exchange.id().as_u128());
     request.extensions_mut().insert(exchange);
     let mut response = in_request(id, routes.call(request)).await?;
     if watch.lock().end_answer() || fault.is_some() {

@@ -206,7 +206,8 @@ function drawRow(made, row) {
   const bad = row.state === "backing_off" || row.state === "down";
   const lasting = row.state === "busy" ? row.busy_ms : bad ? row.backoff_ms : row.alive_ms;
   write(shown.state, `${row.state.replace("_", " ")} ${brief(lasting)}${row.message ? ` at ${row.message}` : ""}`, bad ? "bad" : "");
-  write(shown.numbers, `depth ${count(row.depth)} · handled ${count(row.handled)} · restarts ${count(row.restarts)}`);
+  const [children, permits] = [row.children ? `children ${count(row.children)} · ` : "", row.permits ? `permits ${count(row.permits_in_use)} of ${count(row.permits)} · ` : ""];
+  write(shown.numbers, `${children}depth ${count(row.depth)} · ${permits}handled ${count(row.handled)} · restarts ${count(row.restarts)}`);
   write(shown.why, row.last_failure ? `${words(row.last_failure)} (${row.failed_in_row} in a row)` : "");
 }
 
