@@ -185,13 +185,13 @@ async fn one_tenants_crash_loop_is_its_own() {
     let issuer = format!("issuer/{acme}");
     let over = Arc::new(AtomicBool::new(false));
     let mut lanes = JoinSet::new();
-    for (slug, pause) in [(ACME, 0), (GLOBEX, 0)] {
+    for slug in [ACME, GLOBEX] {
         let (mut wire, over) = (program.wire(), over.clone());
         lanes.spawn(async move {
             let mut answers = Vec::new();
-            while !over.load(SeqCst) {
+            // enough of them on a slow machine too
+            while !over.load(SeqCst) || answers.len() <= 20 {
                 answers.push(wire.login(slug, &format!("x{}@example.com", answers.len())).await.unwrap());
-                tokio::time::sleep(Duration::from_millis(pause)).await;
             }
             (slug, answers)
         });
@@ -220,7 +220,7 @@ async fn one_tenants_crash_loop_is_its_own() {
         assert!(answers.iter().all(|answer| answer.took < NO_HANG));
         match slug {
             ACME => assert!(!refused.is_empty(), "it did crash"),
-            _ => assert!(refused.is_empty() && answers.len() > 20, "{} of {}", refused.len(), answers.len()),
+            _ => assert!(refused.is_empty(), "{} of {}", refused.len(), answers.len()),
         }
     }
     for kind in kinds(&program).await.iter().filter(|kind| *kind != "issuer") {

@@ -299,7 +299,9 @@ impl Program {
         let waiting = async {
             loop {
                 let mails = self.wire().get(&path).await.unwrap().json();
-                if let Some(subject) = mails[0]["subject"].as_str() {
+                let mut subjects =
+                    mails.as_array().unwrap().iter().filter_map(|mail| mail["subject"].as_str());
+                if let Some(subject) = subjects.find(|subject| !subject.contains("tried to log in")) {
                     return subject.split(' ').next().unwrap().to_owned();
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
