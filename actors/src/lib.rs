@@ -60,8 +60,9 @@ pub use keys::{
     AccessTokenError, KeyAdmin, KeyError, KeyInfo, KeyState, Recovered, Rewrapped, Rotation, SigningKeyError,
     WrapError,
 };
+pub use login::caller::{Caller, Trail, network_of};
 pub use login::handover::HandedOver;
-pub use login::service::{Caller, Login, LoginService};
+pub use login::service::{Login, LoginService};
 pub use mail::counts::MailSnapshot;
 pub use mail::{
     Alphabet, Content, Mail, MailTransport, Mailbox, Rendered, SendError, Sender, SetupError, SmtpSettings,

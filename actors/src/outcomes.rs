@@ -5,11 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 macro_rules! outcomes {
     ($($name:ident = $verb:literal $outcome:literal;)*) => {
         /// What the verbs came to.
-        #[derive(Default)]
-        pub(crate) struct Outcomes { $(pub(crate) $name: AtomicU64,)* }
+        pub(crate) struct Outcomes { $(pub(crate) $name: Outcome,)* }
+        impl Default for Outcomes {
+            fn default() -> Self {
+                Self { $($name: Outcome { name: $outcome, times: AtomicU64::new(0) },)* }
+            }
+        }
         impl Outcomes {
             pub(crate) fn snapshot(&self) -> Vec<(&'static str, &'static str, u64)> {
-                vec![$(($verb, $outcome, self.$name.load(Relaxed)),)*]
+                vec![$(($verb, $outcome, self.$name.times.load(Relaxed)),)*]
             }
         }
     };
@@ -44,7 +48,18 @@ outcomes! {
     logout_all_refused = "logout_all" "refused";
 }
 
-/// Adds one.
-pub(crate) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Relaxed);
+/// One of them.
+pub(crate) struct Outcome {
+    name: &'static str,
+    times: AtomicU64,
+}
+
+impl Outcome {
+    pub(crate) fn add(&self) {
+        self.times.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
 }

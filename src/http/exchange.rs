@@ -1,7 +1,9 @@
 //! What one request and its answer know of each other: made by the server, filled by the filters, read at the end.
 
-use http::{HeaderMap, HeaderValue};
+use doorcode_actors::{Trail, network_of};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -14,6 +16,7 @@ pub struct Exchange(Arc<Notes>);
 struct Notes {
     id: Uuid,
     peer: IpAddr,
+    method: &'static str,
     began: Instant,
     fault: Option<Fault>,
     trace: Option<String>,
@@ -21,6 +24,9 @@ struct Notes {
     rate: OnceLock<RateFields>,
     origin: OnceLock<HeaderValue>,
     upstream_id: Option<Box<str>>,
+    client: OnceLock<IpAddr>,
+    trail: Trail,
+    logged: AtomicBool,
 }
 
 /// What the server saw in a request's head that no later reader of the parsed request can see any more.
@@ -41,8 +47,10 @@ pub(super) struct RateFields {
 
 impl Exchange {
     /// Begins now. The id is ours: a caller's `X-Request-Id` never takes its place.
-    pub(super) fn new(peer: IpAddr, fault: Option<Fault>, headers: &HeaderMap, is_proxied: bool) -> Self {
+    pub(super) fn new<B>(peer: IpAddr, fault: Option<Fault>, request: &Request<B>, is_proxied: bool) -> Self {
+        let headers = request.headers();
         Self(Arc::new(Notes {
+            method: known_method(request.method()),
             id: Uuid::new_v4(),
             peer,
             began: Instant::now(),
@@ -52,22 +60,30 @@ impl Exchange {
             rate: OnceLock::new(),
             origin: OnceLock::new(),
             upstream_id: upstream_id(headers).filter(|_| is_proxied).map(Box::from),
+            client: OnceLock::new(),
+            trail: Trail::default(),
+            logged: AtomicBool::new(false),
         }))
+    }
+
+    /// Who calls, as far as proxies are believed: of this the log has the network.
+    pub(super) fn set_client(&self, client: IpAddr) {
+        let _ = self.0.client.set(client);
+    }
+
+    /// What the service notes of the call, for the log.
+    pub(crate) fn trail(&self) -> Trail {
+        self.0.trail.clone()
+    }
+
+    /// The one line of the access log: no body, no query, no address.
+    pub(super) fn log(&self, status: StatusCode) {
+        self.0.log(status.as_u16());
     }
 
     /// `X-Request-Id`.
     pub(crate) fn id(&self) -> Uuid {
         self.0.id
-    }
-
-    /// The trace that the caller says this is part of, for the log only: 32 hexadecimal digits.
-    pub(crate) fn trace(&self) -> Option<&str> {
-        self.0.trace.as_deref()
-    }
-
-    /// What a trusted proxy calls this request (`X-Request-Id`), for the log only.
-    pub(crate) fn upstream_id(&self) -> Option<&str> {
-        self.0.upstream_id.as_deref()
     }
 
     /// The socket's other end.
@@ -113,6 +129,52 @@ impl Exchange {
     /// See [`Exchange::set_origin`].
     pub(super) fn origin(&self) -> Option<&HeaderValue> {
         self.0.origin.get()
+    }
+}
+
+/// The caller went before the answer: as nginx says it.
+const GONE: u16 = 499;
+
+impl Notes {
+    fn log(&self, status: u16) {
+        if self.logged.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let mut id = [0; uuid::fmt::Simple::LENGTH];
+        let id: &str = self.id.as_simple().encode_lower(&mut id);
+        let micros = self.began.elapsed().as_micros() as u64;
+        let route = self.route.get().copied().unwrap_or("none");
+        let trail = &self.trail;
+        tracing::info!(
+            target: "doorcode::access", method = self.method, route, status, micros, request_id = id,
+            upstream_request_id = self.upstream_id.as_deref(), trace_id = self.trace.as_deref(),
+            network = self.client.get().copied().map(network_of).map(display),
+            tenant = trail.tenant().map(display), subject = trail.subject().map(display),
+            session = trail.session().map(display), outcome = trail.outcome(),
+        );
+    }
+}
+
+/// A guess is evaluated whether or not its caller waits: it is in the log all the same.
+impl Drop for Notes {
+    fn drop(&mut self) {
+        self.log(GONE);
+    }
+}
+
+/// A caller may send any word as a method; logs and metrics know nine.
+fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
+        Method::TRACE => "TRACE",
+        Method::CONNECT => "CONNECT",
+        _ => "OTHER",
     }
 }
 

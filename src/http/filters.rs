@@ -10,7 +10,7 @@ use crate::http::request::language;
 use crate::http::response::cors;
 use crate::http::response::reply::{self, Problem};
 use crate::http::routes::Route;
-use doorcode_actors::{Caller, Refusal};
+use doorcode_actors::{Caller, Refusal, Trail};
 use futures_util::future::ready;
 use http::{HeaderMap, Method};
 use std::convert::Infallible;
@@ -48,6 +48,7 @@ pub struct Call {
     pub began: Instant,
     pub headers: HeaderMap,
     pub client: IpAddr,
+    pub trail: Trail,
     pub payload: Payload,
     pub cookies: PortalCookies,
 }
@@ -63,15 +64,16 @@ pub fn call(
         .and_then(move |exchange: Exchange, headers: HeaderMap| {
             ready(
                 admit(&admitting, route, &exchange, &headers)
-                    .map(|client| (exchange.began(), client, headers))
+                    .map(|client| (exchange, client, headers))
                     .map_err(Rejection::from),
             )
         })
         .untuple_one()
         .and(payload(edge.body))
-        .map(move |began, client, headers: HeaderMap, payload| {
+        .map(move |exchange: Exchange, client, headers: HeaderMap, payload| {
+            let (began, trail) = (exchange.began(), exchange.trail());
             let cookies = PortalCookies::read(&headers);
-            Call { edge: calling.clone(), began, headers, client, payload, cookies }
+            Call { edge: calling.clone(), began, headers, client, trail, payload, cookies }
         })
 }
 
@@ -80,6 +82,7 @@ pub struct Look {
     pub edge: Arc<Public>,
     pub headers: HeaderMap,
     pub client: IpAddr,
+    pub trail: Trail,
     pub cookies: PortalCookies,
 }
 
@@ -94,7 +97,7 @@ pub fn look(
         let admitted = admit(&edge, route, &exchange, &headers);
         ready(
             admitted
-                .map(|client| Look { edge: edge.clone(), headers, client, cookies })
+                .map(|client| Look { edge: edge.clone(), headers, client, trail: exchange.trail(), cookies })
                 .map_err(Rejection::from),
         )
     })
@@ -103,6 +106,7 @@ pub fn look(
 /// The caller's limit, then the faults of the head.
 fn admit(edge: &Public, route: &Route, exchange: &Exchange, headers: &HeaderMap) -> Result<IpAddr, Problem> {
     let client = edge.proxies.client(exchange.peer(), headers);
+    exchange.set_client(client);
     cors::note(exchange, headers, &*edge.portals);
     if let Some(group) = route.limit {
         let verdict = edge.limits.check(group, client);
@@ -139,6 +143,7 @@ impl Call {
             language: language::of(&self.headers),
             device_cookies: self.cookies.device.clone(),
             browser: browser::of(&self.headers),
+            trail: self.trail.clone(),
         }
     }
 }
@@ -147,7 +152,8 @@ impl Look {
     /// As [`Call::caller`]; a look logs nobody in.
     pub fn caller(&self) -> Caller {
         let deadline = Instant::now() + self.edge.deadline;
-        Caller { deadline, client: self.client, language: None, device_cookies: Vec::new(), browser: None }
+        let (client, trail) = (self.client, self.trail.clone());
+        Caller { deadline, client, language: None, device_cookies: Vec::new(), browser: None, trail }
     }
 }
 
@@ -172,12 +178,12 @@ pub fn finished(
     hsts: bool,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static {
     let answers = routes.recover(reply::recover).unify();
-    warp::ext::optional::<Exchange>().and(warp::method()).and(answers).map(
-        move |exchange: Option<Exchange>, method: Method, response: Response| {
+    warp::ext::optional::<Exchange>().and(answers).map(
+        move |exchange: Option<Exchange>, response: Response| {
             if let Some(exchange) = &exchange {
                 metrics.record(exchange, response.status());
             }
-            reply::finish(exchange.as_ref(), &method, hsts, response)
+            reply::finish(exchange.as_ref(), hsts, response)
         },
     )
 }

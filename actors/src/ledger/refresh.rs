@@ -1,7 +1,7 @@
 //! Refreshes. The same token shown twice at once is one write, and both get the one successor.
 
 use super::Batch;
-use crate::outcomes::{Outcomes, count};
+use crate::outcomes::Outcomes;
 use crate::store::sessions::{RefreshVerdict, SessionId};
 use crate::store::{Store, StoreError, micros};
 use doorcode_domain::{Clock, TenantId, TokenPosition};
@@ -60,7 +60,7 @@ impl Batch for RefreshBatch {
 impl RefreshBatch {
     /// Here, where the session ended, and not where the answer arrives: perhaps nobody is there to hear it.
     fn report_theft(&self, session: &SessionId) {
-        count(&self.outcomes.refresh_theft);
+        self.outcomes.refresh_theft.add();
         tracing::warn!(
             event = "refresh_token_reuse",
             tenant = %session.tenant.0,

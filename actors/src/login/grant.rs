@@ -1,6 +1,7 @@
 //! From a session to its tokens: what is signed, by whom, and under which id.
 
-use super::service::{Caller, Login, LoginService};
+use super::caller::Caller;
+use super::service::{Login, LoginService};
 use crate::error::Refusal;
 use crate::keys::minter::MinterMessage;
 use crate::keys::{Keys, SigningKeyError};

@@ -4,9 +4,9 @@
 //! first refresh, so that a lost answer may be asked for again, two exchanges get one successor, and a code that is used
 //! once more after its successor ends the session (RFC 6749 section 4.1.2).
 
-use super::service::{Caller, Login, LoginService};
+use super::caller::Caller;
+use super::service::{Login, LoginService};
 use crate::error::{RefreshError, Refusal, VerifyError};
-use crate::outcomes::count;
 use doorcode_domain::{
     Email, HANDOVER_LIFE_S, HandoverCode, PkceChallenge, RefreshToken, TenantId, TenantSlug, TokenPosition,
     TypedCode,
@@ -40,7 +40,7 @@ impl LoginService {
         let (grant, device_cookie) = self.spend_code(caller, slug, email, typed, None, secret).await?;
         let end_s = grant.issued_us / 1_000_000 + HANDOVER_LIFE_S;
         let code = HandoverCode { tenant: grant.tenant, nonce, end_s };
-        count(&self.0.observability.outcomes.verify_handed_over);
+        caller.came_to(&self.0.observability.outcomes.verify_handed_over);
         Ok(HandedOver {
             code: code.encode(keys.refresh_version, key, challenge),
             tenant_id: grant.tenant,
@@ -51,14 +51,14 @@ impl LoginService {
     /// `/exchange`: the tokens of a login that was handed over.
     pub async fn exchange(&self, caller: &Caller, code: &str, verifier: &str) -> Result<Login, RefreshError> {
         let Some((code, secret)) = self.read_handover(code, verifier) else {
-            count(&self.0.observability.outcomes.exchange_rejected);
+            caller.came_to(&self.0.observability.outcomes.exchange_rejected);
             return Err(RefreshError::Rejected);
         };
         let session = secret.key(&self.0.keys.load().session_hash, code.tenant);
         let position = TokenPosition { generation: 0, branch: 0 };
         let login =
             self.advance(caller, RefreshToken { tenant: code.tenant, secret, position }, session).await?;
-        count(&self.0.observability.outcomes.exchange_done);
+        self.0.observability.outcomes.exchange_done.add();
         Ok(login)
     }
 

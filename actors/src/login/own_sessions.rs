@@ -1,8 +1,8 @@
 //! A customer's view of their own sessions: what each is, and the end of one.
 
-use super::service::{Caller, LoginService};
+use super::caller::Caller;
+use super::service::LoginService;
 use crate::error::Refusal;
-use crate::outcomes::count;
 use crate::store::StoreError;
 use crate::store::sessions::{OwnSession, SessionId};
 use doorcode_domain::{AccessClaims, SessionKey};
@@ -35,10 +35,11 @@ impl LoginService {
         session: SessionKey,
     ) -> Result<Option<bool>, Refusal> {
         let _turn = self.turn(caller).await?;
+        caller.trail.about_session(SessionId { tenant: claims.tenant_id, key: session });
         let ending = self.0.store.end_own_session(self.0.clock.sql_now(), session_of(claims), session);
         let ended = ending.await.map_err(|error| unavailable(&error))?;
         if ended == Some(true) {
-            count(&self.0.observability.outcomes.logout_done);
+            caller.came_to(&self.0.observability.outcomes.logout_done);
         }
         Ok(ended)
     }

@@ -5,6 +5,7 @@ use crate::error::{RefreshError, Refusal, VerifyError};
 use crate::keys::minter::MinterMessage;
 use crate::keys::{AccessTokenError, Keys};
 use crate::ledger::{Ledger, LedgerMessage, LogoutBatch, Outcome, RefreshBatch};
+use crate::login::caller::Caller;
 use crate::login::grant::{Grant, new_secret};
 use crate::login::issuer::{Ask, IssuerMessage, Question};
 use crate::login::issuers::{IssuerSlot, Issuers, TenantDirectory};
@@ -12,7 +13,6 @@ use crate::login::quota::LimitKey;
 use crate::login::request::{Guess, LoginRequest, address_of};
 use crate::mail::note::Note;
 use crate::mail::notifier::NoticeCounts;
-use crate::outcomes::count;
 use crate::store::Store;
 use crate::store::challenges::GuessOutcome;
 use crate::store::sessions::{Moved, RefreshVerdict, SessionId};
@@ -23,31 +23,14 @@ use actor_runtime::{Actor, Admission, Flow, Handle, Pool, Reply, until};
 use arc_swap::ArcSwap;
 use doorcode_domain::Email;
 use doorcode_domain::{
-    AccessClaims, Clock, CustomerId, Language, Micros, RefreshToken, SessionKey, SessionSecret, TenantId,
-    TenantSlug, TokenPosition, TypedCode,
+    AccessClaims, Clock, CustomerId, Micros, RefreshToken, SessionKey, SessionSecret, TenantId, TenantSlug,
+    TokenPosition, TypedCode,
 };
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
-
-/// What travels with a request.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// When the answer stops being of use; expired work is dropped before it is written.
-    pub deadline: Instant,
-    /// The caller's address: socket peer or right-most untrusted hop, IPv4-mapped unwrapped.
-    pub client: IpAddr,
-    /// What the caller's browser asks for: for the mail.
-    pub language: Option<Language>,
-    /// `__Host-portal_device_*` cookies as sent: whose by its name (tag of a tenant), value. Judged by the service, never
-    /// trusted here.
-    pub device_cookies: Vec<(String, String)>,
-    /// Browser and system, coarse ("Firefox on Windows"), at most 64 bytes; a session that begins keeps it.
-    pub browser: Option<String>,
-}
 
 /// What a successful login or refresh returns.
 pub struct Login {
@@ -112,7 +95,7 @@ impl LoginService {
         };
         let outcome = outcome.await;
         let outcomes = &self.0.observability.outcomes;
-        count(match &outcome {
+        caller.came_to(match &outcome {
             Ok(()) => &outcomes.login_accepted,
             Err(Refusal::TenantLimited { .. }) => &outcomes.login_tenant_limited,
             Err(_) => &outcomes.login_refused,
@@ -132,9 +115,10 @@ impl LoginService {
     ) -> Result<Login, VerifyError> {
         let (grant, device_cookie) =
             self.spend_code(caller, slug, email, typed, presented, |_| new_secret()).await?;
-        let mut login = self.mint(caller, grant).await.map_err(|refusal| self.verify_refused(refusal))?;
+        let mut login =
+            self.mint(caller, grant).await.map_err(|refusal| self.verify_refused(caller, refusal))?;
         login.device_cookie = Some(device_cookie);
-        count(&self.0.observability.outcomes.verify_logged_in);
+        caller.came_to(&self.0.observability.outcomes.verify_logged_in);
         Ok(login)
     }
 
@@ -149,7 +133,7 @@ impl LoginService {
         secret: impl FnOnce(TenantId) -> Result<SessionSecret, Refusal>,
     ) -> Result<(Grant, String), VerifyError> {
         let outcomes = &self.0.observability.outcomes;
-        let refused = |refusal| self.verify_refused(refusal);
+        let refused = |refusal| self.verify_refused(caller, refusal);
         let admitted = self.admit(caller, slug, email).await.map_err(refused)?;
         let request = admitted.request.clone();
         let tenant_id = request.address.tenant;
@@ -161,7 +145,7 @@ impl LoginService {
         let verdict =
             self.ask_issuer(admitted, |reply| Question::Guess(guess, reply)).await.map_err(refused)?;
         if verdict.tested {
-            count(&outcomes.verify_test_code);
+            outcomes.verify_test_code.add();
             tracing::info!(event = "login_test", tenant = %tenant_id.0, session = %session.0,
                 "a test code was used");
         }
@@ -172,14 +156,15 @@ impl LoginService {
         let customer = match verdict.guess {
             GuessOutcome::LoggedIn(customer) => customer,
             GuessOutcome::Wrong => {
-                count(&outcomes.verify_wrong);
+                caller.came_to(&outcomes.verify_wrong);
                 return Err(VerifyError::Rejected);
             }
             GuessOutcome::NotEvaluated => {
-                count(&outcomes.verify_not_evaluated);
+                caller.came_to(&outcomes.verify_not_evaluated);
                 return Err(VerifyError::Rejected);
             }
         };
+        caller.trail.about_session(SessionId { tenant: tenant_id, key: session });
         let grant = Grant {
             tenant: tenant_id,
             customer,
@@ -194,17 +179,17 @@ impl LoginService {
         Ok((grant, self.device_cookie(&request, verdict.now_us)))
     }
 
-    fn verify_refused(&self, refusal: Refusal) -> VerifyError {
+    fn verify_refused(&self, caller: &Caller, refusal: Refusal) -> VerifyError {
         let outcomes = &self.0.observability.outcomes;
         let limited = matches!(refusal, Refusal::TenantLimited { .. });
-        count(if limited { &outcomes.verify_tenant_limited } else { &outcomes.verify_refused });
+        caller.came_to(if limited { &outcomes.verify_tenant_limited } else { &outcomes.verify_refused });
         VerifyError::Refused(refusal)
     }
 
     /// `/refresh`.
     pub async fn refresh(&self, caller: &Caller, token: &str) -> Result<Login, RefreshError> {
         let Some((token, session)) = self.read_token(token) else {
-            count(&self.0.observability.outcomes.refresh_forged);
+            caller.came_to(&self.0.observability.outcomes.refresh_forged);
             return Err(RefreshError::Rejected);
         };
         self.advance(caller, token, session).await
@@ -219,21 +204,26 @@ impl LoginService {
     ) -> Result<Login, RefreshError> {
         let outcomes = &self.0.observability.outcomes;
         let refused = |refusal| {
-            count(&outcomes.refresh_refused);
+            caller.came_to(&outcomes.refresh_refused);
             RefreshError::Refused(refusal)
         };
-        let row = (SessionId { tenant: token.tenant, key: session }, token.position);
+        let id = SessionId { tenant: token.tenant, key: session };
+        caller.trail.about_session(id);
+        let row = (id, token.position);
         let verdict = put(&self.0.refresh, caller.deadline, row).await.map_err(refused)?;
         let moved = match verdict {
             RefreshVerdict::Moved(moved) => moved,
             RefreshVerdict::Gone => {
-                count(&outcomes.refresh_gone);
+                caller.came_to(&outcomes.refresh_gone);
                 return Err(RefreshError::Rejected);
             }
-            // counted by the ledger
-            RefreshVerdict::Theft => return Err(RefreshError::Rejected),
+            RefreshVerdict::Theft => {
+                // counted by the ledger
+                caller.trail.came_to(&outcomes.refresh_theft);
+                return Err(RefreshError::Rejected);
+            }
         };
-        count(match moved.how {
+        caller.came_to(match moved.how {
             Moved::Rotated => &outcomes.refresh_rotated,
             Moved::Repeated => &outcomes.refresh_repeated,
             Moved::Branched => &outcomes.refresh_branched,
@@ -261,12 +251,13 @@ impl LoginService {
     pub async fn logout(&self, caller: &Caller, token: &str) -> Result<(), Refusal> {
         let outcomes = &self.0.observability.outcomes;
         let Some((token, session)) = self.read_token(token) else {
-            count(&outcomes.logout_forged);
+            caller.came_to(&outcomes.logout_forged);
             return Ok(());
         };
-        let ended =
-            put(&self.0.logout, caller.deadline, SessionId { tenant: token.tenant, key: session }).await;
-        count(if ended.is_ok() { &outcomes.logout_done } else { &outcomes.logout_refused });
+        let id = SessionId { tenant: token.tenant, key: session };
+        caller.trail.about_session(id);
+        let ended = put(&self.0.logout, caller.deadline, id).await;
+        caller.came_to(if ended.is_ok() { &outcomes.logout_done } else { &outcomes.logout_refused });
         ended
     }
 
@@ -274,12 +265,13 @@ impl LoginService {
     pub async fn logout_all(&self, caller: &Caller, token: &str) -> Result<(), Refusal> {
         let outcomes = &self.0.observability.outcomes;
         let Some((token, session)) = self.read_token(token) else {
-            count(&outcomes.logout_all_forged);
+            caller.came_to(&outcomes.logout_all_forged);
             return Ok(());
         };
-        let ended =
-            put(&self.0.logout_all, caller.deadline, SessionId { tenant: token.tenant, key: session }).await;
-        count(if ended.is_ok() { &outcomes.logout_all_done } else { &outcomes.logout_all_refused });
+        let id = SessionId { tenant: token.tenant, key: session };
+        caller.trail.about_session(id);
+        let ended = put(&self.0.logout_all, caller.deadline, id).await;
+        caller.came_to(if ended.is_ok() { &outcomes.logout_all_done } else { &outcomes.logout_all_refused });
         ended
     }
 
@@ -337,9 +329,11 @@ impl LoginService {
         let admission = Admission::admit(&self.0.issuers.meter, Some(flow), caller.deadline)?;
         let tenant = self.0.tenants.find(slug, portal.is_some()).await?;
         let keys = self.0.keys.load();
+        let address = address_of(&keys, tenant, slug, email);
+        caller.trail.about_address(address);
         let request = LoginRequest {
             tenant,
-            address: address_of(&keys, tenant, slug, email),
+            address,
             email: email.clone(),
             limit: LimitKey::of(&keys, slug, tenant.is_some()),
             client: caller.client,

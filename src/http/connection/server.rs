@@ -247,7 +247,7 @@ where
         // CONNECT names no path, and warp wants one; this one matches no route.
         *request.uri_mut() = Uri::from_static("*");
     }
-    let exchange = Exchange::new(peer.ip(), fault, request.headers(), is_proxied);
+    let exchange = Exchange::new(peer.ip(), fault, &request, is_proxied);
     let id = RequestId(exchange.id().as_u128());
     request.extensions_mut().insert(exchange);
     let mut response = in_request(id, routes.call(request)).await?;

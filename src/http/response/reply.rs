@@ -11,7 +11,7 @@ use http::header::{
     ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, PRAGMA, REFERRER_POLICY, RETRY_AFTER,
     STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use std::convert::Infallible;
 use warp::reject::{Reject, Rejection};
@@ -265,9 +265,8 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// What every answer carries, and the one line of the access log: no body, no query, no address.
-pub fn finish(exchange: Option<&Exchange>, method: &Method, hsts: bool, mut response: Response) -> Response {
-    let status = response.status().as_u16();
+/// What every answer carries, and its line of the access log.
+pub fn finish(exchange: Option<&Exchange>, hsts: bool, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -287,29 +286,8 @@ pub fn finish(exchange: Option<&Exchange>, method: &Method, hsts: bool, mut resp
     if let Ok(value) = HeaderValue::from_str(id) {
         headers.insert(X_REQUEST_ID, value);
     }
-    let micros = exchange.began().elapsed().as_micros() as u64;
-    let (method, route) = (known_method(method), exchange.route());
-    let (trace_id, upstream_request_id) = (exchange.trace(), exchange.upstream_id());
-    tracing::info!(
-        target: "doorcode::access", method, route, status, micros, request_id = id, upstream_request_id, trace_id,
-    );
+    exchange.log(response.status());
     response
-}
-
-/// A caller may send any word as a method; logs and metrics know nine.
-fn known_method(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        Method::PATCH => "PATCH",
-        Method::TRACE => "TRACE",
-        Method::CONNECT => "CONNECT",
-        _ => "OTHER",
-    }
 }
 
 /// A page of ours: self-contained, never in a frame, loads nothing from elsewhere.

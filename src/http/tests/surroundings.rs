@@ -85,7 +85,10 @@ async fn the_access_log_holds_nothing_of_the_caller() {
     };
     let [line] = access(&posted).try_into().unwrap();
     let fields = line["fields"].as_object().unwrap();
-    assert_eq!(fields.keys().collect::<Vec<_>>(), ["method", "micros", "request_id", "route", "status"]);
+    assert_eq!(
+        fields.keys().collect::<Vec<_>>(),
+        ["method", "micros", "network", "request_id", "route", "status"]
+    );
     assert_eq!(
         (&fields["method"], &fields["route"], &fields["status"]),
         (&"POST".into(), &"token".into(), &401.into())
@@ -98,7 +101,7 @@ async fn the_access_log_holds_nothing_of_the_caller() {
         (&"edge-7/a".into(), &"4bf92f3577b34da6a3ce929d0e0e4736".into()),
         "a proxy's are kept"
     );
-    assert_eq!(access(&odd)[0]["fields"].as_object().unwrap().len(), 5);
+    assert_eq!(access(&odd)[0]["fields"].as_object().unwrap().len(), 6);
     for secret in [
         "918273",
         "secret-ann",
