@@ -15,6 +15,7 @@ from pathlib import Path
 
 import growth
 import latency_of_mail
+import observation
 import overload
 import services
 import sustained
@@ -29,6 +30,7 @@ PARTS = {
     "sustained": sustained.measure,
     "mail": latency_of_mail.measure,
     "overload": overload.measure,
+    "observation": observation.measure,
     "memory": growth.measure_memory,
     "customers": growth.measure_customers,
     "tenants": growth.measure_tenants,

@@ -42,6 +42,7 @@ fn show(page: &Value, out: &mut dyn Write) -> Result<(), CommandError> {
         "STATE",
         "FOR",
         "AT",
+        "ALIVE",
         "CHILDREN",
         "DEPTH",
         "PERMITS",
@@ -61,15 +62,19 @@ fn show(page: &Value, out: &mut dyn Write) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn cells(row: &Value) -> [String; 11] {
+fn cells(row: &Value) -> [String; 12] {
     let number = |name: &str| row[name].as_u64().unwrap_or(0);
     let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
     let kind = text(&row["kind"]);
     let state = text(&row["state"]);
     let lasting = match state.as_str() {
-        "busy" => number("busy_ms"),
-        "backing_off" => number("backoff_ms"),
-        _ => number("alive_ms"),
+        "busy" => brief(number("busy_ms")),
+        "backing_off" => brief(number("backoff_ms")),
+        _ => String::new(),
+    };
+    let alive = match number("alive_ms") {
+        0 => String::new(),
+        ms => brief(ms),
     };
     let some = |n: u64| if n == 0 { String::new() } else { n.to_string() };
     let failure = &row["last_failure"];
@@ -84,8 +89,9 @@ fn cells(row: &Value) -> [String; 11] {
         number("id").to_string(),
         row["tenant"].as_str().map_or(kind.clone(), |tenant| format!("{kind}/{tenant}")),
         state,
-        brief(lasting),
+        lasting,
         text(&row["message"]),
+        alive,
         some(number("children")),
         number("depth").to_string(),
         match number("permits") {

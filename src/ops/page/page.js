@@ -197,17 +197,17 @@ function drawRow(made, row) {
   let shown = made.rows.get(row.id);
   if (!shown) {
     shown = { line: element("li"), state: element("span"), numbers: element("span", "soft"), why: element("span", "why") };
-    shown.line.append(element("span", "name", nameOf(row)), shown.state, shown.numbers);
+    shown.line.append(element("span", "name", nameOf(row)), shown.state, shown.numbers, shown.why);
     if (faults && row.kind !== "mailer") shown.line.append(faultButtons(row.id, nameOf(row)));
-    shown.line.append(shown.why);
     made.rows.set(row.id, shown);
     made.actors.append(shown.line);
   }
   const bad = row.state === "backing_off" || row.state === "down";
-  const lasting = row.state === "busy" ? row.busy_ms : bad ? row.backoff_ms : row.alive_ms;
-  write(shown.state, `${row.state.replace("_", " ")} ${brief(lasting)}${row.message ? ` at ${row.message}` : ""}`, bad ? "bad" : "");
-  const [children, permits] = [row.children ? `children ${count(row.children)} · ` : "", row.permits ? `permits ${count(row.permits_in_use)} of ${count(row.permits)} · ` : ""];
-  write(shown.numbers, `${children}depth ${count(row.depth)} · ${permits}handled ${count(row.handled)} · restarts ${count(row.restarts)}`);
+  const lasting = { busy: ` ${brief(row.busy_ms)}`, backing_off: ` ${brief(row.backoff_ms)}` }[row.state] ?? "";
+  write(shown.state, `${row.state.replace("_", " ")}${lasting}${row.message ? ` at ${row.message}` : ""}`, bad ? "bad" : "");
+  const alive = bad ? "" : `alive ${brief(row.alive_ms)} · `;
+  const children = row.children ? `children ${count(row.children)} · ` : "";
+  write(shown.numbers, `${alive}${children}depth ${count(row.depth)} · handled ${count(row.handled)} · restarts ${count(row.restarts)}`);
   write(shown.why, row.last_failure ? `${words(row.last_failure)} (${row.failed_in_row} in a row)` : "");
 }
 

@@ -9,6 +9,7 @@ pub mod pair;
 pub mod postgres;
 pub mod process;
 pub mod smtp_sink;
+pub mod town;
 pub mod wire;
 
 pub use app::{TestApp, Tokens, Visitor, another_code};
