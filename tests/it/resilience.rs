@@ -253,6 +253,7 @@ async fn clock_steps(program: &Program, url: &str, sink: &SmtpSink) -> Vec<Insta
 
 /// The disk under PostgreSQL is full for a while: first it can lengthen no table, then it can write nothing down at all. If it
 /// gave up, whoever keeps it running starts it; the rest comes by itself.
+#[expect(clippy::print_stdout, reason = "figures of a run")]
 async fn disk_is_full(program: &Program, postgres: &mut PrivatePostgres, disk: &SmallDisk) {
     let admin = connect(&postgres.url()).await;
     disk.fill();

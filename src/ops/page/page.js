@@ -205,9 +205,9 @@ function drawRow(made, row) {
   const bad = row.state === "backing_off" || row.state === "down";
   const lasting = { busy: ` ${brief(row.busy_ms)}`, backing_off: ` ${brief(row.backoff_ms)}` }[row.state] ?? "";
   write(shown.state, `${row.state.replace("_", " ")}${lasting}${row.message ? ` at ${row.message}` : ""}`, bad ? "bad" : "");
-  const alive = bad ? "" : `alive ${brief(row.alive_ms)} · `;
-  const children = row.children ? `children ${count(row.children)} · ` : "";
-  write(shown.numbers, `${alive}${children}depth ${count(row.depth)} · handled ${count(row.handled)} · restarts ${count(row.restarts)}`);
+  const facts = { alive: bad ? "" : brief(row.alive_ms), children: row.children ? count(row.children) : "", depth: count(row.depth), handled: count(row.handled), restarts: count(row.restarts) };
+  const told = Object.entries(facts).filter(([, value]) => value).map(([name, value]) => `${name} ${value}`.replaceAll(" ", "\u00a0"));
+  write(shown.numbers, told.join(" · "));
   write(shown.why, row.last_failure ? `${words(row.last_failure)} (${row.failed_in_row} in a row)` : "");
 }
 
