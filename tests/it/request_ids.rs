@@ -38,6 +38,13 @@ async fn a_requests_id_goes_with_it_until_its_mail_is_handed_over() {
     for line in ["a request is admitted", "a batch is written", "http", "mail not sent; trying later"] {
         assert!(first.iter().any(|told| told == line), "{line} not in {first:?}\n{}", program.story());
     }
+    // whose mail that is, and no address
+    let query = "SELECT customer_id::text FROM customers WHERE email = 'user0@example.com'";
+    let customer: String = site.database.client().query_one(query, &[]).await.unwrap().get(0);
+    let log = program.log();
+    let later = log.lines().find(|line| line.contains("mail not sent")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(later).unwrap()["customer"], *customer, "{later}");
+    assert!(!log.contains("user0@"), "{log}");
     program.kill().await;
     site.sink.heal();
     let next = site.setup().set("DOORCODE__LOG__LEVEL", LEVEL).start().await;

@@ -296,7 +296,8 @@ impl Mailer {
             Ok(Ok(Err(error))) if error.is_permanent() => {
                 self.deps.counts.refused.fetch_add(1, Relaxed);
                 let (request_id, tenant) = (mail.turn.request().known(), &mail.recipient.tenant.slug);
-                tracing::warn!(%error, request_id, tenant, "mail refused for good");
+                let customer = mail.recipient.customer_id.map(tracing::field::display);
+                tracing::warn!(%error, request_id, tenant, customer, "mail refused for good");
                 let denied =
                     error.denies_mailbox().then_some((mail.turn.mail.address, mail.recipient.customer_id));
                 mail.report(MailDispatcherMessage::Finished);
@@ -335,6 +336,7 @@ impl Mailer {
             why,
             request_id = mail.turn.request().known(),
             tenant = mail.recipient.tenant.slug,
+            customer = mail.recipient.customer_id.map(tracing::field::display),
             attempts = mail.turn.attempts,
             "mail not sent; trying later"
         );
