@@ -142,7 +142,7 @@ Examples:
   doorcode fault database drop --ms 10000
   doorcode fault mail refuse --ms 60000")]
     Fault(FaultArgs),
-    /// Portals: add, list, show, set, disable, enable
+    /// Portals: add, list, show, set, disable, enable; freeze, export, import, delete
     #[command(subcommand)]
     Tenant(TenantCommand),
     /// People who may log in: add, import, list, disable, enable, delete
@@ -154,7 +154,7 @@ Examples:
     /// Keys of the admin API: add, list, revoke
     #[command(subcommand)]
     AdminKey(AdminKeyCommand),
-    /// Keys that sign and check tokens: list, rotate, rewrap
+    /// Keys that sign and check tokens: list, rotate, rewrap, export, import
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Mails: preview, test

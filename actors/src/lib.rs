@@ -57,8 +57,8 @@ pub use database_url::{DatabaseUrl, DatabaseUrlError};
 pub use directory::Directory;
 pub use error::{RefreshError, Refusal, VerifyError};
 pub use keys::{
-    AccessTokenError, KeyAdmin, KeyError, KeyInfo, KeyState, Recovered, Rewrapped, Rotation, SigningKeyError,
-    WrapError,
+    AccessTokenError, KeyAdmin, KeyError, KeyFile, KeyInfo, KeyState, Recovered, Rewrapped, Rotation,
+    SigningKeyError, WrapError,
 };
 pub use login::caller::{Caller, Trail, network_of};
 pub use login::handover::HandedOver;

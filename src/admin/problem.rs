@@ -101,6 +101,7 @@ impl From<DirectoryError> for AdminProblem {
             E::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
             E::ExternalIdTaken => (StatusCode::CONFLICT, "external_id_taken"),
             E::Disabled => (StatusCode::CONFLICT, "disabled"),
+            E::Frozen { .. } => (StatusCode::SERVICE_UNAVAILABLE, "tenant_moves"),
             E::HasTestCode => (StatusCode::CONFLICT, "has_test_code"),
             E::TwiceInBatch => (StatusCode::CONFLICT, "twice_in_batch"),
             E::BadSlug { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_slug"),

@@ -51,6 +51,25 @@ Example:
         #[arg(long, value_name = "FILE")]
         new_master_key_file: PathBuf,
     },
+    /// Write all keys, wrapped by the master key, for another cell
+    #[command(after_help = "\
+Cells share purpose keys, and publish each other's signing keys, so that tenants can move between them (docs/SCALING.md). The file \
+is worth as much as the master key is secret.
+
+Example:
+  doorcode keys export | ssh cell2 doorcode keys import -")]
+    Export,
+    /// Take over another cell's purpose keys, and publish its signing keys
+    #[command(after_help = "\
+Once before the first `serve` of a new cell, then at least weekly in both directions, and after `keys rotate`. The master key must \
+be the same. In a cell that has tenants, purpose keys must be the same already; new versions are added.
+
+Example:
+  doorcode keys import keys.json")]
+    Import {
+        /// What `keys export` wrote, or - for standard input
+        file: PathBuf,
+    },
 }
 
 /// `keys rotate --purpose`

@@ -4,6 +4,7 @@ use clap::Subcommand;
 use doorcode_actors::directory::{Colour, Origin, PortalHost, ReturnUrl, Signup, StepUp, TokenClaim};
 use doorcode_domain::{Email, Language};
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// `tenant`
@@ -81,6 +82,67 @@ Examples:
     /// Open a tenant again; its sessions go on
     #[command(after_help = "Example:\n  doorcode tenant enable acme")]
     Enable {
+        /// Which
+        slug: String,
+    },
+    /// Answer all calls of a tenant with 503, and write nothing of it, until it is unfrozen
+    #[command(after_help = "Example:\n  doorcode tenant freeze acme")]
+    Freeze {
+        /// Which
+        slug: String,
+    },
+    /// Let a frozen tenant go on: the way back from an export that was imported nowhere
+    #[command(after_help = "\
+Never where the tenant lives in another cell: there would be two, each with all budgets, and each with sessions that the other one \
+does not know. This cell cannot know that, so it has to be said. Delete the file of the export, too: imported later, it would bring spent \
+guesses back.
+
+Example:
+  doorcode tenant unfreeze acme --not-imported-elsewhere")]
+    Unfreeze {
+        /// Which
+        slug: String,
+        /// No other cell has imported it, and none will
+        #[arg(long)]
+        not_imported_elsewhere: bool,
+    },
+    /// Freeze a tenant and write all that belongs to it, for another cell
+    #[command(after_help = "\
+Customers, sessions, codes and budgets, settings, origins, test codes, held back addresses, webhooks and admin keys, as lines of \
+JSON. No key is in it, and no code or token that could be used; addresses are. The file is readable by its owner only. The tenant \
+stays frozen: calls get 503 until the proxy sends them to the new cell, or until `doorcode tenant unfreeze`. The steps, from keys \
+to the proxy: docs/SCALING.md.
+
+Examples:
+  doorcode tenant export acme --output acme.jsonl
+  doorcode tenant export acme | ssh cell2 doorcode tenant import -")]
+    Export {
+        /// Which
+        slug: String,
+        /// A new file [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Take over a tenant that another cell has exported, all of it or nothing
+    #[command(after_help = "\
+Both cells must run the same version, have the same public_url and know each other's keys (`doorcode keys import`). Repeating it is \
+safe: a tenant that is here already stays as it is.
+
+Examples:
+  doorcode tenant import acme.jsonl
+  cat acme.jsonl | doorcode tenant import -")]
+    Import {
+        /// What `tenant export` wrote, or - for standard input
+        file: PathBuf,
+    },
+    /// Delete a frozen tenant with all that belongs to it, once it lives in another cell
+    #[command(after_help = "\
+Wait until no proxy sends its calls here (they would be refused as unknown, which logs customers out) and its last mails have left \
+(10 minutes). Events stay, as long as all events do.
+
+Example:
+  doorcode tenant delete acme")]
+    Delete {
         /// Which
         slug: String,
     },

@@ -6,6 +6,8 @@ use crate::dev;
 use doorcode_actors::directory::DirectoryError;
 use doorcode_actors::{DatabaseSettings, Directory, KeyAdmin, check_migrated};
 use private_postgres::PrivatePostgres;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 /// A database and the key that opens its keys.
@@ -76,6 +78,20 @@ pub(super) async fn keys(config: &Config, data_dir: Option<&Path>) -> Result<Key
     migrated(&database).await?;
     KeyAdmin::open(&database, master_key.reveal())
         .map_err(|error| CommandError::failed(error.to_string(), ""))
+}
+
+/// A file to read; `-` is standard input.
+pub(super) fn source(file: &Path) -> Result<Box<dyn io::Read + Send>, CommandError> {
+    if file == Path::new("-") {
+        return Ok(Box::new(io::stdin()));
+    }
+    let open = File::open(file).map_err(|error| {
+        CommandError::failed(
+            format!("{} cannot be opened: {error}", file.display()),
+            "give a file, or - for standard input",
+        )
+    })?;
+    Ok(Box::new(open))
 }
 
 /// Adds to "there is no such tenant" the one whose slug is nearest.

@@ -1,10 +1,10 @@
 //! Reads a list of customers: CSV, with or without a header.
 
 use super::CommandError;
+use super::connect::source;
 use csv::{ReaderBuilder, StringRecord, Terminator};
 use doorcode_actors::Directory;
 use doorcode_actors::directory::{ImportReport, ImportRow, RefusedLine};
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -14,18 +14,7 @@ pub(super) async fn run(
     tenant: &str,
     file: &Path,
 ) -> Result<ImportReport, CommandError> {
-    let source: Box<dyn Read + Send> = if file == Path::new("-") {
-        Box::new(io::stdin())
-    } else {
-        let open = File::open(file);
-        Box::new(open.map_err(|error| {
-            CommandError::failed(
-                format!("{} cannot be opened: {error}", file.display()),
-                "give a CSV file, or - for standard input",
-            )
-        })?)
-    };
-    let mut rows = Rows::new(source);
+    let mut rows = Rows::new(source(file)?);
     let report = directory.import_customers(tenant, rows.by_ref()).await?;
     match rows.broken {
         None => Ok(report),

@@ -5,7 +5,7 @@ use super::connect;
 use super::table::{Table, count, iso, write_json};
 use crate::cli::{KeysCommand, RotatedPurpose};
 use crate::config::{Config, MasterKey};
-use doorcode_actors::{KeyAdmin, KeyError, KeyInfo, Rotation};
+use doorcode_actors::{KeyAdmin, KeyError, KeyFile, KeyInfo, Rotation};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::Path;
@@ -44,6 +44,28 @@ pub(super) async fn run(
                 (count(wrapped.purpose as u64, "purpose key"), count(wrapped.signing as u64, "signing key"));
             writeln!(out, "wrapped {purpose} and {signing} with the new master key; nobody was logged out")?;
             writeln!(out, "now give it to every replica and restart them; keep the old one for old backups")?;
+        }
+        KeysCommand::Export => {
+            let file = connect::keys(config, data_dir).await?.export().await.map_err(failed)?;
+            serde_json::to_writer_pretty(&mut *out, &file).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+        KeysCommand::Import { file } => {
+            let text = io::read_to_string(connect::source(&file)?)?;
+            let keys: KeyFile = serde_json::from_str(&text).map_err(|_| {
+                CommandError::failed(
+                    format!("{} is not what `doorcode keys export` writes", file.display()),
+                    "",
+                )
+            })?;
+            let (purpose, signing) =
+                connect::keys(config, data_dir).await?.import(&keys).await.map_err(failed)?;
+            let (purpose, signing) =
+                (count(purpose as u64, "purpose key"), count(signing as u64, "signing key"));
+            writeln!(
+                out,
+                "this cell has {purpose} and {signing} of the other one; replicas know them within 30 s"
+            )?;
         }
     }
     Ok(())

@@ -44,6 +44,27 @@ pub(super) async fn run(
             directory.disable_tenant(&slug, false).await?;
             writeln!(out, "enabled tenant {slug}")?;
         }
+        TenantCommand::Freeze { slug } => {
+            let anew = directory.freeze_tenant(&slug, true).await?;
+            let told = if anew { "froze" } else { "was frozen already:" };
+            writeln!(out, "{told} tenant {slug}; its calls get 503 until `doorcode tenant unfreeze`")?;
+        }
+        TenantCommand::Unfreeze { slug, not_imported_elsewhere: false } => {
+            return Err(CommandError::failed(
+                format!("if another cell has imported tenant {slug}, there would be two of it from now on"),
+                "if none has, and none will: add --not-imported-elsewhere",
+            ));
+        }
+        TenantCommand::Unfreeze { slug, not_imported_elsewhere: true } => {
+            let anew = directory.freeze_tenant(&slug, false).await?;
+            writeln!(out, "tenant {slug} {}", if anew { "goes on" } else { "was not frozen" })?;
+        }
+        TenantCommand::Delete { slug } => {
+            directory.delete_frozen_tenant(&slug).await?;
+            writeln!(out, "deleted tenant {slug} and all that belonged to it")?;
+        }
+        // of two cells: moves.rs
+        TenantCommand::Export { .. } | TenantCommand::Import { .. } => {}
     }
     Ok(())
 }
@@ -91,6 +112,7 @@ fn write_list(tenants: &[Tenant], json: bool, out: &mut dyn Write) -> io::Result
 fn write_one(tenant: &Tenant, figures: Figures, json: bool, out: &mut dyn Write) -> io::Result<()> {
     if json {
         let mut value = views::tenant(tenant);
+        value["frozen_at"] = json!(tenant.frozen_us.map(iso));
         value["customers"] = json!(figures.customers);
         value["disabled_customers"] = json!(figures.disabled_customers);
         value["live_sessions"] = json!(figures.live_sessions);
@@ -124,7 +146,11 @@ fn write_one(tenant: &Tenant, figures: Figures, json: bool, out: &mut dyn Write)
 }
 
 fn state(tenant: &Tenant) -> &'static str {
-    if tenant.disabled { "disabled" } else { "enabled" }
+    match (tenant.frozen_us, tenant.disabled) {
+        (Some(_), _) => "frozen",
+        (None, true) => "disabled",
+        (None, false) => "enabled",
+    }
 }
 
 #[cfg(test)]
@@ -153,6 +179,7 @@ mod tests {
             signup: Signup::Closed,
             mail_providers: Vec::new(),
             new_device_notice: false,
+            frozen_us: None,
         }
     }
 

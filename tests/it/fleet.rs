@@ -1,72 +1,38 @@
 //! Replicas behind HAProxy, as `deploy/haproxy.cfg` has it: they are restarted and killed, and no customer notices.
 
 use crate::support::PATIENCE;
+use crate::support::haproxy::{HaProxy, free_address};
 use crate::support::postgres::ACME;
-use crate::support::process::{Program, Scratch, Site};
+use crate::support::process::{Program, Site};
 use crate::support::wire::Wire;
 use std::collections::HashSet;
-use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 const CUSTOMERS: usize = 20_000;
 
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
-struct HaProxy {
-    address: SocketAddr,
-    process: Child,
-    _place: Scratch,
-}
-
-impl HaProxy {
-    /// Before replicas by their public and their ops address. Of the file that is shipped only addresses are changed.
-    async fn before(replicas: [(SocketAddr, SocketAddr); 2]) -> Self {
-        let address = free_address();
-        let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/haproxy.cfg");
-        let mut settings = std::fs::read_to_string(shipped).unwrap();
-        let mut change = |from: &str, to: String| {
-            assert!(settings.contains(from), "{from} is not in deploy/haproxy.cfg");
-            settings = settings.replace(from, &to);
-        };
-        // as many open files as a test may have
-        change("maxconn 20000", "maxconn 400".to_owned());
-        change("bind :443 ssl crt /etc/haproxy/login.pem alpn h2,http/1.1", format!("bind {address}"));
-        for (server, (api, ops)) in
-            ["server one 10.0.0.11:8080", "server two 10.0.0.12:8080"].iter().zip(replicas)
-        {
-            let name: Vec<&str> = server.split(' ').collect();
-            change(server, format!("server {} {api} check port {}", name[1], ops.port()));
-        }
-        let place = Scratch::new("haproxy");
-        std::fs::create_dir_all(place.path()).unwrap();
-        let file = place.path().join("haproxy.cfg");
-        std::fs::write(&file, settings).unwrap();
-        let mut command = Command::new("haproxy");
-        command.arg("-db").arg("-f").arg(&file);
-        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let process = process.expect("haproxy: install it");
-        let up = async {
-            while TcpStream::connect(address).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, up).await.expect("a proxy that listens");
-        Self { address, process, _place: place }
+/// Before replicas by their public and their ops address. Of the file that is shipped only addresses are changed.
+async fn before(replicas: [(SocketAddr, SocketAddr); 2]) -> HaProxy {
+    let address = free_address();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/haproxy.cfg");
+    let mut settings = std::fs::read_to_string(shipped).unwrap();
+    let mut change = |from: &str, to: String| {
+        assert!(settings.contains(from), "{from} is not in deploy/haproxy.cfg");
+        settings = settings.replace(from, &to);
+    };
+    // as many open files as a test may have
+    change("maxconn 20000", "maxconn 400".to_owned());
+    change("bind :443 ssl crt /etc/haproxy/login.pem alpn h2,http/1.1", format!("bind {address}"));
+    for (server, (api, ops)) in
+        ["server one 10.0.0.11:8080", "server two 10.0.0.12:8080"].iter().zip(replicas)
+    {
+        let name: Vec<&str> = server.split(' ').collect();
+        change(server, format!("server {} {api} check port {}", name[1], ops.port()));
     }
-}
-
-impl Drop for HaProxy {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+    HaProxy::start("haproxy", address, &settings).await
 }
 
 async fn start(site: &Site, (api, ops): (SocketAddr, SocketAddr)) -> Program {
@@ -100,7 +66,7 @@ async fn restarts_and_a_kill_behind_haproxy_fail_no_request() {
     let site = Site::with_customers(CUSTOMERS).await;
     let addresses = [(free_address(), free_address()), (free_address(), free_address())];
     let mut replicas = vec![start(&site, addresses[0]).await, start(&site, addresses[1]).await];
-    let proxy = HaProxy::before(addresses).await;
+    let proxy = before(addresses).await;
     // both have been looked at
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (next, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));

@@ -7,6 +7,7 @@ mod admin;
 mod backend;
 mod browser;
 mod bursts;
+mod cells;
 mod chaos;
 mod claims;
 mod codes;

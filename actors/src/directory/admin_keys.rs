@@ -95,7 +95,7 @@ impl Directory {
         let (key, text) = AdminKey::generate(&random);
         let client = self.client().await?;
         let tenant = match &new.tenant {
-            Some(slug) => Some(self.tenant_id(&client, slug).await?.0),
+            Some(slug) => Some(self.open_tenant_id(&client, slug).await?.0),
             None => None,
         };
         let scopes: Vec<&str> = new.scopes.iter().map(|scope| scope.as_str()).collect();

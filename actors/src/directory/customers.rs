@@ -88,7 +88,7 @@ impl Directory {
     ) -> Result<Added, DirectoryError> {
         let parsed = self.parse_email(email)?;
         let client = self.client().await?;
-        let tenant = self.tenant_id(&client, slug).await?;
+        let tenant = self.open_tenant_id(&client, slug).await?;
         let key = self.key_of(tenant, &parsed);
         let add = client.prepare_cached(sql::CUSTOMERS_ADD).await?;
         let (external_id, locale, claims) =
@@ -192,7 +192,7 @@ impl Directory {
         more: &[&(dyn ToSql + Sync)],
     ) -> Result<Ended, DirectoryError> {
         let client = self.client().await?;
-        let tenant = self.tenant_id(&client, slug).await?;
+        let tenant = self.open_tenant_id(&client, slug).await?;
         let key: AddressKey = match whom {
             Whom::Email(email) => self.key_of(tenant, &self.parse_email(email)?),
             Whom::ExternalId(_) => {

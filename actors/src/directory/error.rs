@@ -123,6 +123,24 @@ pub enum DirectoryError {
         /// The rule.
         reason: String,
     },
+    /// It moves to another cell.
+    #[error("tenant `{slug}` is frozen: it moves to another cell, or has")]
+    Frozen {
+        /// Its slug.
+        slug: String,
+    },
+    /// Only what has moved away is deleted.
+    #[error("tenant `{slug}` is not frozen")]
+    NotFrozen {
+        /// Its slug.
+        slug: String,
+    },
+    /// What was exported elsewhere does not fit here, or at all.
+    #[error("the tenant cannot be moved: {reason}")]
+    BadMove {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Not as events are called.
     #[error("types are at most 50 names of events, such as session.created or customer.*")]
     BadEventTypes,

@@ -58,13 +58,15 @@ impl Directory {
         rows: impl Iterator<Item = Result<ImportRow, RefusedLine>> + Send,
     ) -> Result<ImportReport, DirectoryError> {
         let mut client = self.client().await?;
-        let tenant = self.tenant_id(&client, slug).await?;
+        let tenant = self.open_tenant_id(&client, slug).await?;
         let transaction = client.transaction().await?;
         // Not cached: the table of these statements is another one each time.
         transaction.batch_execute(sql::IMPORT_PATIENCE).await?;
         transaction.batch_execute(sql::IMPORT_STAGE).await?;
         let mut report = ImportReport::default();
         let staged = self.copy(&transaction, tenant, rows, &mut report).await?;
+        // it may have been frozen meanwhile
+        super::tenants::find_open(&*transaction, slug).await?;
         report.added = transaction.execute(sql::IMPORT_INSERT, &[&tenant.0]).await?;
         let (actor, context) = self.author();
         let added = i64::try_from(report.added).unwrap_or(i64::MAX);

@@ -10,6 +10,7 @@ mod error;
 mod events;
 mod hosted;
 mod import;
+mod moves;
 mod origin;
 mod profile;
 mod provision;
@@ -31,6 +32,7 @@ pub use error::DirectoryError;
 
 pub use hosted::{Colour, HostedError, RETURN_URLS_MAX, ReturnUrl};
 pub use import::{ImportReport, ImportRow, RefusedLine};
+pub use moves::Cell;
 pub use origin::{Origin, OriginError, PortalHost};
 pub use profile::{Claims, ExternalId, Locale, Profile, ProfileError};
 pub use provision::{CustomerChange, CustomerData, Placed};
@@ -84,6 +86,11 @@ impl Directory {
 
     async fn tenant_id(&self, client: &Client, slug: &str) -> Result<TenantId, DirectoryError> {
         Ok(tenants::find(client, slug).await?.tenant_id)
+    }
+
+    /// The same, of which something is to be written.
+    async fn open_tenant_id(&self, client: &Client, slug: &str) -> Result<TenantId, DirectoryError> {
+        Ok(tenants::find_open(client, slug).await?.tenant_id)
     }
 
     /// Actor and context of an event, as the statements take them.

@@ -63,7 +63,7 @@ impl Directory {
         customers: &[CustomerData],
     ) -> Result<Vec<Result<Placed, DirectoryError>>, DirectoryError> {
         let client = self.client().await?;
-        let tenant = self.tenant_id(&client, slug).await?;
+        let tenant = self.open_tenant_id(&client, slug).await?;
         let (mut answers, mut rows, mut places) = (Vec::new(), Vec::new(), Vec::new());
         let mut seen = HashSet::new();
         for data in customers {
@@ -108,7 +108,7 @@ impl Directory {
         change: CustomerChange,
     ) -> Result<Customer, DirectoryError> {
         let mut client = self.client().await?;
-        let tenant = self.tenant_id(&client, slug).await?;
+        let tenant = self.open_tenant_id(&client, slug).await?;
         let transaction = client.transaction().await?;
         let lock = transaction.prepare_cached(sql::CUSTOMERS_LOCK_EXTERNAL).await?;
         let unknown = || DirectoryError::NoSuchCustomer {

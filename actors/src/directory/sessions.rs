@@ -49,7 +49,7 @@ impl Directory {
     /// Ends one session.
     pub async fn revoke_session(&self, slug: &str, session: SessionKey) -> Result<(), DirectoryError> {
         let client = self.client().await?;
-        let tenant = self.tenant_id(&client, slug).await?;
+        let tenant = self.open_tenant_id(&client, slug).await?;
         let statement = client.prepare_cached(sql::SESSIONS_REVOKE_ONE).await?;
         let (actor, context) = self.author();
         let row = client.query_one(&statement, &[&tenant.0, &session.0, &actor, &context]).await?;

@@ -1,6 +1,6 @@
 //! Addresses that get no mail for a time: a provider reported a bounce or a complaint.
 
-use super::{Author, Directory, DirectoryError, Ended, Whom, sql};
+use super::{Author, Directory, DirectoryError, Ended, Whom, sql, tenants};
 use doorcode_domain::{AddressKey, CustomerId, Email, Micros, TenantId};
 use serde::Deserialize;
 use std::time::Duration;
@@ -63,8 +63,15 @@ impl Directory {
         time: Duration,
     ) -> Result<usize, DirectoryError> {
         let tenants: Vec<TenantId> = match slug {
-            Some(slug) => vec![self.tenant(slug).await?.tenant_id],
-            None => self.tenants().await?.iter().map(|tenant| tenant.tenant_id).collect(),
+            Some(slug) => vec![tenants::find_open(&**self.client().await?, slug).await?.tenant_id],
+            // what is frozen is suppressed at the next report, in its new cell
+            None => self
+                .tenants()
+                .await?
+                .iter()
+                .filter(|tenant| tenant.frozen_us.is_none())
+                .map(|tenant| tenant.tenant_id)
+                .collect(),
         };
         let keys: Vec<Uuid> = tenants.iter().map(|tenant| self.key_of(*tenant, email).0).collect();
         let tenants: Vec<Uuid> = tenants.iter().map(|tenant| tenant.0).collect();

@@ -44,6 +44,8 @@ pub struct Tenant {
     pub new_device_notice: bool,
     /// The mail providers that its mails try, in order; empty: as everybody's.
     pub mail_providers: Vec<String>,
+    /// It moves to another cell, or has: since then nothing of it is written here.
+    pub frozen_us: Option<Micros>,
 }
 
 /// What a tenant is made of.
@@ -175,7 +177,7 @@ impl Directory {
         }
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
-        let id = find(&*transaction, slug).await?.tenant_id;
+        let id = find_open(&*transaction, slug).await?.tenant_id;
         let host = change.portal_host.as_ref().map(|host| host.as_ref().map(PortalHost::as_str));
         let return_urls =
             change.return_urls.as_ref().map(|urls| urls.iter().map(ReturnUrl::as_str).collect::<Vec<_>>());
@@ -233,6 +235,7 @@ impl Directory {
     /// Closes (`true`) or opens a tenant. Its sessions stay, refused while it is closed.
     pub async fn disable_tenant(&self, slug: &str, disabled: bool) -> Result<(), DirectoryError> {
         let client = self.client().await?;
+        find_open(&**client, slug).await?;
         let statement = client.prepare_cached(sql::TENANTS_SET_DISABLED).await?;
         let (actor, context) = self.author();
         let slug_sql = Self::parse_slug(slug)?;
@@ -250,6 +253,12 @@ pub(super) async fn find(client: &impl GenericClient, slug: &str) -> Result<Tena
         Some(row) => read(row),
         None => Err(DirectoryError::NoSuchTenant { slug: slug.to_owned() }),
     }
+}
+
+/// The same, of which something is to be written.
+pub(super) async fn find_open(client: &impl GenericClient, slug: &str) -> Result<Tenant, DirectoryError> {
+    let tenant = find(client, slug).await?;
+    if tenant.frozen_us.is_some() { Err(DirectoryError::Frozen { slug: tenant.slug }) } else { Ok(tenant) }
 }
 
 async fn give_origins(
@@ -297,5 +306,6 @@ fn read(row: &Row) -> Result<Tenant, DirectoryError> {
         signup: Signup::from_sql(row.try_get(13)?),
         mail_providers: row.try_get::<_, Option<_>>(14)?.unwrap_or_default(),
         new_device_notice: row.try_get(15)?,
+        frozen_us: row.try_get(16)?,
     })
 }

@@ -1,6 +1,6 @@
 //! Codes that are not mailed: fixed ones for addresses whose mail nobody reads, and fresh ones for whoever asks for them.
 
-use super::{Directory, DirectoryError, ExternalId, Whom, sql};
+use super::{Directory, DirectoryError, ExternalId, Whom, sql, tenants};
 use crate::store::micros;
 use doorcode_domain::{Alphabet, ChallengeId, LoginCode, Micros};
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl Directory {
         self.customer(slug, email).await?;
         let parsed = self.parse_email(email)?;
         let mut client = self.client().await?;
-        let tenant = self.tenant_id(&client, slug).await?;
+        let tenant = self.open_tenant_id(&client, slug).await?;
         let address = self.key_of(tenant, &parsed);
         let code =
             LoginCode::derive(&self.keys.code_derivation, ChallengeId(Uuid::new_v4()), Alphabet::Base32);
@@ -59,7 +59,7 @@ impl Directory {
         customer: &ExternalId,
         life: Duration,
     ) -> Result<ShownCode, DirectoryError> {
-        let tenant = self.tenant(slug).await?;
+        let tenant = tenants::find_open(&**self.client().await?, slug).await?;
         let customer = self.customer(slug, Whom::ExternalId(customer)).await?;
         if tenant.disabled || customer.disabled {
             return Err(DirectoryError::Disabled);
@@ -101,7 +101,7 @@ impl Directory {
     pub async fn remove_test_code(&self, slug: &str, email: &str) -> Result<bool, DirectoryError> {
         let parsed = self.parse_email(email)?;
         let client = self.client().await?;
-        let tenant = self.tenant_id(&client, slug).await?;
+        let tenant = self.open_tenant_id(&client, slug).await?;
         let remove = client.prepare_cached(sql::TEST_CODES_REMOVE).await?;
         Ok(client.execute(&remove, &[&tenant.0, &self.key_of(tenant, &parsed).0]).await? == 1)
     }

@@ -1,7 +1,6 @@
 //! Against a real Postgres with the real tables.
 
 use super::*;
-use crate::store::sql::MIGRATIONS;
 use crate::store::{Connector, Pool};
 use crate::test_cluster::Cluster;
 use crate::test_settings::database;
@@ -12,6 +11,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 mod admin;
+mod moves;
 
 struct World {
     directory: Directory,
@@ -33,11 +33,7 @@ impl World {
             ..database(&cluster.url.replace("/postgres?", &format!("/{name}?")))
         };
         let pool = Pool::builder(Connector::new(&settings).unwrap()).max_size(4).build().unwrap();
-        let client = pool.get().await.unwrap();
-        for (_, _, text) in MIGRATIONS {
-            client.batch_execute(text).await.unwrap();
-        }
-        drop(client);
+        crate::store::migrate(&settings).await.unwrap();
         let key = |byte| MacKey::new(&Zeroizing::new(vec![byte; 32])).unwrap();
         let keys = DirectoryKeys {
             address: key(7),
@@ -111,6 +107,7 @@ async fn the_directory_on_a_real_postgres() {
     admin::customers_are_put(&world).await;
     admin::every_change_is_an_event(&world).await;
     admin::keys_come_and_go(&world).await;
+    moves::nothing_of_a_frozen_tenant_is_written(&world).await;
     lists_are_paged(&world).await;
     sessions_are_listed_and_ended(&world).await;
     an_import_reports_what_it_refused(&world).await;

@@ -2,7 +2,7 @@
 
 use super::{Directory, DirectoryError, sql};
 use crate::keys::webhook_secret;
-use crate::store::micros;
+use crate::store::{Object, micros};
 use doorcode_domain::{Micros, TenantId};
 use standard_webhooks::Endpoint;
 use std::time::Duration;
@@ -89,6 +89,7 @@ impl Directory {
         check_url(&new.url, allow_private)?;
         check_types(&new.types)?;
         let (client, tenant) = (self.client().await?, new.tenant.map(|id| id.0));
+        check_open(&client, tenant, None).await?;
         let (id, (actor, context)) = (Uuid::new_v4(), self.author());
         let statement = client.prepare_cached(sql::WEBHOOKS_ADD).await?;
         let row =
@@ -157,6 +158,7 @@ impl Directory {
     /// Ends one.
     pub async fn delete_webhook(&self, owner: Option<TenantId>, id: Uuid) -> Result<(), DirectoryError> {
         let client = self.client().await?;
+        check_open(&client, None, Some(id)).await?;
         let statement = client.prepare_cached(sql::WEBHOOKS_DELETE).await?;
         let (owner, (actor, context)) = (owner.map(|id| id.0), self.author());
         found(&client.query_one(&statement, &[&id, &owner, &actor, &context]).await?, id)
@@ -170,6 +172,7 @@ impl Directory {
     ) -> Result<(), DirectoryError> {
         let Change { to: WebhookChange { url, types, disabled }, after, new_secret, noted_as } = change;
         let client = self.client().await?;
+        check_open(&client, None, Some(id)).await?;
         let statement = client.prepare_cached(sql::WEBHOOKS_CHANGE).await?;
         let (owner, former_us, (actor, context)) = (owner.map(|id| id.0), micros(FORMER), self.author());
         let row = client
@@ -207,6 +210,19 @@ impl Directory {
         let webhook = self.webhook(None, id).await?;
         let secret = webhook_secret(&self.keys.webhook_secret, id, webhook.secret_version);
         Ok((webhook, secret))
+    }
+}
+
+/// Whether the tenant, or the one that the webhook belongs to, may be written to.
+async fn check_open(
+    client: &Object,
+    tenant: Option<Uuid>,
+    webhook: Option<Uuid>,
+) -> Result<(), DirectoryError> {
+    let statement = client.prepare_cached(sql::WEBHOOKS_FROZEN).await?;
+    match client.query_opt(&statement, &[&tenant, &webhook]).await? {
+        Some(row) => Err(DirectoryError::Frozen { slug: row.try_get(0)? }),
+        None => Ok(()),
     }
 }
 

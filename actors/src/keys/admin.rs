@@ -147,7 +147,13 @@ fn signing_info(row: &WrappedSigningKey) -> KeyInfo {
     info(
         ("signing", row.kid.clone(), Some(row.algorithm.clone())),
         row.now_us,
-        [Some(row.created_us), Some(row.active_us), row.retired_us, row.gone_us],
+        // of another cell: retired from the first
+        [
+            Some(row.created_us),
+            Some(row.active_us),
+            row.retired_us.map(|us| us.max(row.created_us)),
+            row.gone_us,
+        ],
     )
 }
 

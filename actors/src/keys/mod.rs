@@ -3,6 +3,7 @@
 //! [`Vault`] reads and changes them, [`Keys`] is what was read, [`KeyAdmin`] is the command line's door.
 
 mod admin;
+mod cells;
 mod metadata;
 pub(crate) mod minter;
 mod recover;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use admin::{KeyAdmin, KeyInfo, Rewrapped, Rotation};
+pub use cells::{KeyFile, KeyMarks};
 pub use recover::Recovered;
 pub(crate) use schedule::RELOAD;
 pub use schedule::{KeyState, LEAD};
@@ -54,6 +56,9 @@ pub enum KeyError {
     /// Somebody else does the same.
     #[error("another rotation or rewrap was in between: look at `doorcode keys list`, then try again")]
     Raced,
+    /// Another cell's keys do not fit here.
+    #[error("the keys cannot be imported: {0}")]
+    Foreign(String),
     /// A typing error, most likely.
     #[error("the time of the restored state lies in the future")]
     Future,
@@ -114,9 +119,11 @@ impl Keys {
     /// however long ago each of them read the keys, because a key is known long before it signs.
     pub(crate) fn signer_at(&self, iat_s: i64) -> Option<&SigningKey> {
         let us = iat_s.saturating_mul(1_000_000);
-        let active = self.signing.iter().rfind(|scheduled| scheduled.active_us <= us);
+        // another cell's are published only
+        let mut own = self.signing.iter().filter(|scheduled| scheduled.active_us > 0);
+        let active = own.clone().rfind(|scheduled| scheduled.active_us <= us);
         // a token of the very second in which the first key was made, or a repeated one whose signer is gone
-        active.or_else(|| self.signing.first()).map(|scheduled| &scheduled.key)
+        active.or_else(|| own.next()).map(|scheduled| &scheduled.key)
     }
 
     /// The keys whose tokens are read.

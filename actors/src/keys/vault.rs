@@ -263,7 +263,7 @@ impl Vault {
         witness: Option<&[u8]>,
     ) -> Result<Vec<Scheduled>, KeyError> {
         let mut rows = self.store.signing_keys(self.now()).await?;
-        if rows.is_empty() {
+        if rows.iter().all(|row| row.retired_us.is_some()) {
             let key = self.new_signing_key(algorithm).await?;
             let witness = witness.ok_or(KeyError::Damaged(ADDRESS))?;
             self.store.add_first_signing_key(self.now(), &key, witness).await?;

@@ -114,8 +114,9 @@ impl Batch for LoginBatch {
     async fn write(&self, rows: Vec<LoginRow>, _: &[Instant]) -> Result<Vec<(AddressId, ())>, StoreError> {
         let (parting, now, leased) = (self.part(&rows), self.clock.sql_now(), Instant::now());
         let mail = (&*parting.slots, &*parting.parts);
-        let posted = self.store.login(now, &rows, self.policy, self.holder, mail).await?;
+        let (posted, frozen) = self.store.login(now, &rows, self.policy, self.holder, mail).await?;
         self.hand_over(posted, parting, leased);
-        Ok(rows.into_iter().map(|row| (row.address, ())).collect())
+        let written = rows.into_iter().filter(|row| !frozen.contains(&row.address.tenant));
+        Ok(written.map(|row| (row.address, ())).collect())
     }
 }

@@ -40,11 +40,11 @@ impl Batch for LogoutBatch {
     }
 
     async fn write(&self, rows: Vec<SessionId>, _: &[Instant]) -> Result<Vec<(SessionId, ())>, StoreError> {
-        match self.reach {
-            Reach::One => drop(self.store.logout(&rows).await?),
-            Reach::All => drop(self.store.end_all(self.clock.sql_now(), &rows).await?),
-        }
-        Ok(rows.into_iter().map(|session| (session, ())).collect())
+        let frozen = match self.reach {
+            Reach::One => self.store.logout(&rows).await?,
+            Reach::All => self.store.end_all(self.clock.sql_now(), &rows).await?,
+        };
+        Ok(rows.into_iter().filter(|row| !frozen.contains(row)).map(|session| (session, ())).collect())
     }
 
     /// A statement ends all that it should or nothing, so asking again finds out which.

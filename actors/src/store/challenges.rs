@@ -117,7 +117,8 @@ pub(crate) struct Verdict {
 }
 
 impl Store {
-    /// Commits logins and the mail that they promise; returns the rows of the outbox. Rows must be unique by address;
+    /// Commits logins and the mail that they promise; returns the rows of the outbox, and frozen tenants: of their rows nothing
+    /// was written. Rows must be unique by address;
     /// `slots` says which part of the mail each belongs to, and its place there (`challenges/login.sql`).
     pub(crate) async fn login(
         &self,
@@ -126,7 +127,7 @@ impl Store {
         policy: LoginPolicy,
         holder: Uuid,
         (slots, parts): (&[i32], &[OutboxPart]),
-    ) -> Result<Vec<OutboxRow>, StoreError> {
+    ) -> Result<(Vec<OutboxRow>, HashSet<TenantId>), StoreError> {
         let tenants: Vec<Uuid> = rows.iter().map(|r| r.address.tenant.0).collect();
         let addresses = row_keys(rows.iter().map(|r| r.address));
         let challenges: Vec<Uuid> = rows.iter().map(|r| r.challenge.0).collect();
@@ -169,7 +170,10 @@ impl Store {
                 ],
             )
             .await?;
-        let written = posted.iter().map(|row| OutboxRow {
+        let frozen =
+            posted.iter().filter_map(|row| row.get::<_, Option<Uuid>>("frozen").map(TenantId)).collect();
+        let posted = posted.iter().filter(|row| row.get::<_, Option<Uuid>>("frozen").is_none());
+        let written = posted.map(|row| OutboxRow {
             id: row.get("batch_id"),
             asked_us: row.get("asked_us"),
             attempts: 0,
@@ -178,11 +182,11 @@ impl Store {
             done: Vec::new(),
             expired: false,
         });
-        Ok(written.collect())
+        Ok((written.collect(), frozen))
     }
 
     /// Evaluates guesses; rows must be unique by address. The answer is in no particular order, without the rows whose
-    /// callers wait no longer (`until`): they were not looked at.
+    /// callers wait no longer (`until`) or whose tenant is frozen: they were not looked at.
     pub(crate) async fn verify(
         &self,
         now: Option<Micros>,

@@ -2,30 +2,37 @@
 
 use super::{Store, StoreError, micros, sql};
 use doorcode_domain::Micros;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A purpose key as the database has it.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct WrappedKey {
     pub(crate) purpose: String,
     pub(crate) version: i32,
+    #[serde(with = "base64_text")]
     pub(crate) wrapped: Vec<u8>,
     pub(crate) created_us: Micros,
     pub(crate) active_us: Micros,
     pub(crate) gone_us: Option<Micros>,
     /// The database's time.
+    #[serde(skip)]
     pub(crate) now_us: Micros,
 }
 
 /// A signing key as the database has it.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct WrappedSigningKey {
     pub(crate) kid: String,
     pub(crate) algorithm: String,
+    #[serde(with = "base64_text")]
     pub(crate) wrapped: Vec<u8>,
     pub(crate) created_us: Micros,
     pub(crate) active_us: Micros,
     pub(crate) retired_us: Option<Micros>,
     pub(crate) gone_us: Option<Micros>,
     /// The database's time.
+    #[serde(skip)]
     pub(crate) now_us: Micros,
 }
 
@@ -156,5 +163,19 @@ pub(crate) fn signing_key(row: &tokio_postgres::Row) -> WrappedSigningKey {
         retired_us: row.get("retired_us"),
         gone_us: row.get("gone_us"),
         now_us: row.get("now_us"),
+    }
+}
+
+/// A wrapped key in a file.
+mod base64_text {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)
     }
 }

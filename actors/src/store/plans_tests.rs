@@ -15,6 +15,8 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 /// Statements that read a table from end to end, or a tenant's part of it, because that is what they are for.
 const WHOLE: &[&str] = &[
     "portals/fingerprint.sql",
+    "tenants/delete.sql",
+    "tenants/export.sql",
     "portals/list.sql",
     "recovery/codes.sql",
     "recovery/mails.sql",

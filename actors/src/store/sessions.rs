@@ -3,6 +3,7 @@
 use super::database_clock::last;
 use super::{Store, StoreError, sql};
 use doorcode_domain::{CustomerClaims, CustomerId, Micros, SessionKey, TenantId, TokenPosition};
+use std::collections::HashSet;
 use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -73,7 +74,7 @@ pub(crate) enum Moved {
 
 impl Store {
     /// Advances sessions; rows must be unique by session. The answer is in no particular order, without the rows whose
-    /// callers wait no longer (`until`): of them nothing was decided.
+    /// callers wait no longer (`until`) or whose tenant is frozen: of them nothing was decided.
     pub(crate) async fn refresh(
         &self,
         now: Option<Micros>,
@@ -98,20 +99,25 @@ impl Store {
         Ok(decided.map(|row| (session_id(row), verdict(row))).collect())
     }
 
-    /// Ends sessions.
-    pub(crate) async fn logout(&self, sessions: &[SessionId]) -> Result<usize, StoreError> {
+    /// Ends sessions, but for those of frozen tenants, which it returns.
+    pub(crate) async fn logout(&self, sessions: &[SessionId]) -> Result<HashSet<SessionId>, StoreError> {
         let (tenants, keys) = columns(sessions);
-        Ok(self.query(sql::LOGOUT, &[&tenants, &keys]).await?.len())
+        Ok(self.query(sql::LOGOUT, &[&tenants, &keys]).await?.iter().map(session_id).collect())
     }
 
-    /// Ends all sessions of the customers whose live sessions these are.
+    /// Ends all sessions of the customers whose live sessions these are, but for those of frozen tenants, which it returns.
     pub(crate) async fn end_all(
         &self,
         now: Option<Micros>,
         sessions: &[SessionId],
-    ) -> Result<usize, StoreError> {
+    ) -> Result<HashSet<SessionId>, StoreError> {
         let (tenants, keys) = columns(sessions);
-        Ok(self.query(sql::END_ALL_SESSIONS, &[&now, &tenants, &keys]).await?.len())
+        Ok(self
+            .query(sql::END_ALL_SESSIONS, &[&now, &tenants, &keys])
+            .await?
+            .iter()
+            .map(session_id)
+            .collect())
     }
 
     /// The live sessions of whose this one is, the newest first; none if it has ended.
@@ -140,7 +146,8 @@ impl Store {
     ) -> Result<Option<bool>, StoreError> {
         let parameters: [&(dyn ToSql + Sync); 4] = [&now, &presented.tenant.0, &presented.key.0, &session.0];
         let rows = self.query(sql::END_OWN_SESSION, &parameters).await?;
-        Ok(rows.first().filter(|row| row.get("live")).map(|row| row.get("ended")))
+        let row = rows.first().ok_or_else(|| StoreError::Refused("the tenant is frozen".to_owned()))?;
+        Ok(Some(row).filter(|row| row.get("live")).map(|row| row.get("ended")))
     }
 
     /// Which of these sessions exist, with customer, time of login, and claims.

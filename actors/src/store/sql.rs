@@ -41,11 +41,13 @@ statements! {
     ADD_PURPOSE_KEYS = "purpose_keys/add.sql";
     SUCCEED_PURPOSE_KEY = "purpose_keys/succeed.sql";
     SWEEP_PURPOSE_KEYS = "purpose_keys/sweep.sql";
+    ADOPT_PURPOSE_KEYS = "purpose_keys/adopt.sql";
     REWRAP_PURPOSE_KEYS = "purpose_keys/rewrap.sql";
     LIST_SIGNING_KEYS = "signing_keys/list.sql";
     ADD_FIRST_SIGNING_KEY = "signing_keys/add_first.sql";
     SUCCEED_SIGNING_KEY = "signing_keys/succeed.sql";
     SWEEP_SIGNING_KEYS = "signing_keys/sweep.sql";
+    ADOPT_SIGNING_KEYS = "signing_keys/adopt.sql";
     REWRAP_SIGNING_KEYS = "signing_keys/rewrap.sql";
     LOCK_KEYS = "signing_keys/lock.sql";
     LOCK_FOR_RECOVERY = "recovery/lock.sql";
@@ -81,4 +83,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (23, "event_targets", include_str!("../../../sql/migrations/0023_event_targets.sql")),
     (24, "webhooks", include_str!("../../../sql/migrations/0024_webhooks.sql")),
     (25, "clock_steps", include_str!("../../../sql/migrations/0025_clock_steps.sql")),
+    (26, "moves", include_str!("../../../sql/migrations/0026_moves.sql")),
 ];

@@ -1,4 +1,5 @@
 -- Commits one login per address: at most one mail each, one code alive at a time, every budget advanced. Never reads customers.
+-- Of a frozen tenant nothing is written; its id is returned (`frozen`).
 --
 -- $1 now in µs, or NULL for the database's clock. $2 to $9 one array per column, rows unique by (tenant, address); $10 which
 -- part of the flush's mail the row belongs to (from 1) * 65536 + its place among the records of that part.
@@ -9,7 +10,8 @@ WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 ),
 asked AS (
-    SELECT i.*, clock.now_us, is_fresh_device(i.device_us, clock.now_us) AS known
+    SELECT i.*, clock.now_us, is_fresh_device(i.device_us, clock.now_us) AS known,
+        (SELECT t.frozen_us FROM tenants t WHERE t.tenant_id = i.tenant_id) IS NOT NULL AS frozen
     FROM clock CROSS JOIN unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::bigint[], $8::bigint[], $9::smallint[], $10::int[], $21::bigint[])
         AS i (tenant_id, address_key, challenge_id, digit_mac, base32_mac, device_us, client_tag, step_up, slot, network_tag)
 ),
@@ -25,7 +27,7 @@ written AS (
         CASE WHEN known THEN now_us + $14::bigint ELSE 0 END, CASE WHEN known THEN now_us + $12::bigint ELSE 0 END,
         now_us, device_us, client_tag, step_up, CASE WHEN step_up = 3 AND NOT known THEN 1 ELSE 0 END, 5, 5, known, true, slot,
         ARRAY[network_tag], ARRAY[CASE WHEN known THEN 0 ELSE now_us + $14::bigint END, 0]
-    FROM asked
+    FROM asked WHERE NOT frozen
     -- one lock order for all replicas
     ORDER BY tenant_id, address_key
     ON CONFLICT (tenant_id, address_key) DO UPDATE SET (
@@ -65,9 +67,14 @@ due AS (
     FROM written
     WHERE mail_now
     GROUP BY slot >> 16
+),
+posted AS (
+    INSERT INTO outbox (batch_id, version, lane, holder, leased_us, asked_us, expires_us, attempts, mails, asked, due)
+    SELECT ($17::uuid[])[part], $15::smallint, ($18::smallint[])[part], $16::uuid, now_us + ($19::bigint[])[part], now_us,
+        expires_us, 0, mails, ($20::bytea[])[part], due
+    FROM clock CROSS JOIN due
+    RETURNING batch_id, asked_us, expires_us, due
 )
-INSERT INTO outbox (batch_id, version, lane, holder, leased_us, asked_us, expires_us, attempts, mails, asked, due)
-SELECT ($17::uuid[])[part], $15::smallint, ($18::smallint[])[part], $16::uuid, now_us + ($19::bigint[])[part], now_us,
-    expires_us, 0, mails, ($20::bytea[])[part], due
-FROM clock CROSS JOIN due
-RETURNING batch_id, asked_us, expires_us, due
+SELECT batch_id, asked_us, expires_us, due, NULL::uuid AS frozen FROM posted
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, tenant_id FROM asked WHERE frozen

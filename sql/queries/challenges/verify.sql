@@ -5,7 +5,7 @@
 -- digit_mac and base32_mac are NULL where the typed code cannot be read that way; session_key is chosen beforehand;
 -- ended_key is the session to end if this one begins (NULL: none); decoy is a slot.
 -- $11 idle and $12 absolute life of a session in µs; $13 sessions that a customer may have. $14 by row: until when, by the
--- database's clock, its caller waits; a row that is decided later is not evaluated.
+-- database's clock, its caller waits; a row that is decided later, or of a frozen tenant, is not evaluated (`late`).
 -- $15 by row: the tag of the asking network (/24, /48); $16 by row: as `challenges.step_up`; $17 by row: `sessions.browser`.
 -- $18 and $19 by row: the address that was typed and an id, for a customer that the right code may make (NULL: none).
 -- `claims`: what the session's tokens say of the customer, as JSON.
@@ -16,7 +16,7 @@ WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 ),
 asked AS MATERIALIZED (
-    SELECT i.*, clock.now_us
+    SELECT i.*, clock.now_us, (SELECT t.frozen_us FROM tenants t WHERE t.tenant_id = i.tenant_id) IS NOT NULL AS frozen
     FROM clock CROSS JOIN ROWS FROM (
         unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::bigint[], $8::uuid[], $9::uuid[], $10::int[], $14::timestamptz[], $15::bigint[], $16::smallint[], $17::text[], $18::text[], $19::uuid[]),
         generate_series(1, cardinality($2::uuid[]))
@@ -31,7 +31,7 @@ held AS MATERIALIZED (
         is_known(c.row, a.at_device_us, a.at_client_tag, a.now_us) AS known,
         -- read anew: the row's lock may have been long in coming
         clock_timestamp() > a.deadline AS late
-    FROM asked a CROSS JOIN LATERAL (
+    FROM (SELECT * FROM asked WHERE NOT frozen) a CROSS JOIN LATERAL (
         SELECT c AS row FROM challenges c
         WHERE (c.tenant_id, c.address_key) = (a.tenant_id, a.address_key)
         LIMIT 1
@@ -189,5 +189,5 @@ SELECT a.tenant_id, a.address_key, a.now_us, j.customer_id,
         ) c
         WHERE t.tenant_id = j.tenant_id AND t.token_claims <> '{}'
     ) END AS claims,
-    coalesce(j.late, false) AS late, clock_timestamp() AS read_at
+    a.frozen OR coalesce(j.late, false) AS late, clock_timestamp() AS read_at
 FROM asked a LEFT JOIN judged j USING (place)

@@ -1,12 +1,16 @@
 -- Ends all sessions of the customers whose live sessions are presented, whatever generation each token is of.
 --
--- $1 now in µs, or NULL for the database's clock. $2 and $3 one array per column.
+-- $1 now in µs, or NULL for the database's clock. $2 and $3 one array per column. Returns the sessions of frozen tenants, of which nothing is ended.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 ),
+presented AS MATERIALIZED (
+    SELECT i.*, (SELECT t.frozen_us FROM tenants t WHERE t.tenant_id = i.tenant_id) IS NOT NULL AS frozen
+    FROM unnest($2::uuid[], $3::uuid[]) AS i (tenant_id, session_key)
+),
 asked AS MATERIALIZED (
     SELECT s.tenant_id, s.customer_id
-    FROM clock CROSS JOIN unnest($2::uuid[], $3::uuid[]) AS i (tenant_id, session_key) CROSS JOIN LATERAL (
+    FROM clock CROSS JOIN (SELECT * FROM presented WHERE NOT frozen) i CROSS JOIN LATERAL (
         SELECT s.tenant_id, s.customer_id FROM sessions s
         WHERE (s.tenant_id, s.session_key) = (i.tenant_id, i.session_key) AND least(s.idle_until_us, s.expires_us) > clock.now_us
         LIMIT 1
@@ -40,4 +44,4 @@ noted AS (
         jsonb_build_array(event_target('session', session_key::text)), '{}'
     FROM ended
 )
-SELECT tenant_id, session_key FROM ended
+SELECT tenant_id, session_key FROM presented WHERE frozen

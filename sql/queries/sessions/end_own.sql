@@ -1,6 +1,6 @@
 -- Ends session $4 if it is of the customer whose live session $3 is presented.
 --
--- $1 now in µs, or NULL for the database's clock. $2 tenant. Returns whether $3 is live, and whether $4 was ended.
+-- $1 now in µs, or NULL for the database's clock. $2 tenant. Returns whether $3 is live, and whether $4 was ended; of a frozen tenant nothing.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 ),
@@ -15,7 +15,8 @@ presented AS MATERIALIZED (
 held AS MATERIALIZED (
     SELECT s.tenant_id, s.session_key FROM presented p CROSS JOIN LATERAL (
         SELECT s.tenant_id, s.session_key FROM sessions s
-        WHERE (s.tenant_id, s.session_key) = (p.tenant_id, $4::uuid) AND s.customer_id IS NOT DISTINCT FROM p.customer_id
+        WHERE (s.tenant_id, s.session_key) = (p.tenant_id, $4::uuid)
+            AND (SELECT t.frozen_us FROM tenants t WHERE t.tenant_id = $2::uuid) IS NULL AND s.customer_id IS NOT DISTINCT FROM p.customer_id
         LIMIT 1
         FOR UPDATE
     ) s
@@ -32,3 +33,4 @@ noted AS (
     FROM ended
 )
 SELECT EXISTS (SELECT FROM presented) AS live, EXISTS (SELECT FROM ended) AS ended
+WHERE (SELECT t.frozen_us FROM tenants t WHERE t.tenant_id = $2::uuid) IS NULL

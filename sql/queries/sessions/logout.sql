@@ -1,8 +1,12 @@
--- Ends the sessions of the presented tokens, whatever generation each token is of.
-WITH gone AS MATERIALIZED (
+-- Ends the sessions of the presented tokens, whatever generation each token is of; returns those of frozen tenants, of which nothing is ended.
+WITH asked AS MATERIALIZED (
+    SELECT i.*, (SELECT t.frozen_us FROM tenants t WHERE t.tenant_id = i.tenant_id) IS NOT NULL AS frozen
+    FROM unnest($1::uuid[], $2::uuid[]) AS i (tenant_id, session_key)
+),
+gone AS MATERIALIZED (
     SELECT s.tenant_id, s.session_key
     -- one lock order for all replicas
-    FROM (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS i (tenant_id, session_key) ORDER BY tenant_id, session_key) i CROSS JOIN LATERAL (
+    FROM (SELECT * FROM asked WHERE NOT frozen ORDER BY tenant_id, session_key) i CROSS JOIN LATERAL (
         SELECT s.tenant_id, s.session_key FROM sessions s
         WHERE (s.tenant_id, s.session_key) = (i.tenant_id, i.session_key)
         LIMIT 1
@@ -20,4 +24,4 @@ noted AS (
         jsonb_build_array(event_target('session', session_key::text)), '{}'
     FROM ended
 )
-SELECT tenant_id, session_key FROM ended
+SELECT tenant_id, session_key FROM asked WHERE frozen

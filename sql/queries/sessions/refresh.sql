@@ -3,13 +3,13 @@
 -- $1 now in µs, or NULL for the database's clock. $2 to $5 one array per column, rows unique by (tenant, session).
 -- $6 idle life, $7 how long a retry gets its first answer again; µs. $8 by row: until when, by the database's clock, its
 -- caller waits. A row that is decided later changes nothing: by then its token may be an old one to an honest client.
--- verdict: -1 too late; 0 unknown, expired or disabled; 1 rotated; 2 the same successor again; 3 a new branch of it; 4 theft, ended;
+-- verdict: -1 too late, or of a frozen tenant; 0 unknown, expired or disabled; 1 rotated; 2 the same successor again; 3 a new branch of it; 4 theft, ended;
 -- 5 ahead of the row (the database lost a write), accepted. claims: what the next tokens say of the customer, as JSON.
 WITH clock AS MATERIALIZED (
     SELECT coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now_us
 ),
 asked AS MATERIALIZED (
-    SELECT i.*, clock.now_us
+    SELECT i.*, clock.now_us, (SELECT t.frozen_us FROM tenants t WHERE t.tenant_id = i.tenant_id) IS NOT NULL AS frozen
     FROM clock CROSS JOIN ROWS FROM (
         unnest($2::uuid[], $3::uuid[], $4::int[], $5::int[], $8::timestamptz[]), generate_series(1, cardinality($2::uuid[]))
     ) AS i (tenant_id, session_key, at_generation, at_branch, deadline, place)
@@ -18,7 +18,7 @@ asked AS MATERIALIZED (
 ),
 held AS MATERIALIZED (
     SELECT a.*, s.customer_id, s.created_us, s.generation, s.branch, s.prev_branch, s.rotated_us, s.idle_until_us, s.expires_us
-    FROM asked a CROSS JOIN LATERAL (
+    FROM (SELECT * FROM asked WHERE NOT frozen) a CROSS JOIN LATERAL (
         SELECT * FROM sessions s
         WHERE (s.tenant_id, s.session_key) = (a.tenant_id, a.session_key)
         LIMIT 1
@@ -68,7 +68,7 @@ noted AS (
         jsonb_build_array(event_target('session', session_key::text), event_target('customer', customer_id::text)), '{}'
     FROM judged WHERE verdict = 4
 )
-SELECT a.tenant_id, a.session_key, coalesce(j.verdict, 0) AS verdict, j.customer_id, j.created_us,
+SELECT a.tenant_id, a.session_key, CASE WHEN a.frozen THEN -1 ELSE coalesce(j.verdict, 0) END AS verdict, j.customer_id, j.created_us,
     j.next_generation AS generation, j.next_branch AS branch, j.next_rotated_us AS rotated_us,
     least(j.next_idle_until_us, j.expires_us) - a.now_us AS left_us,
     CASE WHEN j.next_generation IS NOT NULL THEN (

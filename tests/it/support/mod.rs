@@ -4,6 +4,7 @@
 pub mod app;
 pub mod chaos;
 pub mod client;
+pub mod haproxy;
 pub mod openapi;
 pub mod pair;
 pub mod postgres;

@@ -92,7 +92,10 @@ impl Wire {
     }
 
     async fn send(&mut self, request: http::request::Builder, body: Bytes) -> Result<Answer, String> {
-        let mut request = request.header(header::HOST, format!("localhost:{}", self.target.port()));
+        let mut request = request;
+        if !self.headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header(header::HOST, format!("localhost:{}", self.target.port()));
+        }
         for (name, value) in &self.headers {
             request = request.header(*name, *value);
         }
