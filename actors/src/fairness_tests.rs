@@ -46,6 +46,10 @@ struct Source {
     networks: u32,
     /// Each tenant has its own; see the source's place.
     slugs: u128,
+    /// All its requests are about one address; else each about another.
+    address: Option<u128>,
+    /// From a device that is known there.
+    known: bool,
 }
 
 /// What became of a source's requests.
@@ -74,6 +78,7 @@ struct Row {
     source: usize,
     asked: u64,
     address: AddressId,
+    known: bool,
 }
 
 /// Rows of a database that is played.
@@ -89,6 +94,9 @@ impl Batch for Rows {
     }
     fn tenant(row: &Row) -> TenantId {
         row.address.tenant
+    }
+    fn is_known(row: &Row) -> bool {
+        row.known
     }
     fn same(_: &Row, _: &Row) -> bool {
         false
@@ -183,9 +191,10 @@ impl World {
     }
 
     fn arrive(&mut self, source: usize) {
-        let Source { tenant, networks, slugs, .. } = self.sources[source];
+        let Source { tenant, networks, slugs, address, known, .. } = self.sources[source];
         let network = IpAddr::from([10, source as u8, (self.below(networks.into()) >> 8) as u8, 1]);
-        let key = AddressKey(Uuid::from_u128(u128::from(self.random.next_u64())));
+        let key = address.unwrap_or_else(|| u128::from(self.random.next_u64()));
+        let key = AddressKey(Uuid::from_u128(key));
         let tenant = TenantId(Uuid::from_u128(tenant));
         self.tallies[source].asked += 1;
         let flow = Flow(tenant.0.as_u128());
@@ -196,9 +205,8 @@ impl World {
         let limit = LimitKey(Uuid::from_u128(
             (tenant.0.as_u128() << 32) | (u128::from(self.random.next_u64()) % slugs),
         ));
-        let asked =
-            (Row { source, asked: self.tick, address: AddressId { tenant, key } }, network, admission);
-        self.issue(limit, asked);
+        let row = Row { source, asked: self.tick, address: AddressId { tenant, key }, known };
+        self.issue(limit, (row, network, admission));
     }
 
     /// As `Issuer::receive`.
@@ -275,7 +283,11 @@ impl World {
     fn put(&mut self, (row, _, admission): Asked) {
         // nobody listens: what becomes of a row is counted here
         let waiter = Waiter { reply: oneshot::channel().0, admission };
-        assert!(self.ledger.put(row, waiter).is_ok());
+        let source = row.source;
+        if self.ledger.put(row, waiter).is_err() {
+            // its address has as many guesses waiting as may wait
+            self.tallies[source].refused += 1;
+        }
     }
 
     /// As the ledger: a few flushes under way, each with what has come together.
@@ -311,6 +323,10 @@ impl World {
         let (fits, room) = self.capacity.reserve(rows.iter().map(|row| row.address.tenant));
         let mut due = Vec::new();
         for (row, fits) in rows.into_iter().zip(fits) {
+            // guesses at one address: nobody is mailed
+            if self.sources[row.source].address.is_some() {
+                continue;
+            }
             if !fits {
                 self.tallies[row.source].deferred += 1;
                 continue;
@@ -347,7 +363,7 @@ impl World {
 }
 
 fn from(tenant: u128, per_second: u64, networks: u32) -> Source {
-    Source { tenant, rate: per_second, networks, slugs: 1 }
+    Source { tenant, rate: per_second, networks, slugs: 1, address: None, known: false }
 }
 
 /// The tallies of calm sources beside these floods.

@@ -25,7 +25,7 @@ fn device_of(answer: &Answer) -> String {
 }
 
 /// Logs in with a browser; what it has of it.
-async fn device_after_login(visitor: Visitor<'_>, email: &str) -> String {
+pub async fn device_after_login(visitor: Visitor<'_>, email: &str) -> String {
     let answer = visitor.in_browser().answer_to_login(email).await;
     Tokens::of(&answer);
     device_of(&answer)
@@ -49,7 +49,7 @@ async fn burn(app: &TestApp, stranger: &Visitor<'_>, email: &str) -> String {
 }
 
 /// Every mail and digit guess of the strangers' lane, from a network each.
-async fn exhaust_strangers(app: &TestApp, email: &str) {
+pub async fn exhaust_strangers(app: &TestApp, email: &str) {
     for number in 0..5 {
         burn(app, &app.from(&far(number)), email).await;
     }

@@ -1,9 +1,12 @@
-//! Promise 7: more than fits is refused at once, and costs no memory. I4: names that nobody has cost no actor.
+//! Promise 7: more than fits is refused at once, and costs no memory. I4: names that nobody has cost no actor. B11: callers
+//! without end cost no more than the limits' tables.
 
 use crate::support::postgres::{ACME, ADA, GLOBEX};
 use crate::support::process::{Setup, Site};
 use crate::support::smtp_sink::SmtpSink;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 const MIB: u64 = 1 << 20;
@@ -188,6 +191,89 @@ async fn g7_probes_answer_while_callers_hold_every_connection() {
         }
     };
     tokio::time::timeout(crate::support::PATIENCE, again).await.expect("served again");
+    program.stop().await;
+    site.database.remove().await;
+}
+
+/// Callers of distinct networks: more than a table keeps. The standard has a million (`DOORCODE_CALLERS`, with the shipped tables), which
+/// takes a debug build some minutes and shows the same.
+fn callers() -> u32 {
+    std::env::var("DOORCODE_CALLERS").ok().and_then(|text| text.parse().ok()).unwrap_or(6_000)
+}
+
+/// Sends requests of these callers in a row on one connection, and reads their answers' statuses.
+async fn pipelined(stream: &mut TcpStream, callers: impl Iterator<Item = u32>) -> Vec<u16> {
+    let request = |n: u32| {
+        // each of a /24 of its own
+        let ip = std::net::Ipv4Addr::from(0x0b00_0001 + (n << 8));
+        format!(
+            "POST /v1/customer-auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             X-Forwarded-For: {ip}\r\nContent-Length: 2\r\n\r\n{{}}"
+        )
+    };
+    let requests: Vec<String> = callers.map(request).collect();
+    stream.write_all(requests.concat().as_bytes()).await.unwrap();
+    let (mut text, mut chunk) = (String::new(), vec![0; 65_536]);
+    while text.matches("HTTP/1.1 ").count() < requests.len() || !text.ends_with('}') {
+        let n = stream.read(&mut chunk).await.unwrap();
+        assert!(n > 0, "closed after {text}");
+        text.push_str(std::str::from_utf8(&chunk[..n]).unwrap());
+    }
+    text.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect()
+}
+
+/// B11: however many callers there are, the tables of the limits stay within their size, and who has used up a limit keeps
+/// being refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn b11_callers_without_end_stay_within_the_tables() {
+    const LANES: u32 = 8;
+    const HOT: u32 = 0;
+    let site = Site::with_customers(0).await;
+    let tables = if callers() < 100_000 { callers() / 6 } else { 65_536 };
+    let program = site
+        .setup()
+        .set("DOORCODE__LIMITS__CLIENT__ENABLED", "true")
+        .set("DOORCODE__LIMITS__CLIENT__MAX_KEYS", &tables.to_string())
+        .set("DOORCODE__HTTP__TRUSTED_PROXIES", "127.0.0.0/8")
+        .set("DOORCODE__LOG__LEVEL", "warn")
+        .start()
+        .await;
+    let began = Instant::now();
+    let mut hot = TcpStream::connect(program.api).await.unwrap();
+    let passed = |statuses: &[u16]| statuses.iter().filter(|status| **status == 422).count() as u64;
+    let mut hot_passed = passed(&pipelined(&mut hot, std::iter::repeat_n(HOT, 40)).await);
+    let memory = program.memory();
+    let mut lanes = JoinSet::new();
+    for lane in 0..LANES {
+        let mut stream = TcpStream::connect(program.api).await.unwrap();
+        lanes.spawn(async move {
+            let all: Vec<u32> = (1..=callers()).filter(|n| n % LANES == lane).collect();
+            let mut passed = 0;
+            for part in all.chunks(100) {
+                passed +=
+                    pipelined(&mut stream, part.iter().copied()).await.iter().filter(|s| **s == 422).count();
+            }
+            passed
+        });
+    }
+    while !lanes.is_empty() {
+        hot_passed += passed(&pipelined(&mut hot, std::iter::repeat_n(HOT, 40)).await);
+        while lanes.try_join_next().is_some() {}
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let (took, grown) = (began.elapsed(), program.memory().saturating_sub(memory));
+    let kept = program.ops("/metrics").await;
+    let kept = String::from_utf8(kept.body.to_vec()).unwrap();
+    let kept =
+        kept.lines().find(|line| line.starts_with("doorcode_client_limit_callers ")).unwrap_or_default();
+    println!(
+        "{} callers in {took:?}: {grown} bytes more, {kept}; the hot one passed {hot_passed} times",
+        callers()
+    );
+    // two tables of callers and two of networks serve /login: some 100 bytes a place, doubled while a table grows
+    assert!(grown < 16 * MIB + 4 * 200 * u64::from(tables), "{grown} bytes more");
+    // 30 at once, one more every two seconds
+    assert!(hot_passed <= 31 + took.as_secs() / 2, "{hot_passed} in {took:?}");
     program.stop().await;
     site.database.remove().await;
 }

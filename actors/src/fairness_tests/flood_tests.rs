@@ -10,8 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 /// logins are served, none later than the flushes that were under way, and no mail of it waits for theirs.
 #[tokio::test(start_paused = true)]
 async fn i2_whoever_floods_the_others_keep_their_share() {
-    let nobody =
-        Source { tenant: TenantId::UNKNOWN.0.as_u128(), rate: 40_000, networks: 5_000, slugs: 1 << 40 };
+    let nobody = Source { slugs: 1 << 40, ..from(TenantId::UNKNOWN.0.as_u128(), 40_000, 5_000) };
     let floods: [&[Source]; 5] = [
         &[from(1, 20_000, 300)],
         &[from(1, 20_000, 1)],
@@ -111,6 +110,23 @@ fn i2_a_network_keeps_its_share_of_its_tenant() {
         let tallies = paused(beside(seed, Some(limit), &calm, &[from(1, flood, networks * 256)]));
         for tally in &tallies {
             prop_assert!(tally.share() > 0.9, "{:.3} of {} a second", tally.share(), share);
+        }
+        Ok(())
+    });
+}
+
+/// I2, L1: strangers guess without end at one address: its known device is served there, and so are the tenant's other
+/// customers; twenty networks of strangers at most, which share the tenant's limit with them.
+#[test]
+fn i2_l1_a_known_device_is_served_where_strangers_guess_without_end() {
+    let limit = TenantLimit { per_second: 1_000, burst: 10_000 };
+    let some = (any::<u64>(), 2_000..12_000_u64, 1..5_000_u32, select(vec![None, Some(limit)]));
+    explore(6, &some, |(seed, flood, networks, limit)| {
+        let at = |source: Source| Source { address: Some(77), ..source };
+        let calm = [Source { known: true, ..at(from(1, 20, 1)) }, from(1, 20, 1), from(2, 200, 20)];
+        let tallies = paused(beside(seed, limit, &calm, &[at(from(1, flood, networks))]));
+        for (who, tally) in ["known device", "other customers", "another tenant"].iter().zip(tallies) {
+            prop_assert!(tally.share() > 0.9, "{who}: {:.3} served", tally.share());
         }
         Ok(())
     });
