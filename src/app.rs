@@ -3,8 +3,8 @@
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::http::{
-    BodyLimits, ClientLimits, HostAllowlist, LimitClock, MailReports, PreviewMailbox, Public, ServerLimits,
-    TrustedProxies,
+    BodyLimits, ClientLimits, HostAllowlist, LimitClock, MailReports, PUBLIC_BODY_MAX, PreviewMailbox,
+    Public, ServerLimits, TrustedProxies,
 };
 use crate::ops::{Faults, Ops};
 use crate::{descriptors, http, ops};
@@ -150,8 +150,10 @@ impl App {
         let client_limits = Arc::new(ClientLimits::new(config.limits.client, &mode.limit_clock));
         let hosts = HostAllowlist::new(config.ops.hosts.clone());
         let routes = Public {
+            service: Arc::new(system.service()),
+            limits: client_limits.clone(),
             proxies: TrustedProxies::new(config.http.trusted_proxies.clone()),
-            body: BodyLimits { timeout: config.http.body_timeout, ..BodyLimits::default() },
+            body: BodyLimits { max_bytes: PUBLIC_BODY_MAX, timeout: config.http.body_timeout },
             special_use: config.mail.special_use_domains,
             deadline: config.http.request_deadline,
             login_grid: config.http.login_grid,
@@ -159,7 +161,7 @@ impl App {
             preview: mode.mailbox.clone().map(|mailbox| preview(mailbox, hosts.clone())),
             portals: Arc::new(system.service()),
             mail_reports: Some(reports),
-            ..Public::new(system.service(), client_limits.clone())
+            metrics: Arc::default(),
         };
         let ops_routes = Ops {
             hosts,
@@ -178,7 +180,6 @@ impl App {
             header_timeout: config.http.header_timeout,
             idle_timeout: config.http.idle_timeout,
             drain: config.http.drain_deadline,
-            ..ServerLimits::default()
         };
         Ok(Self {
             system,

@@ -7,7 +7,7 @@ const OTHERS: usize = 64;
 
 /// Raises the limit to the hardest that is allowed, and returns it. Systems start processes with 1,024, which is the
 /// limit for programs that use `select`; ours is none.
-pub fn raise_limit() -> usize {
+pub(crate) fn raise_limit() -> usize {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1_024 };
     let limit = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
         Ok(()) => hard,
@@ -18,7 +18,7 @@ pub fn raise_limit() -> usize {
 
 /// The public connections that fit: `wanted`, or what is left beside `reserved` for everybody else, so that the ops listener
 /// and the database are never out of descriptors because of callers.
-pub fn fitting(limit: usize, reserved: usize, wanted: usize) -> usize {
+pub(crate) fn fitting(limit: usize, reserved: usize, wanted: usize) -> usize {
     wanted.min(limit.saturating_sub(reserved + OTHERS)).max(1)
 }
 

@@ -15,17 +15,17 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// Names the private PostgreSQL: its database, superuser and directories.
-pub const NAME: &str = "doorcode";
+pub(crate) const NAME: &str = "doorcode";
 /// The demo tenant and who may log in there.
-pub const DEMO_TENANT: &str = "demo";
+pub(crate) const DEMO_TENANT: &str = "demo";
 /// The same for everybody, so that examples can name it.
 const DEMO_TENANT_ID: TenantId = TenantId(Uuid::from_u128(0xd0c0_de00_0000_4000_8000_0000_0000_0001));
 /// See [`DEMO_TENANT`].
-pub const DEMO_CUSTOMERS: [&str; 2] = ["ada@example.com", "grace@example.com"];
+pub(crate) const DEMO_CUSTOMERS: [&str; 2] = ["ada@example.com", "grace@example.com"];
 
 /// Where `dev` keeps what it keeps: as told, or `.doorcode/` beside the current folder's Cargo.toml, or else in the
 /// user's data folder.
-pub fn data_dir(told: Option<&Path>) -> Result<PathBuf, CommandError> {
+pub(crate) fn data_dir(told: Option<&Path>) -> Result<PathBuf, CommandError> {
     if let Some(told) = told {
         return Ok(std::path::absolute(told)?);
     }
@@ -44,13 +44,13 @@ pub fn data_dir(told: Option<&Path>) -> Result<PathBuf, CommandError> {
 }
 
 /// The private PostgreSQL's address.
-pub fn database_url(url: &str) -> Result<DatabaseUrl, CommandError> {
+pub(crate) fn database_url(url: &str) -> Result<DatabaseUrl, CommandError> {
     url.parse().map_err(|error: &str| CommandError::failed(error, ""))
 }
 
 /// The key that wraps the dev database's keys; made once. As text, so that `master_key.file` takes it too; 32 bytes as they
 /// are in a folder of an earlier version.
-pub fn master_key(home: &Path) -> Result<MasterKey, CommandError> {
+pub(crate) fn master_key(home: &Path) -> Result<MasterKey, CommandError> {
     let path = home.join("master.key");
     match fs::read(&path) {
         Ok(bytes) => {
@@ -98,7 +98,7 @@ fn demo_urls() -> Vec<ReturnUrl> {
 }
 
 /// Makes the demo tenant and its customers where they are missing.
-pub async fn make_demo(directory: &Directory) -> Result<(), DirectoryError> {
+pub(crate) async fn make_demo(directory: &Directory) -> Result<(), DirectoryError> {
     let new = NewTenant {
         slug: DEMO_TENANT.to_owned(),
         name: "Demo".to_owned(),

@@ -3,17 +3,23 @@
 
 #![forbid(unsafe_code)]
 
-pub mod admin;
+mod admin;
 pub mod app;
 pub mod cli;
 pub mod commands;
 pub mod config;
 mod descriptors;
-pub mod dev;
+mod dev;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
-pub mod http;
-pub mod ops;
+mod http;
+mod ops;
 mod service_manager;
-pub mod telemetry;
+mod telemetry;
 mod views;
+
+/// What the tests of the whole service compare with the API's documents, and the clock they set.
+#[doc(hidden)]
+pub use admin::routes::ADMIN as ADMIN_ROUTES;
+#[doc(hidden)]
+pub use http::{LimitClock, routes::PUBLIC as PUBLIC_ROUTES};

@@ -6,11 +6,11 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 /// The service manager's socket, if there is one.
-pub struct ServiceManager(Option<(UnixDatagram, SocketAddr)>);
+pub(crate) struct ServiceManager(Option<(UnixDatagram, SocketAddr)>);
 
 impl ServiceManager {
     /// As the environment says. A socket that cannot be used is told of and does no harm: systemd will time out.
-    pub fn from_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         let Ok(name) = std::env::var("NOTIFY_SOCKET") else { return Self(None) };
         match address(&name).and_then(|address| Ok((unblocking()?, address))) {
             Ok(socket) => Self(Some(socket)),
@@ -22,7 +22,7 @@ impl ServiceManager {
     }
 
     /// Sends one state, such as `READY=1`.
-    pub fn tell(&self, state: &str) {
+    pub(crate) fn tell(&self, state: &str) {
         if let Some((socket, address)) = &self.0
             && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
         {
@@ -31,7 +31,7 @@ impl ServiceManager {
     }
 
     /// Says that we live, twice in each `WATCHDOG_USEC`, for as long as the runtime runs tasks.
-    pub async fn keep_alive(&self) -> Infallible {
+    pub(crate) async fn keep_alive(&self) -> Infallible {
         let micros = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse::<u64>().ok());
         let Some(micros) = micros.filter(|micros| *micros > 0) else { return std::future::pending().await };
         let mut rounds = tokio::time::interval(Duration::from_micros(micros / 2));

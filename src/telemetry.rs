@@ -6,7 +6,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 
 /// Starts logging for the rest of the process. `serving` settles what `format = "auto"` means. Later calls do nothing.
-pub fn start(log: &Log, serving: bool) {
+pub(crate) fn start(log: &Log, serving: bool) {
     let json = match log.format {
         LogFormat::Json => true,
         LogFormat::Human => false,

@@ -1,22 +1,6 @@
 //! Who acts: doorcode's supervised actors, their storage and their mail.
 //!
-//! ```text
-//! root supervisor
-//! ├─ keyring            key snapshot, published key set
-//! ├─ portals            snapshot of slugs and origins, for the edge
-//! ├─ ledger.login       group commit of challenges
-//! ├─ ledger.verify      … of guesses
-//! ├─ ledger.refresh     … of refreshes
-//! ├─ ledger.logout      … of logouts
-//! ├─ ledger.logout_all  … of logouts from everywhere
-//! ├─ minter (pool)      signs access tokens
-//! ├─ tenants            starts issuers on demand, retires idle ones
-//! │  └─ issuer …        one per active tenant: decides, never waits
-//! ├─ mailers (factory)  one SMTP connection each
-//! ├─ mail_dispatcher         resolves, dispatches and strikes off mail; finds what a crash left
-//! ├─ webhooks           sends events
-//! └─ janitor            deletes what has ended
-//! ```
+//! `docs/ARCHITECTURE.md` has the tree and a table of the actors.
 //!
 //! The edge sees [`LoginService`] and starts all of it with [`System`]. `store` and `mail` are private: nobody above
 //! can name a statement or a mail server.

@@ -6,7 +6,7 @@
 mod customers;
 mod events;
 mod problem;
-pub mod routes;
+pub(crate) mod routes;
 mod suppressions;
 mod tenants;
 mod webhooks;
@@ -38,7 +38,7 @@ const BODY_MAX: usize = 1024 * 1024;
 const IN_FLIGHT: usize = 32;
 
 /// Everything the admin API works with.
-pub struct Admin {
+pub(crate) struct Admin {
     directory: Directory,
     /// By key id: as many as there are keys.
     limiter: DefaultKeyedRateLimiter<String>,
@@ -69,7 +69,7 @@ struct Call {
 
 impl Admin {
     /// Each key may call `per_second` times a second; `step_up` is for new tenants; `allow_private`: see `[webhooks]`.
-    pub fn new(
+    pub(crate) fn new(
         directory: Directory,
         per_second: NonZeroU32,
         body_timeout: Duration,
@@ -90,7 +90,7 @@ impl Admin {
     }
 
     /// All that begins with `/v1/admin/`; never rejects but with `not_found`.
-    pub fn filter(self) -> BoxedFilter<(Response,)> {
+    pub(crate) fn filter(self) -> BoxedFilter<(Response,)> {
         let limits = BodyLimits { max_bytes: BODY_MAX, timeout: self.body_timeout };
         let admin = Arc::new(self);
         let query = warp::query::raw().or(warp::any().map(String::new)).unify();

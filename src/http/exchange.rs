@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// One request's notebook. Travels as a request extension; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Exchange(Arc<Notes>);
+pub(crate) struct Exchange(Arc<Notes>);
 
 #[derive(Debug)]
 struct Notes {
@@ -31,7 +31,7 @@ struct Notes {
 
 /// What the server saw in a request's head that no later reader of the parsed request can see any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Two readers could disagree about it (request smuggling), or it names no host: 400 and the connection ends.
     Malformed,
     /// More bytes than allowed: 431 and the connection ends.

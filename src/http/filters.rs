@@ -25,7 +25,7 @@ use warp::reply::Response;
 use warp::{Filter, Rejection};
 
 /// A route's path in its very spelling, by one of its methods. Names the route for log and metrics.
-pub fn at(route: &'static Route) -> impl Filter<Extract = (Exchange,), Error = Rejection> + Clone {
+pub(crate) fn at(route: &'static Route) -> impl Filter<Extract = (Exchange,), Error = Rejection> + Clone {
     // The server gives every request a path (warp's full() would panic without one).
     let here = warp::path::full()
         .and_then(move |full: FullPath| {
@@ -42,7 +42,7 @@ pub fn at(route: &'static Route) -> impl Filter<Extract = (Exchange,), Error = R
 }
 
 /// A request to one of the five endpoints that passed every check which does not need its meaning.
-pub struct Call {
+pub(crate) struct Call {
     pub edge: Arc<Public>,
     /// When the request's head had arrived.
     pub began: Instant,
@@ -54,7 +54,7 @@ pub struct Call {
 }
 
 /// `POST` to an endpoint of the API.
-pub fn call(
+pub(crate) fn call(
     edge: &Arc<Public>,
     route: &'static Route,
 ) -> impl Filter<Extract = (Call,), Error = Rejection> + Clone + use<> {
@@ -78,7 +78,7 @@ pub fn call(
 }
 
 /// A `GET`, `HEAD` or `DELETE` of the API that passed the same checks; there is no body to check.
-pub struct Look {
+pub(crate) struct Look {
     pub edge: Arc<Public>,
     pub headers: HeaderMap,
     pub client: IpAddr,
@@ -87,7 +87,7 @@ pub struct Look {
 }
 
 /// `GET` or `DELETE` to an endpoint of the API.
-pub fn look(
+pub(crate) fn look(
     edge: &Arc<Public>,
     route: &'static Route,
 ) -> impl Filter<Extract = (Look,), Error = Rejection> + Clone + use<> {
@@ -122,7 +122,7 @@ fn admit(edge: &Public, route: &Route, exchange: &Exchange, headers: &HeaderMap)
 }
 
 /// What the server saw of the head.
-pub fn sound(exchange: &Exchange) -> Result<(), Problem> {
+pub(crate) fn sound(exchange: &Exchange) -> Result<(), Problem> {
     match exchange.fault() {
         None => Ok(()),
         Some(Fault::Malformed) => Err(Problem::Malformed),
@@ -136,7 +136,7 @@ const GRACE: Duration = Duration::from_millis(250);
 impl Call {
     /// Who calls, and until when the answer is of use: the clock starts when the request is complete, so a slow
     /// uplink does not use up the service's time.
-    pub fn caller(&self) -> Caller {
+    pub(crate) fn caller(&self) -> Caller {
         Caller {
             deadline: Instant::now() + self.edge.deadline,
             client: self.client,
@@ -150,7 +150,7 @@ impl Call {
 
 impl Look {
     /// As [`Call::caller`]; a look logs nobody in.
-    pub fn caller(&self) -> Caller {
+    pub(crate) fn caller(&self) -> Caller {
         let deadline = Instant::now() + self.edge.deadline;
         let (client, trail) = (self.client, self.trail.clone());
         Caller { deadline, client, language: None, device_cookies: Vec::new(), browser: None, trail }
@@ -158,7 +158,7 @@ impl Look {
 }
 
 /// The service's answer, or [`Refusal::Late`].
-pub async fn in_time<T, E: From<Refusal>>(
+pub(crate) async fn in_time<T, E: From<Refusal>>(
     caller: &Caller,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
@@ -166,13 +166,13 @@ pub async fn in_time<T, E: From<Refusal>>(
 }
 
 /// The answer of a handler, whichever way it went.
-pub fn answered(outcome: Result<Response, Problem>) -> Response {
+pub(crate) fn answered(outcome: Result<Response, Problem>) -> Response {
     outcome.unwrap_or_else(Problem::into_response)
 }
 
 /// Ends every listener's filter: rejections become answers in one place, every answer gets what all answers carry, and is
 /// counted and logged.
-pub fn finished(
+pub(crate) fn finished(
     routes: BoxedFilter<(Response,)>,
     metrics: Arc<HttpMetrics>,
     hsts: bool,

@@ -1,5 +1,5 @@
-//! The service as the edge sees it. The one real door is [`LoginService`]; the edge's own tests open a scripted one, so
-//! that parsing, cookies and sockets are tried without a database.
+//! The service as the edge sees it. [`LoginService`] is the real one; the edge's own tests have a scripted one, so that
+//! parsing, cookies and sockets are tried without a database.
 
 use doorcode_actors::{
     ActorRows, Caller, HandedOver, Login, LoginService, OwnSession, RefreshError, Refusal, TreeSnapshot,
@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use std::sync::Arc;
 
 /// See [`LoginService`] for what each verb promises.
-pub trait LoginApi: Send + Sync + 'static {
+pub(crate) trait LoginApi: Send + Sync + 'static {
     /// `/login`.
     fn request_code<'a>(
         &'a self,

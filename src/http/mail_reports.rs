@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// Who may report, and where reports go.
-pub struct MailReports {
+pub(crate) struct MailReports {
     /// Where.
     pub directory: Directory,
     /// For how long an address gets no mail then.
@@ -18,7 +18,7 @@ pub struct MailReports {
 
 impl MailReports {
     /// Of these providers, by name and secret.
-    pub fn new<'s>(
+    pub(crate) fn new<'s>(
         directory: Directory,
         suppression: Duration,
         secrets: impl Iterator<Item = (String, &'s str)>,
@@ -28,7 +28,7 @@ impl MailReports {
     }
 
     /// Whether somebody who shows this secret speaks for this provider.
-    pub fn may_report(&self, provider: &str, secret: &str) -> bool {
+    pub(crate) fn may_report(&self, provider: &str, secret: &str) -> bool {
         let known = self.secrets.get(provider);
         known.is_some_and(|known| verify_slices_are_equal(known, &hashed(secret)).is_ok())
     }

@@ -24,7 +24,7 @@ struct Route {
 
 /// Counters of one process.
 #[derive(Debug)]
-pub struct HttpMetrics {
+pub(crate) struct HttpMetrics {
     requests: Family<Outcome, Counter>,
     seconds: Family<Route, Histogram, fn() -> Histogram>,
     /// Connections to the public listener that were closed at once: too many, of all or of one client.
@@ -68,12 +68,12 @@ impl HttpMetrics {
     }
 
     /// Answers 429 and 503 so far, on all routes.
-    pub fn refused(&self) -> [u64; 2] {
+    pub(crate) fn refused(&self) -> [u64; 2] {
         [self.limited.load(Relaxed), self.unavailable.load(Relaxed)]
     }
 
     /// Makes the counters part of a registry.
-    pub fn register(&self, registry: &mut Registry) {
+    pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register("doorcode_http_requests", "Answers by route and status", self.requests.clone());
         let help = "Connections closed at once: too many of all, of a client or of its network";
         registry.register("doorcode_http_connections_refused", help, self.connections_refused.clone());

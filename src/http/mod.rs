@@ -18,7 +18,7 @@ pub(crate) mod preview_mailbox;
 pub(crate) mod public;
 pub(crate) mod request;
 pub(crate) mod response;
-pub mod routes;
+pub(crate) mod routes;
 pub(crate) mod ticks;
 
 #[cfg(test)]
@@ -26,19 +26,20 @@ mod tests;
 #[cfg(test)]
 pub(crate) use tests::{script as tests_script, support as tests_support};
 
-pub use connection::server::{ServerLimits, serve};
-pub use exchange::Exchange;
+pub(crate) use connection::server::{ServerLimits, serve};
+pub(crate) use exchange::Exchange;
 pub use limits::client_limiter::LimitClock;
-pub use limits::{ClientLimitSettings, ClientLimits};
-pub use login_api::LoginApi;
-pub use mail_reports::MailReports;
-pub use metrics::HttpMetrics;
-pub use portals::{Portals, SameHostOnly};
-pub use preview_mailbox::PreviewMailbox;
-pub use public::Public;
-pub use request::body::BodyLimits;
-pub use request::client::TrustedProxies;
-pub use request::hosts::HostAllowlist;
+pub(crate) use limits::{ClientLimitSettings, ClientLimits};
+pub(crate) use login_api::LoginApi;
+pub(crate) use mail_reports::MailReports;
+pub(crate) use metrics::HttpMetrics;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use portals::{Portals, SameHostOnly};
+pub(crate) use preview_mailbox::PreviewMailbox;
+pub(crate) use public::Public;
+pub(crate) use request::body::{BodyLimits, PUBLIC_BODY_MAX};
+pub(crate) use request::client::TrustedProxies;
+pub(crate) use request::hosts::HostAllowlist;
 
 /// For the fuzz targets.
 #[cfg(any(test, feature = "fuzzing"))]
@@ -55,7 +56,7 @@ use warp::Filter;
 use warp::reply::Response;
 
 /// The public API: every route of [`routes::PUBLIC`], and preflights.
-pub fn service(
+pub(crate) fn service(
     public: Public,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static {
     use endpoints::{

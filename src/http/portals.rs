@@ -5,7 +5,7 @@ use doorcode_domain::{TenantId, TenantSlug};
 use std::sync::Arc;
 
 /// Answers from memory, never waits: every browser call asks.
-pub trait Portals: Send + Sync {
+pub(crate) trait Portals: Send + Sync {
     /// The tenant of a slug.
     fn of_slug(&self, slug: &TenantSlug) -> Option<TenantId>;
 
@@ -34,9 +34,10 @@ impl Portals for LoginService {
 }
 
 /// No tenant has an origin of its own: portals are served from the same host as doorcode.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SameHostOnly;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) struct SameHostOnly;
 
+#[cfg(any(test, feature = "fuzzing"))]
 impl Portals for SameHostOnly {
     fn of_slug(&self, _: &TenantSlug) -> Option<TenantId> {
         None

@@ -8,14 +8,14 @@ type ListMails = dyn Fn(Option<&str>) -> Vec<Value> + Send + Sync;
 
 /// Where the page finds its mails.
 #[derive(Clone)]
-pub struct PreviewMailbox {
+pub(crate) struct PreviewMailbox {
     pub(crate) list: Arc<ListMails>,
     pub(crate) hosts: HostAllowlist,
 }
 
 impl PreviewMailbox {
     /// `list` gives the mails, newest first, all or those to one address. Other hosts than `hosts` get nothing.
-    pub fn new(
+    pub(crate) fn new(
         list: impl Fn(Option<&str>) -> Vec<Value> + Send + Sync + 'static,
         hosts: HostAllowlist,
     ) -> Self {

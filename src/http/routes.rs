@@ -82,59 +82,61 @@ const fn get(path: &'static str, name: &'static str) -> Route {
 }
 
 /// Mails a code.
-pub const LOGIN: Route = call("/v1/customer-auth/login", "login", Methods::Post, Group::Login);
+pub(crate) const LOGIN: Route = call("/v1/customer-auth/login", "login", Methods::Post, Group::Login);
 /// A code for tokens and cookies.
-pub const VERIFY: Route = call("/v1/customer-auth/verify", "verify", Methods::Post, Group::Code);
+pub(crate) const VERIFY: Route = call("/v1/customer-auth/verify", "verify", Methods::Post, Group::Code);
 /// A code for tokens.
-pub const TOKEN: Route = call("/v1/customer-auth/token", "token", Methods::Post, Group::Code);
+pub(crate) const TOKEN: Route = call("/v1/customer-auth/token", "token", Methods::Post, Group::Code);
 /// The next tokens.
-pub const REFRESH: Route = call("/v1/customer-auth/refresh", "refresh", Methods::Post, Group::Session);
+pub(crate) const REFRESH: Route = call("/v1/customer-auth/refresh", "refresh", Methods::Post, Group::Session);
 /// Ends a session.
-pub const LOGOUT: Route = call("/v1/customer-auth/logout", "logout", Methods::Post, Group::Session);
+pub(crate) const LOGOUT: Route = call("/v1/customer-auth/logout", "logout", Methods::Post, Group::Session);
 /// Ends all sessions of a customer.
-pub const LOGOUT_ALL: Route =
+pub(crate) const LOGOUT_ALL: Route =
     call("/v1/customer-auth/logout-all", "logout_all", Methods::Post, Group::Session);
 /// Whose an access token is.
-pub const SESSION: Route = call("/v1/customer-auth/session", "session", Methods::Get, Group::Session);
+pub(crate) const SESSION: Route = call("/v1/customer-auth/session", "session", Methods::Get, Group::Session);
 /// A customer's live sessions.
-pub const OWN_SESSIONS: Route =
+pub(crate) const OWN_SESSIONS: Route =
     call("/v1/customer-auth/sessions", "own_sessions", Methods::Get, Group::Session);
 /// One of them, to end it.
-pub const OWN_SESSION: Route =
+pub(crate) const OWN_SESSION: Route =
     call("/v1/customer-auth/sessions/{session_id}", "own_session", Methods::Delete, Group::Session);
 /// A hosted page's code for a code that the portal's server exchanges. For doorcode's own page only.
-pub const HANDOVER: Route = Route {
+pub(crate) const HANDOVER: Route = Route {
     cross_origin: false,
     ..call("/v1/customer-auth/handover", "handover", Methods::Post, Group::Code)
 };
 /// What a hosted page handed over, for tokens. Charged like a refresh: a portal's server exchanges for many.
-pub const EXCHANGE: Route = call("/v1/customer-auth/exchange", "exchange", Methods::Post, Group::Session);
+pub(crate) const EXCHANGE: Route =
+    call("/v1/customer-auth/exchange", "exchange", Methods::Post, Group::Session);
 /// What a mail provider reports of an address.
-pub const MAIL_REPORT: Route = Route {
+pub(crate) const MAIL_REPORT: Route = Route {
     cross_origin: false,
     ..call("/hooks/mail/{provider}", "mail_report", Methods::Post, Group::Session)
 };
 /// A tenant's login page.
-pub const HOSTED_LOGIN: Route = get("/t/{slug}/login", "hosted_login");
+pub(crate) const HOSTED_LOGIN: Route = get("/t/{slug}/login", "hosted_login");
 /// The login form, for any page.
-pub const LOGIN_SCRIPT: Route = get("/doorcode-login.js", "login_script");
+pub(crate) const LOGIN_SCRIPT: Route = get("/doorcode-login.js", "login_script");
 /// The published keys.
-pub const JWKS: Route = get("/.well-known/jwks.json", "jwks");
+pub(crate) const JWKS: Route = get("/.well-known/jwks.json", "jwks");
 /// Where the keys are, for middleware that knows the issuer's URL alone (OpenID Connect Discovery).
-pub const OPENID_CONFIGURATION: Route = get("/.well-known/openid-configuration", "openid_configuration");
+pub(crate) const OPENID_CONFIGURATION: Route =
+    get("/.well-known/openid-configuration", "openid_configuration");
 /// The same (RFC 8414).
-pub const AUTHORIZATION_SERVER: Route =
+pub(crate) const AUTHORIZATION_SERVER: Route =
     get("/.well-known/oauth-authorization-server", "authorization_server");
 /// What this API is, for programs.
-pub const OPENAPI: Route = get("/openapi.json", "openapi");
+pub(crate) const OPENAPI: Route = get("/openapi.json", "openapi");
 /// What this API is, for people.
-pub const REFERENCE: Route = get("/docs", "reference");
+pub(crate) const REFERENCE: Route = get("/docs", "reference");
 /// That page's script.
-pub const REFERENCE_SCRIPT: Route = get("/rapidoc.js", "reference_script");
+pub(crate) const REFERENCE_SCRIPT: Route = get("/rapidoc.js", "reference_script");
 /// The development mailbox, a page.
-pub const MAILBOX: Route = get("/dev/mailbox", "mailbox");
+pub(crate) const MAILBOX: Route = get("/dev/mailbox", "mailbox");
 /// The development mailbox, for programs.
-pub const MAILBOX_JSON: Route = get("/dev/mailbox.json", "mailbox.json");
+pub(crate) const MAILBOX_JSON: Route = get("/dev/mailbox.json", "mailbox.json");
 
 /// The public listener.
 pub const PUBLIC: [&Route; 22] = [
@@ -163,27 +165,27 @@ pub const PUBLIC: [&Route; 22] = [
 ];
 
 /// The live page.
-pub const OPS_PAGE: Route = get("/", "ops");
+pub(crate) const OPS_PAGE: Route = get("/", "ops");
 /// Its script.
-pub const OPS_SCRIPT: Route = get("/page.js", "ops_script");
+pub(crate) const OPS_SCRIPT: Route = get("/page.js", "ops_script");
 /// Its looks.
-pub const OPS_STYLE: Route = get("/page.css", "ops_style");
+pub(crate) const OPS_STYLE: Route = get("/page.css", "ops_style");
 /// The last ten minutes.
-pub const HISTORY: Route = get("/history", "history");
+pub(crate) const HISTORY: Route = get("/history", "history");
 /// Each second, as it comes (server-sent events).
-pub const EVENTS: Route = get("/events", "events");
+pub(crate) const EVENTS: Route = get("/events", "events");
 /// The process answers.
-pub const LIVEZ: Route = get("/livez", "livez");
+pub(crate) const LIVEZ: Route = get("/livez", "livez");
 /// Every actor answers.
-pub const READYZ: Route = get("/readyz", "readyz");
+pub(crate) const READYZ: Route = get("/readyz", "readyz");
 /// The supervision tree.
-pub const ACTORS: Route = get("/actors", "actors");
+pub(crate) const ACTORS: Route = get("/actors", "actors");
 /// Actors one by one.
-pub const ACTOR_ROWS: Route = get("/actors/rows", "actor_rows");
+pub(crate) const ACTOR_ROWS: Route = get("/actors/rows", "actor_rows");
 /// For Prometheus.
-pub const METRICS: Route = get("/metrics", "metrics");
+pub(crate) const METRICS: Route = get("/metrics", "metrics");
 /// Faults on demand, where they are switched on.
-pub const FAULTS: Route = Route {
+pub(crate) const FAULTS: Route = Route {
     path: "/v1/admin/faults",
     name: "faults",
     methods: Methods::Post,
@@ -192,14 +194,15 @@ pub const FAULTS: Route = Route {
 };
 
 /// What the admin API is, for programs.
-pub const OPS_OPENAPI: Route = get("/openapi.json", "ops_openapi");
+pub(crate) const OPS_OPENAPI: Route = get("/openapi.json", "ops_openapi");
 /// What the admin API is, for people.
-pub const OPS_REFERENCE: Route = get("/docs", "ops_reference");
+pub(crate) const OPS_REFERENCE: Route = get("/docs", "ops_reference");
 /// That page's script.
-pub const OPS_REFERENCE_SCRIPT: Route = get("/rapidoc.js", "ops_reference_script");
+pub(crate) const OPS_REFERENCE_SCRIPT: Route = get("/rapidoc.js", "ops_reference_script");
 
 /// The ops listener.
-pub const OPS: [&Route; 14] = [
+#[cfg(test)]
+pub(crate) const OPS: [&Route; 14] = [
     &OPS_PAGE,
     &OPS_SCRIPT,
     &OPS_STYLE,

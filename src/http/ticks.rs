@@ -28,7 +28,7 @@ struct Waits {
 }
 
 /// Waits for the first tick at or after `deadline`.
-pub async fn wait_until(deadline: Instant) {
+pub(crate) async fn wait_until(deadline: Instant) {
     match &*TICKS {
         Some(ticks) => {
             // Taken under the lock, so that the tick cannot pass between.

@@ -12,7 +12,7 @@ use std::fmt;
 
 /// One of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(super) enum Format {
     /// <https://prometheus.io/docs/instrumenting/exposition_formats/>: what everything reads.
     Classic,
     /// <https://prometheus.io/docs/specs/om/open_metrics_spec/>
@@ -21,7 +21,7 @@ pub enum Format {
 
 impl Format {
     /// By the field `Accept` (RFC 9110 section 12.5.1): OpenMetrics where it is named and preferred to plain text.
-    pub fn asked_for(headers: &HeaderMap) -> Self {
+    pub(super) fn asked_for(headers: &HeaderMap) -> Self {
         let (mut open, mut classic) = (0.0, 0.0);
         let fields = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         for range in fields.flat_map(|field| field.split(',')) {
@@ -44,7 +44,7 @@ impl Format {
     }
 
     /// Its media type.
-    pub fn content_type(self) -> &'static str {
+    pub(super) fn content_type(self) -> &'static str {
         match self {
             Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -52,7 +52,7 @@ impl Format {
     }
 
     /// Everything in the registry.
-    pub fn write(self, registry: &Registry) -> Result<String, fmt::Error> {
+    pub(super) fn write(self, registry: &Registry) -> Result<String, fmt::Error> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, registry)?;
         Ok(match self {

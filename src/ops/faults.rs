@@ -14,7 +14,7 @@ use warp::reply::Response;
 
 /// What can be told to fail.
 #[derive(Clone)]
-pub struct Faults(FaultInjector);
+pub(crate) struct Faults(FaultInjector);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +30,7 @@ struct Fault {
 
 impl Faults {
     /// Over the running actors.
-    pub fn new(injector: FaultInjector) -> Self {
+    pub(crate) fn new(injector: FaultInjector) -> Self {
         Self(injector)
     }
 

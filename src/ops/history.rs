@@ -55,7 +55,7 @@ struct Now<'a> {
 }
 
 /// The last ten minutes.
-pub struct History {
+pub(crate) struct History {
     points: Mutex<VecDeque<Point>>,
     newest: watch::Sender<Arc<str>>,
 }
@@ -68,7 +68,12 @@ impl Default for History {
 
 impl History {
     /// Takes a point each second until it is dropped; then those who listen hear the end.
-    pub async fn record(self: Arc<Self>, service: Arc<dyn LoginApi>, http: Arc<HttpMetrics>, faults: bool) {
+    pub(crate) async fn record(
+        self: Arc<Self>,
+        service: Arc<dyn LoginApi>,
+        http: Arc<HttpMetrics>,
+        faults: bool,
+    ) {
         let _end = End(&self);
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -22,7 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use warp::reply::Response;
 
 /// Adds what is looked up at each scrape.
-pub fn register(registry: &mut Registry, service: Arc<dyn LoginApi>, limits: Arc<ClientLimits>) {
+pub(super) fn register(registry: &mut Registry, service: Arc<dyn LoginApi>, limits: Arc<ClientLimits>) {
     registry.register_collector(Box::new(Build));
     registry.register_collector(Box::new(Tree(service)));
     registry.register_collector(Box::new(Limits(limits)));
@@ -30,7 +30,7 @@ pub fn register(registry: &mut Registry, service: Arc<dyn LoginApi>, limits: Arc
 }
 
 /// Everything in the registry, in the format that is asked for.
-pub fn answer(registry: &Registry, headers: &HeaderMap) -> Response {
+pub(super) fn answer(registry: &Registry, headers: &HeaderMap) -> Response {
     let format = Format::asked_for(headers);
     match format.write(registry) {
         Ok(text) => reply::typed(StatusCode::OK, format.content_type(), text),

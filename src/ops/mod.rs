@@ -10,8 +10,8 @@ mod live;
 mod metrics;
 mod process;
 
-pub use faults::Faults;
-pub use history::History;
+pub(crate) use faults::Faults;
+pub(crate) use history::History;
 
 use crate::http::endpoints::reference;
 use crate::http::filters::{at, finished};
@@ -37,7 +37,7 @@ use warp::{Filter, Rejection};
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
 /// Everything the ops listener needs.
-pub struct Ops {
+pub(crate) struct Ops {
     /// The actors' one way in.
     pub service: Arc<dyn LoginApi>,
     /// The public listener's counters.
@@ -59,7 +59,7 @@ pub struct Ops {
 
 impl Ops {
     /// Without an admin API.
-    pub fn new(service: impl LoginApi, http: Arc<HttpMetrics>, limits: Arc<ClientLimits>) -> Self {
+    pub(crate) fn new(service: impl LoginApi, http: Arc<HttpMetrics>, limits: Arc<ClientLimits>) -> Self {
         Self {
             service: Arc::new(service),
             http,
@@ -74,7 +74,7 @@ impl Ops {
 }
 
 /// The whole ops listener.
-pub fn service(
+pub(crate) fn service(
     ops: Ops,
 ) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static {
     let nothing = || warp::any().and_then(async || Err(warp::reject::not_found())).boxed();
@@ -100,7 +100,7 @@ pub fn service(
 }
 
 /// A listener for the admin API alone.
-pub fn admin_service(
+pub(crate) fn admin_service(
     admin: BoxedFilter<(Response,)>,
     hosts: &HostAllowlist,
     http: Arc<HttpMetrics>,

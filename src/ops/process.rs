@@ -11,11 +11,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// When it started, in seconds since 1970.
 #[derive(Debug)]
-pub struct Process(f64);
+pub(super) struct Process(f64);
 
 impl Process {
     /// Starts now: a few milliseconds after the process did.
-    pub fn started() -> Self {
+    pub(super) fn started() -> Self {
         Self(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()))
     }
 }

@@ -62,7 +62,7 @@ struct Answer {
 }
 
 /// Sends every case; one line for each that was answered otherwise than it must be.
-pub async fn replay(addr: SocketAddr) -> Vec<String> {
+pub(super) async fn replay(addr: SocketAddr) -> Vec<String> {
     let mut failures = Vec::new();
     for line in CORPUS.lines() {
         let case: Case = serde_json::from_str(line).expect("a case of the corpus");

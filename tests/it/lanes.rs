@@ -10,10 +10,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 const DAY_S: u64 = 86_400;
 /// Where Ada lives.
-pub const HOME: &str = "192.0.2.10";
+pub(crate) const HOME: &str = "192.0.2.10";
 
 /// A network (/24) that nobody was seen in before.
-pub fn far(number: u32) -> String {
+pub(crate) fn far(number: u32) -> String {
     format!("198.{}.{}.1", 18 + number / 250, number % 250 + 1)
 }
 
@@ -25,13 +25,13 @@ fn device_of(answer: &Answer) -> String {
 }
 
 /// Logs in with a browser; what it has of it.
-pub async fn device_after_login(visitor: Visitor<'_>, email: &str) -> String {
+pub(crate) async fn device_after_login(visitor: Visitor<'_>, email: &str) -> String {
     let answer = visitor.in_browser().answer_to_login(email).await;
     Tokens::of(&answer);
     device_of(&answer)
 }
 
-pub fn is_digits(code: &str) -> bool {
+pub(crate) fn is_digits(code: &str) -> bool {
     code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit())
 }
 
@@ -49,7 +49,7 @@ async fn burn(app: &TestApp, stranger: &Visitor<'_>, email: &str) -> String {
 }
 
 /// Every mail and digit guess of the strangers' lane, from a network each.
-pub async fn exhaust_strangers(app: &TestApp, email: &str) {
+pub(crate) async fn exhaust_strangers(app: &TestApp, email: &str) {
     for number in 0..5 {
         burn(app, &app.from(&far(number)), email).await;
     }

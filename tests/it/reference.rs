@@ -1,8 +1,8 @@
 //! The statements against a reference model: every budget, lane and code of an address, in simulated time.
 
-pub mod model;
-pub mod run;
-pub mod statements;
+pub(crate) mod model;
+pub(crate) mod run;
+pub(crate) mod statements;
 
 use crate::support::postgres::Database;
 use model::{Bucket, DAY, Face, Lane, MAILS, Rate, SECOND, StepUp};

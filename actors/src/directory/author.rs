@@ -41,7 +41,7 @@ impl Author {
 }
 
 impl Directory {
-    /// The same door, used by somebody else.
+    /// The same, with this author in every event that it writes.
     pub fn on_behalf_of(&self, author: Author) -> Self {
         Self { author: Arc::new(author), ..self.clone() }
     }

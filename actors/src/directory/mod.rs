@@ -52,7 +52,7 @@ use doorcode_domain::{AddressKey, Clock, Email, SpecialUse, TenantId, TenantSlug
 use std::sync::Arc;
 use tokio_postgres::Client;
 
-/// The administrator's door to the database. Cheap to clone.
+/// What administrators may do in the database. Cheap to clone.
 #[derive(Clone)]
 pub struct Directory {
     pool: Pool,

@@ -22,13 +22,15 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use admin::{KeyAdmin, KeyInfo, Rewrapped, Rotation};
-pub use cells::{KeyFile, KeyMarks};
+pub use cells::KeyFile;
+pub(crate) use cells::KeyMarks;
 pub use recover::Recovered;
+pub use schedule::KeyState;
+pub(crate) use schedule::LEAD;
 pub(crate) use schedule::RELOAD;
-pub use schedule::{KeyState, LEAD};
 pub(crate) use signing::SigningKey;
 pub use signing::SigningKeyError;
-pub use vault::DirectoryKeys;
+pub(crate) use vault::DirectoryKeys;
 pub(crate) use vault::{KeyPolicy, Vault};
 pub use verify::AccessTokenError;
 pub(crate) use webhook_secret::webhook_secret;

@@ -22,7 +22,7 @@ const MARGIN: Duration = Duration::from_secs(300);
 
 /// How long a signing key is published before it signs, at the least: whoever verifies its first token has it (D11), if
 /// they keep the set no longer than they are told. `tokens.publish_ahead` is for those who do.
-pub const LEAD: Duration = KEY_SET_AGE.saturating_add(RELOAD).saturating_add(MARGIN);
+pub(crate) const LEAD: Duration = KEY_SET_AGE.saturating_add(RELOAD).saturating_add(MARGIN);
 /// How long a signing key stays published after its successor took over: its last token has expired, and so has every
 /// copy of a key set with which that token was read (D11).
 pub(crate) const KEPT: Duration =

@@ -46,7 +46,7 @@ pub(crate) struct Successor {
 }
 
 /// The keys that administration needs. None of them rotates.
-pub struct DirectoryKeys {
+pub(crate) struct DirectoryKeys {
     /// Makes the keyed form under which an address is found.
     pub(crate) address: MacKey,
     /// Of codes.

@@ -121,7 +121,7 @@ pub(crate) struct FlushCounts {
     pub(crate) failed: AtomicU64,
 }
 
-/// Upper bounds of a batch's rows: powers of two to `database.batch_max`'s default.
+/// Upper bounds of a batch's rows: powers of two.
 const BATCH_ROWS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 /// Upper bounds of a flush's time in seconds: powers of two from half a millisecond to past a request's deadline.
 const FLUSH_SECONDS: [f64; 14] = powers_of_two(-11);
@@ -142,7 +142,7 @@ pub(crate) struct Ledger<B: Batch> {
 
 pub(crate) struct LedgerState<B: Batch> {
     queue: Queue<B>,
-    max_in_flight: usize,
+    in_flight: usize,
     flush_requested: bool,
     tasks: JoinSet<()>,
 }
@@ -150,9 +150,9 @@ pub(crate) struct LedgerState<B: Batch> {
 impl<B: Batch> Ledger<B> {
     /// Asks for a flush once everything that is already in the mailbox has been read.
     fn flush_soon(&self, context: &Context<LedgerMessage<B>>, state: &mut LedgerState<B>) {
-        let worthwhile = state.queue.due() >= state.max_in_flight * ROWS_PER_FLUSH;
+        let worthwhile = state.queue.due() >= state.in_flight * ROWS_PER_FLUSH;
         if state.flush_requested
-            || state.max_in_flight >= self.settings.max_in_flight
+            || state.in_flight >= self.settings.max_in_flight
             || state.queue.is_empty()
             || !worthwhile
         {
@@ -171,13 +171,13 @@ impl<B: Batch> Ledger<B> {
         if entries.is_empty() {
             return;
         }
-        state.max_in_flight += 1;
+        state.in_flight += 1;
         self.counts.batch.record_count(entries.len());
         let keys = entries.iter().map(|entry| B::key(&entry.row)).collect();
         let guard = FlushGuard { context: context.cloned(), keys };
         let (batch, counts) = (self.batch.clone(), self.counts.clone());
         state.tasks.spawn(async move {
-            let _landing = guard;
+            let _guard = guard;
             let begun = Instant::now();
             commit::commit(&*batch, &counts, entries).await;
             counts.flush.record(begun.elapsed());
@@ -230,12 +230,7 @@ impl<B: Batch> Actor for Ledger<B> {
     }
 
     async fn start(&self, _: &Context<Self::Message>) -> Result<Self::State, Failure> {
-        Ok(LedgerState {
-            queue: Queue::new(),
-            max_in_flight: 0,
-            flush_requested: false,
-            tasks: JoinSet::new(),
-        })
+        Ok(LedgerState { queue: Queue::new(), in_flight: 0, flush_requested: false, tasks: JoinSet::new() })
     }
 
     async fn handle(
@@ -259,7 +254,7 @@ impl<B: Batch> Actor for Ledger<B> {
                 self.flush(Some(context), state);
             }
             LedgerMessage::Flushed(keys) => {
-                state.max_in_flight -= 1;
+                state.in_flight -= 1;
                 while state.tasks.try_join_next().is_some() {}
                 keys.iter().for_each(|key| state.queue.release(key));
             }

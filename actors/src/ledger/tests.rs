@@ -188,7 +188,7 @@ async fn rows_that_nobody_waits_for_are_dropped() {
         counts: Arc::default(),
     };
     let mut state =
-        LedgerState { queue: Queue::new(), max_in_flight: 0, flush_requested: false, tasks: JoinSet::new() };
+        LedgerState { queue: Queue::new(), in_flight: 0, flush_requested: false, tasks: JoinSet::new() };
     let (late, _late) = waiter();
     assert!(state.queue.put((1, 1, 0), late).is_ok());
     tokio::time::advance(Duration::from_secs(4)).await;

@@ -249,29 +249,33 @@ impl LoginService {
 
     /// `/logout`: ends the token's session, whatever generation it is of. Unknown and garbage tokens are `Ok` too.
     pub async fn logout(&self, caller: &Caller, token: &str) -> Result<(), Refusal> {
-        let outcomes = &self.0.observability.outcomes;
-        let Some((token, session)) = self.read_token(token) else {
-            caller.came_to(&outcomes.logout_forged);
-            return Ok(());
-        };
-        let id = SessionId { tenant: token.tenant, key: session };
-        caller.trail.about_session(id);
-        let ended = put(&self.0.logout, caller.deadline, id).await;
-        caller.came_to(if ended.is_ok() { &outcomes.logout_done } else { &outcomes.logout_refused });
-        ended
+        let counts = &self.0.observability.outcomes;
+        let counts = [&counts.logout_forged, &counts.logout_done, &counts.logout_refused];
+        self.end(&self.0.logout, caller, token, counts).await
     }
 
     /// `/logout-all`: ends all sessions of the customer whose live session this token is of, this one included.
     pub async fn logout_all(&self, caller: &Caller, token: &str) -> Result<(), Refusal> {
-        let outcomes = &self.0.observability.outcomes;
+        let counts = &self.0.observability.outcomes;
+        let counts = [&counts.logout_all_forged, &counts.logout_all_done, &counts.logout_all_refused];
+        self.end(&self.0.logout_all, caller, token, counts).await
+    }
+
+    async fn end(
+        &self,
+        ledger: &Handle<LedgerMessage<LogoutBatch>>,
+        caller: &Caller,
+        token: &str,
+        [forged, done, refused]: [&crate::outcomes::Outcome; 3],
+    ) -> Result<(), Refusal> {
         let Some((token, session)) = self.read_token(token) else {
-            caller.came_to(&outcomes.logout_all_forged);
+            caller.came_to(forged);
             return Ok(());
         };
         let id = SessionId { tenant: token.tenant, key: session };
         caller.trail.about_session(id);
-        let ended = put(&self.0.logout_all, caller.deadline, id).await;
-        caller.came_to(if ended.is_ok() { &outcomes.logout_all_done } else { &outcomes.logout_all_refused });
+        let ended = put(ledger, caller.deadline, id).await;
+        caller.came_to(if ended.is_ok() { done } else { refused });
         ended
     }
 

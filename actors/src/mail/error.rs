@@ -157,14 +157,6 @@ impl SendError {
         }
     }
 
-    /// Whether an operator must act before mail flows again.
-    pub fn needs_operator(&self) -> bool {
-        matches!(
-            self,
-            Self::TlsRefused { .. } | Self::SenderRefused { .. } | Self::Unsendable(Unsendable::BadSender)
-        )
-    }
-
     /// A short fixed name, for metrics.
     pub fn kind(&self) -> &'static str {
         match self {

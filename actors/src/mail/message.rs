@@ -225,7 +225,7 @@ pub enum Unsendable {
 }
 
 /// The message on the wire. The same mail gives the same bytes each time.
-pub fn compose(mail: &Mail, sender: &Sender, templates: &Templates) -> Result<Message, Unsendable> {
+pub(super) fn compose(mail: &Mail, sender: &Sender, templates: &Templates) -> Result<Message, Unsendable> {
     let words = templates.render(mail)?;
     let to = parse_address(&mail.to)?;
     let envelope = Envelope::new(Some(sender.address.clone()), vec![to.clone()])

@@ -10,7 +10,7 @@ mod error;
 mod factory_remote;
 mod hook;
 pub(crate) mod mailers;
-pub mod memory;
+pub(crate) mod memory;
 mod message;
 pub(crate) mod note;
 pub(crate) mod notifier;
@@ -37,8 +37,10 @@ pub(crate) use setting_values::Secret;
 pub use crate::settings::{SmtpSettings, TlsMode};
 pub use error::SendError;
 pub use memory::{Mailbox, StoredMail};
-pub use message::{Alphabet, Content, Mail, Rendered, Sender, TenantLook, Unsendable};
-pub use smtp::{Relay, SetupError};
+pub use message::{Alphabet, Content, Mail, Rendered, Sender};
+pub(crate) use message::{TenantLook, Unsendable};
+pub(crate) use smtp::Relay;
+pub use smtp::SetupError;
 pub use templates::{TemplateError, Templates};
 
 /// Where mail goes. One for the whole process; cheap to clone.

@@ -57,7 +57,7 @@ pub enum SetupError {
 
 /// A mail server that can be connected to: checked settings, and the TLS configuration they lead to. Shared by
 /// all connections.
-pub struct Relay {
+pub(crate) struct Relay {
     settings: SmtpSettings,
     host: String,
     /// The name doorcode gives in EHLO: its own fully qualified host name.

@@ -81,7 +81,7 @@ impl Admission {
         self.meter.expired();
     }
 
-    /// The same message in the next actor's mailbox: it keeps its permit, so the first door bounds the whole way.
+    /// The same message in the next actor's mailbox: it keeps its permit, so the first admission bounds the whole way.
     fn pass_to(mut self, meter: &Arc<Meter>) -> Self {
         let mut passed = Admission::new(meter, self.permit.take(), self.deadline);
         passed.request = self.request;

@@ -115,11 +115,6 @@ impl Email {
         self.ascii_domain.as_deref().unwrap_or_else(|| self.domain())
     }
 
-    /// Whether mail can go there without SMTPUTF8.
-    pub fn is_ascii_local(&self) -> bool {
-        self.local().is_ascii()
-    }
-
     /// For logs: `a…@example.com`. Of a one-letter local part, nothing is shown.
     pub fn mask(&self) -> String {
         let mut letters = self.local().chars();

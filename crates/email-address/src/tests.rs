@@ -298,8 +298,6 @@ fn parts_and_role_names() {
     let ann = email("Ann.ü@Bücher.DE");
     assert_eq!((ann.local(), ann.domain(), ann.ascii_domain()), ("Ann.ü", "bücher.de", "xn--bcher-kva.de"));
     assert_eq!(ann.key(), "ann.ü@bücher.de");
-    assert!(!ann.is_ascii_local());
-    assert!(email("Ann@bücher.de").is_ascii_local());
     assert_eq!(email("PostMaster@acme.io").as_str(), "postmaster@acme.io");
     assert_eq!(email("PostMasters@acme.io").as_str(), "PostMasters@acme.io");
 }

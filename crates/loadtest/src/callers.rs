@@ -50,7 +50,7 @@ impl Caller {
 
 /// A /24.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
+pub(crate) struct Network {
     mode: CallerMode,
     number: u16,
 }
@@ -58,7 +58,7 @@ pub struct Network {
 impl Network {
     /// One of its 254 addresses, by number from 0; the first again after the last. `None` where no other address than
     /// this machine's own can be had.
-    pub fn host(self, number: u32) -> Option<Caller> {
+    pub(crate) fn host(self, number: u32) -> Option<Caller> {
         let host = u8::try_from(number % 254).unwrap_or(0) + 1;
         let [high, low] = self.number.to_be_bytes();
         // 127.0.x.x is what other programs use.
@@ -82,24 +82,24 @@ impl fmt::Display for Network {
 
 /// Hands out networks that this run has not used, from a random start, so that runs do not meet each other's limits.
 #[derive(Debug)]
-pub struct Callers {
+pub(crate) struct Callers {
     mode: CallerMode,
     next: AtomicU32,
 }
 
 impl Callers {
     /// From `start` on.
-    pub fn new(mode: CallerMode, start: u16) -> Callers {
+    pub(crate) fn new(mode: CallerMode, start: u16) -> Callers {
         Callers { mode, next: AtomicU32::new(start.into()) }
     }
 
     /// Whether there is more than one address.
-    pub fn can_vary(&self) -> bool {
+    pub(crate) fn can_vary(&self) -> bool {
         self.mode != CallerMode::Own
     }
 
     /// The next one; the numbers come round after 65,000 or so.
-    pub fn network(&self) -> Network {
+    pub(crate) fn network(&self) -> Network {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         Network { mode: self.mode, number: u16::try_from(0x100 + number % 0xff00).unwrap_or(u16::MAX) }
     }

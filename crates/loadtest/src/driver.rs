@@ -44,7 +44,7 @@ pub struct Pace {
 
 /// What the measured part took.
 #[derive(Debug)]
-pub struct Measured {
+pub(crate) struct Measured {
     /// When it began.
     pub began: Instant,
     /// The watched processes over it.
@@ -112,7 +112,7 @@ impl Pacer {
 }
 
 /// Runs each part on a connection of its own.
-pub async fn drive(
+pub(crate) async fn drive(
     service: &Arc<Service>,
     hints: &Hints,
     parts: Vec<Part>,

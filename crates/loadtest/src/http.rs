@@ -3,4 +3,5 @@
 mod connection;
 mod wire;
 
-pub use connection::{Connection, Endpoint, Reply, Target};
+pub use connection::Target;
+pub(crate) use connection::{Connection, Endpoint, Reply};

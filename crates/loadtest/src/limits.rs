@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Customers that the parts on mails and guesses use up, each of whom must not have been mailed today.
-pub const CUSTOMERS: u64 = 12;
+pub(crate) const CUSTOMERS: u64 = 12;
 
 /// What a run says of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -165,7 +165,7 @@ impl LimitReport {
 }
 
 /// Whether the service counted the refusals that the driver saw (others may have been refused meanwhile, too).
-pub fn counted(service: &Service, seen: u64, own_count: u64) -> LimitReport {
+pub(crate) fn counted(service: &Service, seen: u64, own_count: u64) -> LimitReport {
     let mut report = LimitReport::new("metrics", service, format!("{seen} or more answers 429 counted"));
     (report.refused, report.admitted) = (seen, own_count);
     match own_count >= seen {
@@ -193,7 +193,7 @@ fn longer(policies: &[Policy], which: usize, span_s: f64) -> String {
 
 /// What a run of the limits works with.
 #[derive(Debug)]
-pub struct Bench {
+pub(crate) struct Bench {
     /// All replicas.
     pub service: Arc<Service>,
     /// The run's mails.
@@ -265,7 +265,7 @@ impl Bench {
     }
 
     /// Runs all parts that are expected.
-    pub async fn run(self) -> Vec<LimitReport> {
+    pub(crate) async fn run(self) -> Vec<LimitReport> {
         let bench = Arc::new(self);
         let slow = tokio::spawn(cool_down::run(Arc::clone(&bench)));
         let mut reports = Vec::new();

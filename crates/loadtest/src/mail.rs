@@ -3,7 +3,7 @@
 mod files;
 mod sink;
 
-pub use files::CodeFiles;
+pub(crate) use files::CodeFiles;
 pub use sink::{Sink, SmtpFaults};
 
 use crate::call::{Call, Failure};
@@ -58,7 +58,7 @@ pub struct MailTotals {
 }
 
 /// A mail that came: when, and its code.
-pub type Arrival = (Instant, Option<String>);
+pub(crate) type Arrival = (Instant, Option<String>);
 
 /// The mails of a run.
 #[derive(Debug)]
@@ -280,7 +280,7 @@ impl State {
 
 /// The code in a mail: six characters standing alone, in the subject or else in the text. Digits win; letters
 /// (step-up codes) must be capitals.
-pub fn find_code(subject: &str, text: &str) -> Option<String> {
+pub(crate) fn find_code(subject: &str, text: &str) -> Option<String> {
     let all_digits = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
     let code_like = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
     let words = |part: &str, like: &dyn Fn(&str) -> bool| {

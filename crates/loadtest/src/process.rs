@@ -13,7 +13,7 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// A process over the measured time.
 #[derive(Debug, Clone)]
-pub struct Watched {
+pub(crate) struct Watched {
     /// Its short name.
     pub name: String,
     /// Its id.
@@ -34,13 +34,13 @@ struct Usage {
 
 /// The processes to watch.
 #[derive(Debug)]
-pub struct Watches {
+pub(crate) struct Watches {
     watched: Vec<(u32, String, bool, Usage)>,
 }
 
 impl Watches {
     /// The driver itself, and these. An id without a process is an error, named.
-    pub fn new(pids: &[u32]) -> Result<Watches, u32> {
+    pub(crate) fn new(pids: &[u32]) -> Result<Watches, u32> {
         let mut watched = vec![(std::process::id(), "driver".to_owned(), false, Usage::default())];
         for &pid in pids {
             let name = read_stat(pid).ok_or(pid)?.name;
@@ -50,7 +50,7 @@ impl Watches {
     }
 
     /// Takes the figures at the start of the measurement.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         let table = process_table();
         for (pid, _, family, before) in &mut self.watched {
             *before = usage(&table, *pid, *family);
@@ -58,7 +58,7 @@ impl Watches {
     }
 
     /// Takes the figures at its end. A process that went away shows what it had used up to the start: nothing.
-    pub fn end(&self) -> Vec<Watched> {
+    pub(crate) fn end(&self) -> Vec<Watched> {
         let table = process_table();
         let over = |(pid, name, family, before): &(u32, String, bool, Usage)| {
             let after = usage(&table, *pid, *family);

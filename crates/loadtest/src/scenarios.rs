@@ -14,7 +14,7 @@ const OUTSTANDING: usize = 8;
 
 /// One connection's part in a run.
 #[derive(Debug)]
-pub struct Part {
+pub(crate) struct Part {
     scenario: ScenarioName,
     customers: Share,
     inbox: Arc<Inbox>,
@@ -29,17 +29,22 @@ pub struct Part {
 
 impl Part {
     /// With customers of its own.
-    pub fn new(scenario: ScenarioName, customers: Share, inbox: Arc<Inbox>, networks: Vec<Network>) -> Part {
+    pub(crate) fn new(
+        scenario: ScenarioName,
+        customers: Share,
+        inbox: Arc<Inbox>,
+        networks: Vec<Network>,
+    ) -> Part {
         Part { scenario, customers, inbox, networks, steps: 0, token: String::new(), ready: Vec::new() }
     }
 
     /// Whom it calls as.
-    pub fn caller(&self) -> Option<Caller> {
+    pub(crate) fn caller(&self) -> Option<Caller> {
         self.networks.get(self.steps % self.networks.len().max(1)).and_then(|network| network.host(0))
     }
 
     /// What must be there before the first step; not measured.
-    pub async fn prepare(&mut self, link: &mut Link) -> Result<(), Failure> {
+    pub(crate) async fn prepare(&mut self, link: &mut Link) -> Result<(), Failure> {
         match self.scenario {
             ScenarioName::Login | ScenarioName::Limits => Ok(()),
             ScenarioName::Verify => self.prepare_codes(link).await,
@@ -57,7 +62,7 @@ impl Part {
     }
 
     /// One round; whether there may be another. Calls that fail are booked where they happen.
-    pub async fn step(&mut self, link: &mut Link) -> bool {
+    pub(crate) async fn step(&mut self, link: &mut Link) -> bool {
         self.next_caller(link);
         match self.scenario {
             ScenarioName::Login | ScenarioName::Limits => self.login(link).await,

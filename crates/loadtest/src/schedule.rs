@@ -31,7 +31,7 @@ const STEPS: u32 = 5;
 
 /// Arrivals over a time, after a warm-up at the first rate.
 #[derive(Debug, Clone, Copy)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     /// How the rate runs.
     pub shape: Shape,
     /// Steps in a second, at the most.
@@ -44,7 +44,7 @@ pub struct Schedule {
 
 impl Schedule {
     /// When arrival `number` (from 0) is due, from the start of the warm-up; `None` after the end.
-    pub fn due(&self, number: u64) -> Option<Duration> {
+    pub(crate) fn due(&self, number: u64) -> Option<Duration> {
         let number = number as f64;
         let warm = self.warm_up.as_secs_f64();
         let warm_rate = match self.shape {

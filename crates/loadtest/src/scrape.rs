@@ -32,7 +32,7 @@ struct Snapshot {
 
 /// Reads the metrics of every replica.
 #[derive(Debug)]
-pub struct Scraper {
+pub(crate) struct Scraper {
     metrics: Metrics,
     sources: Vec<(Connection, Endpoint)>,
     began: Instant,
@@ -44,7 +44,7 @@ pub struct Scraper {
 
 impl Scraper {
     /// From these listeners.
-    pub fn new(metrics: &Metrics, targets: &[Target]) -> Scraper {
+    pub(crate) fn new(metrics: &Metrics, targets: &[Target]) -> Scraper {
         let source = |target: &Target| {
             let connection = Connection::new(Arc::new(target.clone()), None, Duration::from_secs(2));
             (connection, Endpoint::get(target, metrics.path))
@@ -60,13 +60,13 @@ impl Scraper {
     }
 
     /// The measurement begins: what was read before is forgotten, but for counters to grow from.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.began = Instant::now();
         self.panels.iter_mut().for_each(BTreeMap::clear);
     }
 
     /// Reads all replicas once and adds a point to every line.
-    pub async fn read(&mut self) {
+    pub(crate) async fn read(&mut self) {
         let mut now = Snapshot { at: Some(Instant::now()), text: String::new() };
         for (connection, endpoint) in &mut self.sources {
             match connection.exchange(endpoint, b"").await {
@@ -87,14 +87,14 @@ impl Scraper {
     }
 
     /// Answers with one status since the service began, by its own count.
-    pub fn answers(&self, status: &str) -> Option<u64> {
+    pub(crate) fn answers(&self, status: &str) -> Option<u64> {
         let (metric, label) = self.metrics.answers;
         let count = by_label(&self.before.text, metric, label);
         (!count.is_empty()).then(|| count.get(status).copied().unwrap_or(0.0) as u64)
     }
 
     /// What was read, of the largest lines.
-    pub fn report(&self) -> Vec<PanelReport> {
+    pub(crate) fn report(&self) -> Vec<PanelReport> {
         let panels = self.metrics.panels.iter().zip(&self.panels);
         let panels = panels.map(|(panel, lines)| {
             let peak = |points: &[(f64, f64)]| points.iter().map(|(_, value)| *value).fold(0.0, f64::max);

@@ -20,7 +20,7 @@ const NO_TOKEN: &str = "dcr_none";
 
 /// What every connection of a run has in common.
 #[derive(Debug)]
-pub struct Service {
+pub(crate) struct Service {
     replicas: Vec<Arc<Replica>>,
     time_limit: Duration,
     meter: Arc<Meter>,
@@ -60,18 +60,18 @@ impl Replica {
 
 impl Service {
     /// Over these replicas.
-    pub fn new(targets: &[Target], paths: &Paths, time_limit: Duration, meter: Arc<Meter>) -> Service {
+    pub(crate) fn new(targets: &[Target], paths: &Paths, time_limit: Duration, meter: Arc<Meter>) -> Service {
         let replicas = targets.iter().map(|target| Arc::new(Replica::new(target.clone(), paths))).collect();
         Service { replicas, time_limit, meter }
     }
 
     /// The books.
-    pub fn meter(&self) -> &Arc<Meter> {
+    pub(crate) fn meter(&self) -> &Arc<Meter> {
         &self.meter
     }
 
     /// One replica after the other, each as a service of its own.
-    pub fn each_replica(&self) -> impl Iterator<Item = Arc<Service>> + '_ {
+    pub(crate) fn each_replica(&self) -> impl Iterator<Item = Arc<Service>> + '_ {
         self.replicas.iter().map(|replica| {
             let meter = Arc::clone(&self.meter);
             Arc::new(Service { replicas: vec![Arc::clone(replica)], time_limit: self.time_limit, meter })
@@ -79,14 +79,14 @@ impl Service {
     }
 
     /// Where it is.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let names: Vec<&str> =
             self.replicas.iter().map(|replica| replica.target.authority.as_str()).collect();
         names.join(", ")
     }
 
     /// A client of its own, which goes to the replicas in turn, from the `number`-th on.
-    pub fn link(&self, caller: Option<Caller>, number: usize) -> Link {
+    pub(crate) fn link(&self, caller: Option<Caller>, number: usize) -> Link {
         let connect = |replica: &Arc<Replica>| {
             let connection = Connection::new(Arc::clone(&replica.target), caller, self.time_limit);
             (Arc::clone(replica), connection)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A whole number with `ms`, `s`, `m`, `h` or `d`; several may follow each other: `4h48m`.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     read(text).ok_or_else(|| {
         format!("`{text}` is no time; write whole numbers with ms, s, m, h or d, for example 10s or 4h48m")
     })
@@ -33,7 +33,7 @@ fn read(text: &str) -> Option<Duration> {
 }
 
 /// The same back, in the largest units that lose nothing above a millisecond.
-pub fn show(time: Duration) -> String {
+pub(crate) fn show(time: Duration) -> String {
     let millis = time.as_millis();
     if millis == 0 {
         return if time.is_zero() { "0s".to_owned() } else { format!("{}µs", time.as_micros()) };

@@ -44,7 +44,6 @@ const THROWAWAY: [&str; 3] = ["fsync=off", "synchronous_commit=off", "full_page_
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub place: Place,
-    pub fresh: bool,
     name: &'static str,
     programs: Programs,
     settings: Vec<String>,
@@ -53,7 +52,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Takes the lock, and makes the cluster unless it is there.
-    pub async fn open(options: &Options) -> Result<Self, PrivatePgError> {
+    pub(crate) async fn open(options: &Options) -> Result<Self, PrivatePgError> {
         let installed = find::installed(options.bin_dir.as_deref())?;
         let place = Place::of(options.name, &options.base)?;
         place.make_home()?;
@@ -68,27 +67,27 @@ impl Cluster {
         let fixed = SETTINGS.iter().chain(throwaway).map(|&setting| setting.to_owned());
         // The last one given wins, so the caller's come last.
         let settings = fixed.chain(options.settings.iter().cloned()).collect();
-        Ok(Self { place, fresh: made_by.is_none(), name: options.name, programs, settings, _lock: lock })
+        Ok(Self { place, name: options.name, programs, settings, _lock: lock })
     }
 
     /// The connection string of our database.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         url(self.name, &self.place.run, self.name)
     }
 
     /// Where PostgreSQL's messages go; the run before is kept beside it.
-    pub fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.place.home.join("postgres.log")
     }
 
     /// The end of the log, for messages.
-    pub fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         parent_pipe::tail(&fs::read_to_string(self.log()).unwrap_or_default())
     }
 
     /// Starts PostgreSQL, puts it into `slot` at once (so that whoever gives up waiting still holds it), and
     /// waits until it answers.
-    pub async fn start(&self, slot: &mut Option<Child>) -> Result<(), PrivatePgError> {
+    pub(crate) async fn start(&self, slot: &mut Option<Child>) -> Result<(), PrivatePgError> {
         let mut attempt = 1;
         loop {
             let stale_pid = orphan::end(&self.place.data).await?;

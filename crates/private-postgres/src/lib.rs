@@ -102,11 +102,6 @@ impl PrivatePostgres {
         &self.cluster.place.home
     }
 
-    /// Whether this start made the cluster.
-    pub fn is_fresh(&self) -> bool {
-        self.cluster.fresh
-    }
-
     /// The connection string of the one that runs in `base` now, started by whatever process.
     pub fn running_url(name: &str, base: &Path) -> Result<Option<String>, PrivatePgError> {
         let place = Place::of(name, base)?;

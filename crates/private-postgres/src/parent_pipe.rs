@@ -37,24 +37,24 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts `command`, which [`command`] made.
-    pub fn spawn(mut command: Command) -> io::Result<Self> {
+    pub(crate) fn spawn(mut command: Command) -> io::Result<Self> {
         let mut child = command.spawn()?;
         let pipe = child.stdin.take();
         Ok(Self { child, pipe })
     }
 
     /// Waits until the program ends by itself.
-    pub async fn ended(&mut self) -> io::Result<ExitStatus> {
+    pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await
     }
 
     /// Whether it has ended already.
-    pub fn try_ended(&mut self) -> io::Result<Option<ExitStatus>> {
+    pub(crate) fn try_ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
 
     /// Lets go and waits until it has ended: false if it has not within `patience`.
-    pub async fn end(&mut self, patience: Duration) -> io::Result<bool> {
+    pub(crate) async fn end(&mut self, patience: Duration) -> io::Result<bool> {
         self.pipe = None;
         match timeout(patience, self.child.wait()).await {
             Ok(ended) => ended.map(|_| true),
@@ -63,7 +63,7 @@ impl Child {
     }
 
     /// Runs it to its end and returns how it ended and the end of what it said on standard error.
-    pub async fn output(mut self) -> io::Result<(ExitStatus, String)> {
+    pub(crate) async fn output(mut self) -> io::Result<(ExitStatus, String)> {
         let pipe = self.pipe.take(); // wait_with_output drops a stdin that is still in the child
         let output = self.child.wait_with_output().await?;
         drop(pipe);

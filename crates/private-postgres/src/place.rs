@@ -33,7 +33,7 @@ pub(super) struct Place {
 
 impl Place {
     /// The place that `base` stands for. Touches nothing, and answers alike for every command.
-    pub fn of(name: &str, base: &Path) -> Result<Self, PrivatePgError> {
+    pub(crate) fn of(name: &str, base: &Path) -> Result<Self, PrivatePgError> {
         let base = resolve(base).map_err(PrivatePgError::io("resolving", base))?;
         if Uid::effective().is_root() {
             let user = run_as(&["postgres", "nobody"])?;
@@ -55,7 +55,7 @@ impl Place {
     }
 
     /// Makes or checks our own directory.
-    pub fn make_home(&self) -> Result<(), PrivatePgError> {
+    pub(crate) fn make_home(&self) -> Result<(), PrivatePgError> {
         if let Some(parent) = self.home.parent() {
             fs::create_dir_all(parent).map_err(PrivatePgError::io("creating", parent))?;
         }
@@ -65,7 +65,7 @@ impl Place {
     }
 
     /// Makes or checks a directory that PostgreSQL writes to.
-    pub fn make_for_postgres(&self, dir: &Path) -> Result<(), PrivatePgError> {
+    pub(crate) fn make_for_postgres(&self, dir: &Path) -> Result<(), PrivatePgError> {
         own_dir(dir, self.user.as_ref(), 0o700)
     }
 }

@@ -19,13 +19,11 @@ use support::{Scratch, boots, processes_in, until};
 async fn starts_fresh_then_keeps_its_rows() {
     let scratch = Scratch::new("keeps");
     let postgres = PrivatePostgres::start(Options::new(NAME, &scratch.base)).await.unwrap();
-    assert!(postgres.is_fresh());
     assert_eq!(boots(&postgres.url()).await, 1);
     postgres.stop().await.unwrap();
     assert_eq!(processes_in(&scratch.base), Vec::<i32>::new());
 
     let postgres = PrivatePostgres::start(Options::new(NAME, &scratch.base)).await.unwrap();
-    assert!(!postgres.is_fresh());
     assert_eq!(boots(&postgres.url()).await, 2);
     postgres.stop().await.unwrap();
 }

@@ -16,7 +16,7 @@ const LINE_KEPT: usize = 64;
 
 /// How long each part of a connection's life may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub(crate) struct Patience {
     pub head: Duration,
     pub idle: Duration,
     pub answer: Duration,
@@ -25,7 +25,7 @@ pub struct Patience {
 
 /// One connection, as far as it has been read.
 #[derive(Debug)]
-pub struct HeadWatch {
+pub(crate) struct HeadWatch {
     patience: Patience,
     part: Part,
     since: Instant,
@@ -39,7 +39,7 @@ pub struct HeadWatch {
 }
 
 /// Bytes of a request's body; `None` if it is chunked.
-pub type BodyLength = Option<u64>;
+pub(crate) type BodyLength = Option<u64>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
@@ -66,7 +66,7 @@ struct Head {
 
 /// Why a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overdue {
+pub(crate) enum Overdue {
     /// Its head did not come in time.
     Head,
     /// Nothing came, or the answer did not go.
@@ -75,7 +75,7 @@ pub enum Overdue {
 
 impl HeadWatch {
     /// A new connection: its first head is awaited no longer than any head.
-    pub fn new(patience: Patience) -> Self {
+    pub(crate) fn new(patience: Patience) -> Self {
         Self {
             patience,
             part: Part::Idle,
@@ -90,7 +90,7 @@ impl HeadWatch {
     }
 
     /// Bytes arrived.
-    pub fn feed(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             bytes = match self.part {
                 Part::Opaque => return,
@@ -162,12 +162,12 @@ impl HeadWatch {
 
     /// Whether nothing was wrong so far.
     #[cfg(any(test, feature = "fuzzing"))]
-    pub fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         self.fault.is_none()
     }
 
     /// hyper handed a request over that has, as it understands it, a body of this length.
-    pub fn begin_answer(&mut self, length: BodyLength) -> Option<Fault> {
+    pub(crate) fn begin_answer(&mut self, length: BodyLength) -> Option<Fault> {
         self.answering += 1;
         self.since = Instant::now();
         if self.framed.pop_front() != Some(length) {
@@ -177,7 +177,7 @@ impl HeadWatch {
     }
 
     /// Its answer is ready. True if the connection must end with it.
-    pub fn end_answer(&mut self) -> bool {
+    pub(crate) fn end_answer(&mut self) -> bool {
         self.answering = self.answering.saturating_sub(1);
         self.served += 1;
         self.owed = true;
@@ -186,17 +186,17 @@ impl HeadWatch {
     }
 
     /// Everything that hyper had to write is written.
-    pub fn flushed(&mut self) {
+    pub(crate) fn flushed(&mut self) {
         self.owed = self.answering > 0;
     }
 
     /// Whether hyper writes for a request; if not, it complains about a head that it cannot read.
-    pub fn is_owed(&self) -> bool {
+    pub(crate) fn is_owed(&self) -> bool {
         self.owed || self.answering > 0
     }
 
     /// When to look again, and what to do about it if nothing has changed until then.
-    pub fn deadline(&self) -> (Instant, Overdue) {
+    pub(crate) fn deadline(&self) -> (Instant, Overdue) {
         let (patience, what) = match self.part {
             _ if self.answering > 0 => (self.patience.answer, Overdue::Quiet),
             Part::Head => (self.patience.head, Overdue::Head),

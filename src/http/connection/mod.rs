@@ -1,5 +1,5 @@
 //! Connections: accepted, watched and ended by us (docs/adr/0002).
 
-pub mod head;
-pub mod places;
-pub mod server;
+pub(crate) mod head;
+pub(crate) mod places;
+pub(crate) mod server;

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const CLIENTS_PER_NETWORK: usize = 5;
 
 /// The places of one listener.
-pub struct Places {
+pub(crate) struct Places {
     permits: Arc<Semaphore>,
     all: u32,
     per_client: usize,
@@ -31,7 +31,7 @@ enum Holder {
 }
 
 /// One connection's place; free again when dropped.
-pub struct Place {
+pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
     held: Held,
     holders: Option<[Holder; 2]>,
@@ -39,14 +39,14 @@ pub struct Place {
 
 impl Places {
     /// `all` connections, `per_client` of them of one client. Proxies hold any number: theirs are many clients'.
-    pub fn new(all: usize, per_client: usize, proxies: TrustedProxies) -> Self {
+    pub(crate) fn new(all: usize, per_client: usize, proxies: TrustedProxies) -> Self {
         let permits = Arc::new(Semaphore::new(all.clamp(1, Semaphore::MAX_PERMITS)));
         let all = u32::try_from(permits.available_permits()).unwrap_or(u32::MAX);
         Self { permits, all, per_client: per_client.max(1), proxies, held: Held::default() }
     }
 
     /// A place for a connection from here. None: it is to be closed at once.
-    pub fn take(&self, peer: IpAddr) -> Option<Place> {
+    pub(crate) fn take(&self, peer: IpAddr) -> Option<Place> {
         let permit = self.permits.clone().try_acquire_owned().ok()?;
         let exempt = self.proxies.contains(peer.to_canonical());
         let holders =
@@ -64,12 +64,12 @@ impl Places {
     }
 
     /// Waits until no place is taken; none is given any more.
-    pub async fn all_free(&self) {
+    pub(crate) async fn all_free(&self) {
         let _ = self.permits.acquire_many(self.all).await;
     }
 
     /// Places that are taken.
-    pub fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         self.all as usize - self.permits.available_permits()
     }
 }

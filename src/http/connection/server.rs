@@ -35,41 +35,21 @@ use warp::reply::Response;
 
 /// What a listener bears.
 #[derive(Clone, Debug)]
-pub struct ServerLimits {
-    /// Open connections; one more is closed at once. Default: 10,000.
+pub(crate) struct ServerLimits {
+    /// Open connections; one more is closed at once.
     pub max_connections: usize,
-    /// Those of one client (IPv4 address, IPv6 /64); its network has five times as many. Default: no limit of its own.
+    /// Those of one client (IPv4 address, IPv6 /64); its network has five times as many.
     pub max_per_client: usize,
-    /// Peers whose connections are many clients', and count for nobody. Default: none.
+    /// Peers whose connections are many clients', and count for nobody.
     pub proxies: TrustedProxies,
     /// Counts the connections that were closed at once.
     pub refused: Counter,
-    /// From a head's first byte (or the connection's) to its end. Default: 10 s.
+    /// From a head's first byte (or the connection's) to its end.
     pub header_timeout: Duration,
-    /// Between requests; above what load balancers use, so that they close first. Default: 75 s.
+    /// Between requests; above what load balancers use, so that they close first.
     pub idle_timeout: Duration,
-    /// From a head's end to the answer's; a backstop above the body's and the request's own times. Default: 30 s.
-    pub answer_timeout: Duration,
-    /// Bytes of request line and headers: 431. Default: 16 KiB.
-    pub max_head_bytes: usize,
-    /// From the shutdown signal until connections are cut. Default: 20 s.
+    /// From the shutdown signal until connections are cut.
     pub drain: Duration,
-}
-
-impl Default for ServerLimits {
-    fn default() -> Self {
-        Self {
-            max_connections: 10_000,
-            max_per_client: usize::MAX,
-            proxies: TrustedProxies::default(),
-            refused: Counter::default(),
-            header_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(75),
-            answer_timeout: Duration::from_secs(30),
-            max_head_bytes: 16 * 1024,
-            drain: Duration::from_secs(20),
-        }
-    }
 }
 
 /// How a listener's life ends.
@@ -80,6 +60,10 @@ enum Stage {
     Cut,
 }
 
+/// From a head's end to the answer's; a backstop above the body's and the request's own times.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of request line and headers: 431.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// hyper's own limit on heads, for those that never end; ours comes first and answers in full.
 const HYPER_BUFFER: usize = 64 * 1024;
 /// After an accept that failed for want of descriptors or memory.
@@ -89,7 +73,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Serves a filter until `shutdown` completes and the connections have drained.
-pub async fn serve<F>(
+pub(crate) async fn serve<F>(
     listener: TcpListener,
     filter: F,
     limits: ServerLimits,
@@ -103,8 +87,8 @@ where
     let patience = Patience {
         head: limits.header_timeout,
         idle: limits.idle_timeout,
-        answer: limits.answer_timeout,
-        max_head_bytes: limits.max_head_bytes,
+        answer: ANSWER_TIMEOUT,
+        max_head_bytes: MAX_HEAD_BYTES,
     };
     let (stage, seen) = watch::channel(Stage::Serving);
     let mut shutdown = std::pin::pin!(shutdown);

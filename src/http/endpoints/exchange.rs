@@ -11,7 +11,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
+pub(crate) fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
     call(edge, &EXCHANGE).then(async |call| answered(exchange(call).await)).boxed()
 }
 

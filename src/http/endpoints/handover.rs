@@ -16,7 +16,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
+pub(crate) fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
     call(edge, &HANDOVER).then(async |call| answered(handover(call).await)).boxed()
 }
 
@@ -46,12 +46,12 @@ async fn handover(call: Call) -> Result<Response, Problem> {
 }
 
 /// Exactly: no prefix, no other spelling (RFC 9700 section 2.1).
-pub fn knows(page: &HostedPage, return_to: &str) -> bool {
+pub(crate) fn knows(page: &HostedPage, return_to: &str) -> bool {
     page.return_urls.iter().any(|url| url == return_to)
 }
 
 /// A registered URL with what it is told. It has no fragment.
-pub fn back_to(return_to: &str, code: Option<&str>, state: Option<&str>) -> String {
+pub(crate) fn back_to(return_to: &str, code: Option<&str>, state: Option<&str>) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in [("code", code), ("state", state)] {
         if let Some(value) = value {

@@ -34,7 +34,7 @@ static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
 /// The portal's own, echoed; a head is bounded as a whole.
 const STATE_MAX: usize = 512;
 
-pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
+pub(crate) fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     look(edge, &HOSTED_LOGIN)
         .and(warp::path::full())
@@ -162,7 +162,7 @@ fn html(status: StatusCode, words: &Value) -> Response {
 }
 
 /// For every page alike, so any origin may read it.
-pub fn route_script() -> BoxedFilter<(Response,)> {
+pub(crate) fn route_script() -> BoxedFilter<(Response,)> {
     at(&LOGIN_SCRIPT)
         .and(warp::header::headers_cloned())
         .map(|_, asked: HeaderMap| SCRIPT.answer(&asked))

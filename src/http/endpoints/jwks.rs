@@ -9,7 +9,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
+pub(crate) fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
     let service = edge.service.clone();
     let keys = move || reply::cacheable("application/jwk-set+json", service.jwks().to_string());
     at(&JWKS).map(move |exchange| answered(sound(&exchange).map(|()| keys()))).boxed()

@@ -16,7 +16,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
+pub(crate) fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
     call(edge, &LOGIN).then(async |call| answered(login(call).await)).boxed()
 }
 

@@ -21,11 +21,11 @@ enum Reach {
     All,
 }
 
-pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
+pub(crate) fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
     call(edge, &LOGOUT).then(async |call| answered(logout(call, Reach::One).await)).boxed()
 }
 
-pub fn route_all(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
+pub(crate) fn route_all(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
     call(edge, &LOGOUT_ALL).then(async |call| answered(logout(call, Reach::All).await)).boxed()
 }
 

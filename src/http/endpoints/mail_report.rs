@@ -17,7 +17,7 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
+pub(crate) fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
     warp::path::full()
         .and(call(edge, &MAIL_REPORT))
         .then(async |path: FullPath, call| answered(report(path.as_str(), call).await))

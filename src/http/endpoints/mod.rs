@@ -1,17 +1,17 @@
 //! One file per call of the public API.
 
-pub mod discovery;
-pub mod exchange;
-pub mod handover;
-pub mod hosted;
-pub mod jwks;
-pub mod login;
-pub mod logout;
-pub mod mail_report;
-pub mod preview;
-pub mod reference;
-pub mod refresh;
-pub mod session;
-pub mod sessions;
-pub mod token;
-pub mod verify;
+pub(crate) mod discovery;
+pub(crate) mod exchange;
+pub(crate) mod handover;
+pub(crate) mod hosted;
+pub(crate) mod jwks;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod mail_report;
+pub(crate) mod preview;
+pub(crate) mod reference;
+pub(crate) mod refresh;
+pub(crate) mod session;
+pub(crate) mod sessions;
+pub(crate) mod token;
+pub(crate) mod verify;

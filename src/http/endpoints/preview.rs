@@ -19,7 +19,7 @@ struct Query {
 }
 
 /// Nothing at all where there is no preview.
-pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
+pub(crate) fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
     let Some(preview) = edge.preview.clone() else {
         return warp::any().and_then(async || Err(warp::reject::not_found())).boxed();
     };

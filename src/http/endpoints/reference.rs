@@ -27,11 +27,11 @@ static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-pub fn route() -> BoxedFilter<(Response,)> {
+pub(crate) fn route() -> BoxedFilter<(Response,)> {
     routes(&DOCUMENT, [&OPENAPI, &REFERENCE, &REFERENCE_SCRIPT])
 }
 
-pub fn route_admin() -> BoxedFilter<(Response,)> {
+pub(crate) fn route_admin() -> BoxedFilter<(Response,)> {
     routes(&ADMIN_DOCUMENT, [&OPS_OPENAPI, &OPS_REFERENCE, &OPS_REFERENCE_SCRIPT])
 }
 

@@ -12,7 +12,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
+pub(crate) fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
     call(edge, &REFRESH).then(async |call| answered(refresh(call).await)).boxed()
 }
 

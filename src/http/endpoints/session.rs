@@ -19,7 +19,7 @@ use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
+pub(crate) fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
     look(edge, &SESSION).map(|look: Look| answered(session(&look))).boxed()
 }
 
@@ -34,7 +34,7 @@ struct Session {
 }
 
 /// The access token that a call shows. One in `Authorization` wins over a cookie, whatever it is worth: never both.
-pub fn presented(look: &Look) -> Option<AccessClaims> {
+pub(crate) fn presented(look: &Look) -> Option<AccessClaims> {
     match look.headers.contains_key(AUTHORIZATION) {
         true => bearer(&look.headers).and_then(|token| look.edge.service.read_access_token(token)),
         false => of_cookie(look),

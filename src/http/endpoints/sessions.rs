@@ -19,11 +19,11 @@ use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::reply::Response;
 
-pub fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
+pub(crate) fn route(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
     look(edge, &OWN_SESSIONS).then(async |look| answered(list(look).await)).boxed()
 }
 
-pub fn route_end(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
+pub(crate) fn route_end(edge: &Arc<Public>) -> BoxedFilter<(Response,)> {
     look(edge, &OWN_SESSION)
         .and(warp::path::full())
         .then(async |look, path: FullPath| answered(end(look, path.as_str()).await))

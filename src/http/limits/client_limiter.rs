@@ -45,7 +45,7 @@ impl Clock for LimitClock {
 
 /// Which limit: `burst` at once, the same again over `window`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
+pub(crate) struct Rate {
     /// Requests; 0 counts as 1.
     pub burst: u32,
     /// Seconds over which the burst comes back, at least 1.
@@ -62,7 +62,7 @@ impl Rate {
 
 /// What happens to a newcomer whose shard is full of callers that have not got their whole burst back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenFull {
+pub(crate) enum WhenFull {
     /// The caller that has used least is forgotten. For callers whose network has a limit of its own: a caller that is
     /// forgotten too early wins little, and the network's limit holds.
     Evict,
@@ -72,7 +72,7 @@ pub enum WhenFull {
 
 /// What is left of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
+pub(crate) struct Left {
     /// Requests that would pass now.
     pub remaining: u32,
     /// Until one more than that would pass.
@@ -80,7 +80,7 @@ pub struct Left {
 }
 
 /// One limit and its table.
-pub struct Limiter {
+pub(crate) struct Limiter {
     shards: [Mutex<Arrivals>; SHARDS],
     /// Keyed anew for each process: nobody can choose a range that shares another's shard.
     hasher: RandomState,
@@ -97,7 +97,7 @@ type Arrivals = HashMap<Prefix, u64>;
 
 impl Limiter {
     /// `max_keys` bounds the table.
-    pub fn new(rate: Rate, max_keys: usize, when_full: WhenFull, clock: &LimitClock) -> Self {
+    pub(crate) fn new(rate: Rate, max_keys: usize, when_full: WhenFull, clock: &LimitClock) -> Self {
         Self {
             shards: Default::default(),
             hasher: RandomState::new(),
@@ -111,7 +111,7 @@ impl Limiter {
     }
 
     /// Charges one request, or refuses it without a charge.
-    pub fn admit(&self, key: Prefix) -> bool {
+    pub(crate) fn admit(&self, key: Prefix) -> bool {
         let now = self.now();
         let mut arrivals = self.shard(key);
         let arrival = arrivals.get(&key).copied();
@@ -130,7 +130,7 @@ impl Limiter {
     }
 
     /// Whether [`admit`](Self::admit) would let one request pass, without a charge.
-    pub fn would_admit(&self, key: Prefix) -> bool {
+    pub(crate) fn would_admit(&self, key: Prefix) -> bool {
         let now = self.now();
         let mut arrivals = self.shard(key);
         match arrivals.get(&key) {
@@ -140,7 +140,7 @@ impl Limiter {
     }
 
     /// Looks without charging. When nothing remains, `next` is when the next request would pass.
-    pub fn left(&self, key: Prefix) -> Left {
+    pub(crate) fn left(&self, key: Prefix) -> Left {
         let now = self.now();
         let full = now + self.burst * self.period;
         let arrival = self.shard(key).get(&key).map_or(now, |arrival| (*arrival).max(now));
@@ -151,13 +151,13 @@ impl Limiter {
     }
 
     /// Forgets callers that are as good as new.
-    pub fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         let now = self.now();
         self.shards.iter().for_each(|shard| forget_whole(&mut lock(shard), now));
     }
 
     /// Callers in the table.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Every request on a limited route counts, whatever its answer will be (B10). Loopback is not exempt.
 
-pub mod client_limiter;
+pub(crate) mod client_limiter;
 
 use crate::http::exchange::RateFields;
 use crate::http::limits::client_limiter::{Left, LimitClock, Limiter, Rate, WhenFull};
@@ -51,7 +51,7 @@ pub struct ClientLimitSettings {
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 /// All client limits.
-pub struct ClientLimits {
+pub(crate) struct ClientLimits {
     enabled: bool,
     login: Policies,
     code: Policies,
@@ -78,7 +78,7 @@ pub(super) struct Verdict {
 
 impl ClientLimits {
     /// From settings, by a clock.
-    pub fn new(settings: ClientLimitSettings, clock: &LimitClock) -> Self {
+    pub(crate) fn new(settings: ClientLimitSettings, clock: &LimitClock) -> Self {
         let rate = |burst: NonZeroU32, window_s| Rate { burst: burst.get(), window_s };
         let policies = |rates: &[(&'static str, Rate)]| Policies::new(rates, settings, clock);
         Self {
@@ -101,7 +101,7 @@ impl ClientLimits {
     }
 
     /// Forgets idle callers, for ever: to be run beside the listener.
-    pub async fn housekeeping(&self) {
+    pub(crate) async fn housekeeping(&self) {
         let mut tick = tokio::time::interval(SWEEP_EVERY);
         loop {
             tick.tick().await;
@@ -110,17 +110,17 @@ impl ClientLimits {
     }
 
     /// Forgets idle callers, once.
-    pub fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.limiters().for_each(Limiter::sweep);
     }
 
     /// Callers kept in all tables.
-    pub fn callers(&self) -> usize {
+    pub(crate) fn callers(&self) -> usize {
         self.limiters().map(Limiter::len).sum()
     }
 
     /// What the limits said so far: (group, decision, how often).
-    pub fn decisions(&self) -> Vec<(&'static str, &'static str, u64)> {
+    pub(crate) fn decisions(&self) -> Vec<(&'static str, &'static str, u64)> {
         let groups = [("login", &self.login), ("code", &self.code), ("session", &self.session)];
         let of = |(group, policies): (&'static str, &Policies)| {
             let counts = [

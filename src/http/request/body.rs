@@ -13,30 +13,27 @@ use tokio::time::timeout;
 use warp::{Filter, Rejection};
 use zeroize::Zeroizing;
 
-/// How much body, and for how long. Defaults: 8 KiB, 5 s.
+/// Bytes of a body on the public listener.
+pub(crate) const PUBLIC_BODY_MAX: usize = 8 * 1024;
+
+/// How much body, and for how long.
 #[derive(Clone, Copy, Debug)]
-pub struct BodyLimits {
+pub(crate) struct BodyLimits {
     /// Bytes, counted as they are read: a chunked body cannot lie about its length.
     pub max_bytes: usize,
     /// From the head's end to the body's: 408 after it.
     pub timeout: Duration,
 }
 
-impl Default for BodyLimits {
-    fn default() -> Self {
-        Self { max_bytes: 8 * 1024, timeout: Duration::from_secs(5) }
-    }
-}
-
 /// A body in memory, wiped when dropped: it holds codes and tokens.
 #[derive(Clone, Debug)]
-pub struct Payload {
+pub(crate) struct Payload {
     bytes: Zeroizing<Vec<u8>>,
     is_json: bool,
 }
 
 /// Reads the body of any request that got this far.
-pub fn payload(limits: BodyLimits) -> impl Filter<Extract = (Payload,), Error = Rejection> + Clone {
+pub(crate) fn payload(limits: BodyLimits) -> impl Filter<Extract = (Payload,), Error = Rejection> + Clone {
     warp::header::headers_cloned().and(warp::body::stream()).and_then(move |headers, stream| async move {
         read(limits, &headers, stream).await.map_err(warp::reject::custom)
     })
@@ -96,17 +93,17 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 impl Payload {
     /// The fields of a body that must be there.
-    pub fn required(&self) -> Result<Fields<'_>, Detail> {
+    pub(crate) fn required(&self) -> Result<Fields<'_>, Detail> {
         if self.bytes.is_empty() { Err(Detail::missing(Loc::Body)) } else { self.fields() }
     }
 
     /// The fields of a body that may be left out: zero bytes, of whatever type, mean `{}`. White space is no JSON.
-    pub fn optional(&self) -> Result<Fields<'_>, Detail> {
+    pub(crate) fn optional(&self) -> Result<Fields<'_>, Detail> {
         if self.bytes.is_empty() { Ok(Fields::default()) } else { self.fields() }
     }
 
     /// The bytes of a body that says it is JSON.
-    pub fn json(&self) -> Option<&[u8]> {
+    pub(crate) fn json(&self) -> Option<&[u8]> {
         self.is_json.then_some(&self.bytes[..])
     }
 

@@ -10,21 +10,21 @@ use std::sync::Arc;
 
 /// The proxies whose word is taken. Default: none.
 #[derive(Clone, Debug, Default)]
-pub struct TrustedProxies(Arc<[IpNet]>);
+pub(crate) struct TrustedProxies(Arc<[IpNet]>);
 
 impl TrustedProxies {
     /// These and no others.
-    pub fn new(ranges: Vec<IpNet>) -> Self {
+    pub(crate) fn new(ranges: Vec<IpNet>) -> Self {
         Self(ranges.into())
     }
 
     /// Whether this (unmapped) address is one of them.
-    pub fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|range| range.contains(&address))
     }
 
     /// The caller's address.
-    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.contains(peer) {
             return peer;
@@ -89,7 +89,7 @@ fn rfc_hop(element: &str) -> Option<IpAddr> {
 
 /// A network, as limits count callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Prefix {
+pub(crate) enum Prefix {
     /// IPv4, the other bits zero.
     V4(u32),
     /// The upper half of an IPv6 address, the other bits zero.
@@ -98,17 +98,17 @@ pub enum Prefix {
 
 impl Prefix {
     /// /32 or /64: what one caller has for itself.
-    pub fn fine(address: IpAddr) -> Self {
+    pub(crate) fn fine(address: IpAddr) -> Self {
         Self::of(address, 32, 64)
     }
 
     /// /24 or /48: what one site has.
-    pub fn coarse(address: IpAddr) -> Self {
+    pub(crate) fn coarse(address: IpAddr) -> Self {
         Self::of(address, 24, 48)
     }
 
     /// /16 or /32: what one network operator has, and more.
-    pub fn range(self) -> Self {
+    pub(crate) fn range(self) -> Self {
         match self {
             Self::V4(bits) => Self::V4(bits & u32::MAX << 16),
             Self::V6(bits) => Self::V6(bits & u64::MAX << 32),

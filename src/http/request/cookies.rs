@@ -17,14 +17,14 @@ const DEVICE: &str = "__Host-portal_device_";
 const DEVICE_LIFE_S: i64 = 390 * 86_400;
 /// The first half of a cookie's name says what it is, this one whose; see [`TenantId::cookie_tag`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tag([u8; TAG]);
+pub(crate) struct Tag([u8; TAG]);
 
 /// Characters of a tag.
 const TAG: usize = 10;
 
 impl Tag {
     /// A tenant's.
-    pub fn of(tenant: TenantId) -> Self {
+    pub(crate) fn of(tenant: TenantId) -> Self {
         Self::read(&tenant.cookie_tag()).unwrap_or(Self([b'0'; TAG]))
     }
 
@@ -42,7 +42,7 @@ impl fmt::Display for Tag {
 
 /// The portal cookies that came along.
 #[derive(Clone, Default)]
-pub struct PortalCookies {
+pub(crate) struct PortalCookies {
     /// Access tokens.
     pub access: TaggedCookies,
     /// Refresh tokens.
@@ -60,11 +60,11 @@ impl fmt::Debug for PortalCookies {
 
 /// The cookies of one kind, each of another tenant.
 #[derive(Clone, Debug, Default)]
-pub struct TaggedCookies(Vec<TaggedCookie>);
+pub(crate) struct TaggedCookies(Vec<TaggedCookie>);
 
 /// A token and the tag of the tenant whose cookie it came in.
 #[derive(Clone, PartialEq, Eq)]
-pub struct TaggedCookie {
+pub(crate) struct TaggedCookie {
     /// Whose.
     pub tag: Tag,
     /// The token.
@@ -79,7 +79,7 @@ impl fmt::Debug for TaggedCookie {
 
 impl PortalCookies {
     /// Reads the `Cookie` lines. What is not ours is skipped; the first of two cookies of one name counts.
-    pub fn read(headers: &HeaderMap) -> Self {
+    pub(crate) fn read(headers: &HeaderMap) -> Self {
         let mut cookies = Self::default();
         let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
         for (name, value) in
@@ -109,12 +109,12 @@ impl TaggedCookies {
     }
 
     /// A tenant's.
-    pub fn of_tag(&self, tag: Tag) -> Option<&TaggedCookie> {
+    pub(crate) fn of_tag(&self, tag: Tag) -> Option<&TaggedCookie> {
         self.0.iter().find(|cookie| cookie.tag == tag)
     }
 
     /// The one, if there is exactly one.
-    pub fn only(&self) -> Option<&TaggedCookie> {
+    pub(crate) fn only(&self) -> Option<&TaggedCookie> {
         match self.0.as_slice() {
             [cookie] => Some(cookie),
             _ => None,
@@ -122,7 +122,7 @@ impl TaggedCookies {
     }
 
     /// The one that holds this token.
-    pub fn holding(&self, token: &str) -> Option<&TaggedCookie> {
+    pub(crate) fn holding(&self, token: &str) -> Option<&TaggedCookie> {
         self.0.iter().find(|cookie| cookie.token.as_str() == token)
     }
 }
@@ -132,7 +132,7 @@ fn tag(name: &str, prefix: &str) -> Option<Tag> {
 }
 
 /// Sets the cookies of a login or refresh.
-pub fn set(response: &mut Response, login: &Login) {
+pub(crate) fn set(response: &mut Response, login: &Login) {
     let tag = Tag::of(login.tenant_id);
     append(response, ACCESS, tag, &login.access_token, login.expires_in_s, "Lax");
     append(response, REFRESH, tag, &login.refresh_token, login.refresh_life_s, "Strict");
@@ -142,13 +142,13 @@ pub fn set(response: &mut Response, login: &Login) {
 }
 
 /// Sets the device cookie alone: of a login whose session is another host's.
-pub fn set_device(response: &mut Response, tenant: TenantId, device: &str) {
+pub(crate) fn set_device(response: &mut Response, tenant: TenantId, device: &str) {
     append(response, DEVICE, Tag::of(tenant), device, DEVICE_LIFE_S, "Strict");
 }
 
 /// Clears a tenant's session cookies. The device cookie stays: it holds no session, and without it the next login from
 /// this browser would stand in the strangers' queue.
-pub fn clear(response: &mut Response, tag: Tag) {
+pub(crate) fn clear(response: &mut Response, tag: Tag) {
     append(response, ACCESS, tag, "", 0, "Lax");
     append(response, REFRESH, tag, "", 0, "Strict");
 }

@@ -12,7 +12,7 @@ use http::header::{HOST, ORIGIN};
 
 /// A page that may use, set and clear cookies (F7, F8, F10, F11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
+pub(crate) enum Page {
     /// Of the very host that is called. Where that is some tenant's portal, its calls mean this tenant unless they name
     /// another; nothing separates pages of one host, so they may.
     Own(Option<TenantId>),
@@ -23,7 +23,7 @@ pub enum Page {
 
 /// Whose cookies a call means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub(crate) enum Choice {
     /// This tenant's.
     Of(TenantId),
     /// Whoever's, if they are the only ones.
@@ -32,7 +32,7 @@ pub enum Choice {
 
 impl Page {
     /// The page of a call, unless it must not touch cookies.
-    pub fn of(headers: &HeaderMap, portals: &dyn Portals) -> Option<Self> {
+    pub(crate) fn of(headers: &HeaderMap, portals: &dyn Portals) -> Option<Self> {
         let origin = only(headers, ORIGIN.as_str());
         if matches!(origin, Given::Unclear | Given::Once("null")) {
             return None;
@@ -50,7 +50,7 @@ impl Page {
     /// The page that a login answers. A call that names none comes from a program, or through a proxy that strips both
     /// headers: it is treated as our own page. A foreign page always names itself, in `Origin` if nowhere else: what it
     /// can send without one is no JSON (F9, F10).
-    pub fn of_login(headers: &HeaderMap, portals: &dyn Portals) -> Option<Self> {
+    pub(crate) fn of_login(headers: &HeaderMap, portals: &dyn Portals) -> Option<Self> {
         match (only(headers, "sec-fetch-site"), only(headers, ORIGIN.as_str())) {
             (Given::Not, Given::Not) => Some(Self::Own(None)),
             _ => Self::of(headers, portals),
@@ -58,7 +58,7 @@ impl Page {
     }
 
     /// Whether it may use this tenant's cookies.
-    pub fn may_use(self, tenant: TenantId) -> bool {
+    pub(crate) fn may_use(self, tenant: TenantId) -> bool {
         match self {
             Self::Own(_) => true,
             Self::Portal(owner) => owner == tenant,
@@ -66,7 +66,7 @@ impl Page {
     }
 
     /// The same of a cookie's tag.
-    pub fn may_use_tag(self, tag: Tag) -> bool {
+    pub(crate) fn may_use_tag(self, tag: Tag) -> bool {
         match self {
             Self::Own(_) => true,
             Self::Portal(owner) => Tag::of(owner) == tag,
@@ -75,7 +75,7 @@ impl Page {
 
     /// Whose cookies its call means: of the tenant named by `X-Tenant-Slug`, else of the tenant that owns the `Origin`,
     /// else the only ones. `None`: of a tenant that is unknown, or not this page's.
-    pub fn choice(self, headers: &HeaderMap, portals: &dyn Portals) -> Option<Choice> {
+    pub(crate) fn choice(self, headers: &HeaderMap, portals: &dyn Portals) -> Option<Choice> {
         match (only(headers, "x-tenant-slug"), self) {
             (Given::Once(slug), _) => {
                 let tenant = portals.of_slug(&TenantSlug::parse(slug).ok()?)?;
@@ -90,7 +90,7 @@ impl Page {
 
 impl Choice {
     /// The tag of the cookies that are meant; among these of one kind.
-    pub fn tag(self, cookies: &TaggedCookies) -> Option<Tag> {
+    pub(crate) fn tag(self, cookies: &TaggedCookies) -> Option<Tag> {
         match self {
             Self::Of(tenant) => Some(Tag::of(tenant)),
             Self::Only => cookies.only().map(|cookie| cookie.tag),
@@ -99,7 +99,7 @@ impl Choice {
 }
 
 /// The tenant that owns the request's origin: who may read the answer.
-pub fn owner_of_origin(headers: &HeaderMap, portals: &dyn Portals) -> Option<TenantId> {
+pub(crate) fn owner_of_origin(headers: &HeaderMap, portals: &dyn Portals) -> Option<TenantId> {
     let Given::Once(origin) = only(headers, ORIGIN.as_str()) else { return None };
     portals.of_origin(origin)
 }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 /// `/login`.
 #[derive(Debug)]
-pub struct LoginBody {
+pub(crate) struct LoginBody {
     /// Whom to mail.
     pub email: Email,
     /// At which portal.
@@ -19,7 +19,7 @@ pub struct LoginBody {
 
 /// `/verify` and `/token`.
 #[derive(Debug)]
-pub struct CodeBody {
+pub(crate) struct CodeBody {
     /// What was typed.
     pub code: TypedCode,
     /// Whose.
@@ -30,7 +30,7 @@ pub struct CodeBody {
 
 /// `/handover`.
 #[derive(Debug)]
-pub struct HandoverBody {
+pub(crate) struct HandoverBody {
     /// What was typed.
     pub code: CodeBody,
     /// Where the login goes on. Not yet compared with the tenant's URLs.
@@ -43,7 +43,7 @@ pub struct HandoverBody {
 
 /// `/exchange`.
 #[derive(Debug)]
-pub struct ExchangeBody {
+pub(crate) struct ExchangeBody {
     /// From the redirect's `code`.
     pub code: Zeroizing<String>,
     /// RFC 7636.
@@ -52,7 +52,7 @@ pub struct ExchangeBody {
 
 /// `/hooks/mail/{provider}`.
 #[derive(Debug)]
-pub struct MailReportBody {
+pub(crate) struct MailReportBody {
     /// From `type`.
     pub reason: Reason,
     /// Whose mail did not arrive, or was not wanted.
@@ -62,11 +62,11 @@ pub struct MailReportBody {
 }
 
 /// Also a query's parameter of the hosted page.
-pub const RETURN_TO: &str = "return_to";
+pub(crate) const RETURN_TO: &str = "return_to";
 /// See [`RETURN_TO`].
-pub const STATE: &str = "state";
+pub(crate) const STATE: &str = "state";
 /// See [`RETURN_TO`].
-pub const CODE_CHALLENGE: &str = "code_challenge";
+pub(crate) const CODE_CHALLENGE: &str = "code_challenge";
 const TYPE: &str = "type";
 const CODE_VERIFIER: &str = "code_verifier";
 const CODE: &str = "code";
@@ -78,7 +78,7 @@ const REFRESH_TOKEN: &str = "refresh_token";
 
 impl LoginBody {
     /// Reads `/login`'s body.
-    pub fn read(payload: &Payload, taken: SpecialUse) -> Result<Self, Problem> {
+    pub(crate) fn read(payload: &Payload, taken: SpecialUse) -> Result<Self, Problem> {
         let fields = payload.required().map_err(invalid)?;
         let mut details = Vec::new();
         let email = email(&fields, taken, &mut details)?;
@@ -92,7 +92,7 @@ impl LoginBody {
 
 impl CodeBody {
     /// Reads `/verify`'s and `/token`'s body.
-    pub fn read(payload: &Payload, taken: SpecialUse) -> Result<Self, Problem> {
+    pub(crate) fn read(payload: &Payload, taken: SpecialUse) -> Result<Self, Problem> {
         let fields = payload.required().map_err(invalid)?;
         let mut details = Vec::new();
         let code = code(&fields, &mut details)?;
@@ -107,7 +107,7 @@ impl CodeBody {
 
 impl HandoverBody {
     /// Reads `/handover`'s body.
-    pub fn read(payload: &Payload, taken: SpecialUse) -> Result<Self, Problem> {
+    pub(crate) fn read(payload: &Payload, taken: SpecialUse) -> Result<Self, Problem> {
         let code = CodeBody::read(payload, taken)?;
         let fields = payload.required().map_err(invalid)?;
         let mut details = Vec::new();
@@ -136,7 +136,7 @@ impl HandoverBody {
 
 impl ExchangeBody {
     /// Reads `/exchange`'s body.
-    pub fn read(payload: &Payload) -> Result<Self, Problem> {
+    pub(crate) fn read(payload: &Payload) -> Result<Self, Problem> {
         let fields = payload.required().map_err(invalid)?;
         let mut details = Vec::new();
         let code = fields.text(CODE, &mut details).map_err(invalid)?;
@@ -150,7 +150,7 @@ impl ExchangeBody {
 
 impl MailReportBody {
     /// Reads a report's body.
-    pub fn read(payload: &Payload, taken: SpecialUse) -> Result<Self, Problem> {
+    pub(crate) fn read(payload: &Payload, taken: SpecialUse) -> Result<Self, Problem> {
         let fields = payload.required().map_err(invalid)?;
         let mut details = Vec::new();
         let reason = fields.text(TYPE, &mut details).map_err(invalid)?;
@@ -175,7 +175,7 @@ impl MailReportBody {
 }
 
 /// `/refresh`'s and `/logout`'s token; `None` means "use the cookie": left out, or `""`.
-pub fn refresh_token(payload: &Payload) -> Result<Option<Zeroizing<String>>, Problem> {
+pub(crate) fn refresh_token(payload: &Payload) -> Result<Option<Zeroizing<String>>, Problem> {
     let fields = payload.optional().map_err(invalid)?;
     match fields.get(REFRESH_TOKEN).map_err(invalid)? {
         Field::Text(token) if !token.is_empty() => Ok(Some(token)),

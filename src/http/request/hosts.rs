@@ -12,14 +12,14 @@ use warp::{Filter, Rejection};
 
 /// `localhost`, every IP literal, and what the configuration adds.
 #[derive(Clone, Debug, Default)]
-pub struct HostAllowlist {
+pub(crate) struct HostAllowlist {
     names: Arc<[String]>,
     any: bool,
 }
 
 impl HostAllowlist {
     /// `names` without port; compared without case. `*` allows every name: for a listener that other means protect.
-    pub fn new(names: Vec<String>) -> Self {
+    pub(crate) fn new(names: Vec<String>) -> Self {
         Self { any: names.iter().any(|name| name == "*"), names: names.into() }
     }
 
@@ -47,7 +47,7 @@ impl HostAllowlist {
     }
 
     /// Refuses other hosts with 421.
-    pub fn filter(&self) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    pub(crate) fn filter(&self) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
         let hosts = self.clone();
         warp::header::headers_cloned()
             .and_then(move |headers| {

@@ -15,12 +15,12 @@ const MAX_DEPTH: usize = 512;
 
 /// The fields of a body, as text, not yet judged.
 #[derive(Default)]
-pub struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     values: BTreeMap<String, &'a RawValue>,
 }
 
 /// One field's complaint, or nothing to complain about but nothing there.
-pub enum Field {
+pub(crate) enum Field {
     /// A string.
     Text(Zeroizing<String>),
     /// Something else.
@@ -31,7 +31,7 @@ pub enum Field {
 
 impl<'a> Fields<'a> {
     /// Reads a body of at least one byte.
-    pub fn read(bytes: &'a [u8]) -> Result<Self, Detail> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, Detail> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
             Detail::invalid_json(valid.chars().count())
@@ -50,7 +50,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A field's text. A string that is no text (a lone surrogate) spoils the body as a whole.
-    pub fn get(&self, name: &'static str) -> Result<Field, Detail> {
+    pub(crate) fn get(&self, name: &'static str) -> Result<Field, Detail> {
         let Some(raw) = self.values.get(name).map(|value| value.get()) else { return Ok(Field::Absent) };
         if !raw.starts_with('"') {
             return Ok(Field::NotAString);
@@ -62,7 +62,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that must be there. `Ok(None)` after a complaint in `details`; `Err` ends the reading.
-    pub fn text(
+    pub(crate) fn text(
         &self,
         name: &'static str,
         details: &mut Vec<Detail>,

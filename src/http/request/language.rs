@@ -5,6 +5,6 @@ use http::HeaderMap;
 use http::header::ACCEPT_LANGUAGE;
 
 /// The first of `Accept-Language` that doorcode speaks.
-pub fn of(headers: &HeaderMap) -> Option<Language> {
+pub(crate) fn of(headers: &HeaderMap) -> Option<Language> {
     Language::accepted(headers.get(ACCEPT_LANGUAGE)?.to_str().ok()?)
 }

@@ -1,11 +1,11 @@
 //! What a request says, read once.
 
-pub mod body;
-pub mod browser;
-pub mod client;
-pub mod cookies;
-pub mod csrf;
-pub mod fields;
-pub mod hosts;
-pub mod json;
-pub mod language;
+pub(crate) mod body;
+pub(crate) mod browser;
+pub(crate) mod client;
+pub(crate) mod cookies;
+pub(crate) mod csrf;
+pub(crate) mod fields;
+pub(crate) mod hosts;
+pub(crate) mod json;
+pub(crate) mod language;

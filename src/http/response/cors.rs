@@ -19,7 +19,7 @@ use warp::path::FullPath;
 use warp::reply::Response;
 
 /// True preflights (`Origin` and `Access-Control-Request-Method`) of what other origins may call. Any other `OPTIONS` is a 405.
-pub fn preflight(portals: Arc<dyn Portals>) -> BoxedFilter<(Response,)> {
+pub(crate) fn preflight(portals: Arc<dyn Portals>) -> BoxedFilter<(Response,)> {
     warp::options()
         .and(warp::path::full())
         .and(warp::header::headers_cloned())
@@ -53,7 +53,7 @@ fn answer(allowed: Option<&'static str>) -> Response {
 }
 
 /// Remembers a tenant's origin for the answer, whatever it will be: an error that scripts cannot read helps nobody.
-pub fn note(exchange: &Exchange, headers: &HeaderMap, portals: &dyn Portals) {
+pub(crate) fn note(exchange: &Exchange, headers: &HeaderMap, portals: &dyn Portals) {
     let owned = csrf::owner_of_origin(headers, portals).is_some();
     if let Some(origin) = headers.get(ORIGIN).filter(|_| owned) {
         exchange.set_origin(origin.clone());
@@ -61,7 +61,7 @@ pub fn note(exchange: &Exchange, headers: &HeaderMap, portals: &dyn Portals) {
 }
 
 /// Lets the noted origin read the answer.
-pub fn allow(headers: &mut HeaderMap, origin: &HeaderValue) {
+pub(crate) fn allow(headers: &mut HeaderMap, origin: &HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     let readable = "retry-after, ratelimit, ratelimit-policy, x-request-id";

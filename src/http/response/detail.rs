@@ -5,7 +5,7 @@ use serde::ser::{SerializeSeq, Serializer};
 
 /// One complaint about a body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Detail {
+pub(crate) struct Detail {
     /// Where.
     pub loc: Loc,
     /// For people.
@@ -16,7 +16,7 @@ pub struct Detail {
 
 /// `["body"]`, `["body", "email"]` or `["body", 17]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loc {
+pub(crate) enum Loc {
     /// The body as a whole.
     Body,
     /// One of its fields.
@@ -44,45 +44,45 @@ impl Detail {
     }
 
     /// Nothing where something must be.
-    pub fn missing(loc: Loc) -> Self {
+    pub(crate) fn missing(loc: Loc) -> Self {
         Self::new(loc, "missing", "Field required")
     }
 
     /// JSON of another kind than an object, or no JSON by its content type.
-    pub fn not_an_object() -> Self {
+    pub(crate) fn not_an_object() -> Self {
         let msg = "Input should be a valid dictionary or object to extract fields from";
         Self::new(Loc::Body, "model_attributes_type", msg)
     }
 
     /// No JSON, or JSON that two readers could read differently.
-    pub fn invalid_json(offset: usize) -> Self {
+    pub(crate) fn invalid_json(offset: usize) -> Self {
         Self::new(Loc::Offset(offset), "json_invalid", "JSON decode error")
     }
 
     /// Anything but a string: nothing is coerced.
-    pub fn not_a_string(field: &'static str) -> Self {
+    pub(crate) fn not_a_string(field: &'static str) -> Self {
         Self::new(Loc::Field(field), "string_type", "Input should be a valid string")
     }
 
     /// Fewer than `min` code points.
-    pub fn too_short(field: &'static str, min: usize) -> Self {
+    pub(crate) fn too_short(field: &'static str, min: usize) -> Self {
         let msg = format!("String should have at least {min} character{}", plural(min));
         Self::new(Loc::Field(field), "string_too_short", msg)
     }
 
     /// More than `max` code points.
-    pub fn too_long(field: &'static str, max: usize) -> Self {
+    pub(crate) fn too_long(field: &'static str, max: usize) -> Self {
         let msg = format!("String should have at most {max} character{}", plural(max));
         Self::new(Loc::Field(field), "string_too_long", msg)
     }
 
     /// A value that is not among those it may be, or not of the form it must have.
-    pub fn not_valid(field: &'static str, what: &str) -> Self {
+    pub(crate) fn not_valid(field: &'static str, what: &str) -> Self {
         Self::new(Loc::Field(field), "value_error", format!("value is not {what}"))
     }
 
     /// No address; `reason` says why without repeating it.
-    pub fn not_an_email(field: &'static str, reason: &dyn std::fmt::Display) -> Self {
+    pub(crate) fn not_an_email(field: &'static str, reason: &dyn std::fmt::Display) -> Self {
         Self::new(Loc::Field(field), "value_error", format!("value is not a valid email address: {reason}"))
     }
 }

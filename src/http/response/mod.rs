@@ -1,5 +1,5 @@
 //! What answers look like.
 
-pub mod cors;
-pub mod detail;
-pub mod reply;
+pub(crate) mod cors;
+pub(crate) mod detail;
+pub(crate) mod reply;

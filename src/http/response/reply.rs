@@ -19,7 +19,7 @@ use warp::reply::Response;
 
 /// Why a request gets no success.
 #[derive(Clone, Debug)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// No such path.
     NotFound,
     /// The path lives, by these methods.
@@ -85,7 +85,7 @@ impl From<RefreshError> for Problem {
 
 impl Problem {
     /// The status.
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Problem::NotFound => StatusCode::NOT_FOUND,
             Problem::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -122,7 +122,7 @@ impl Problem {
     }
 
     /// The answer.
-    pub fn into_response(self) -> Response {
+    pub(crate) fn into_response(self) -> Response {
         let status = self.status();
         let retry_after = self.retry_after_s();
         let mut response = match &self {
@@ -152,7 +152,7 @@ impl Problem {
 }
 
 /// The status's standard phrase (RFC 9110).
-pub fn phrase(status: StatusCode) -> &'static str {
+pub(crate) fn phrase(status: StatusCode) -> &'static str {
     match status {
         StatusCode::PAYLOAD_TOO_LARGE => "Content Too Large",
         _ => status.canonical_reason().unwrap_or("Error"),
@@ -165,13 +165,17 @@ struct Body<D> {
 }
 
 /// Any JSON answer.
-pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     // Serialising our own types cannot fail: no maps with odd keys, no readers behind them.
     typed(status, "application/json", serde_json::to_vec(body).unwrap_or_default())
 }
 
 /// An answer with a body of some type.
-pub fn typed(status: StatusCode, content_type: &'static str, body: impl Into<bytes::Bytes>) -> Response {
+pub(crate) fn typed(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<bytes::Bytes>,
+) -> Response {
     let body: bytes::Bytes = body.into();
     let mut response = warp::reply::Reply::into_response(body.to_vec());
     *response.status_mut() = status;
@@ -180,14 +184,14 @@ pub fn typed(status: StatusCode, content_type: &'static str, body: impl Into<byt
 }
 
 /// What everybody may keep for 300 s. Keys are published this long, and more, before their first use (D11).
-pub fn cacheable(content_type: &'static str, body: String) -> Response {
+pub(crate) fn cacheable(content_type: &'static str, body: String) -> Response {
     let mut response = typed(StatusCode::OK, content_type, body);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
     response
 }
 
 /// A file that is compiled in, the same for everybody: to be cached for 5 minutes, then asked for by its tag.
-pub struct Asset {
+pub(crate) struct Asset {
     content_type: &'static str,
     bytes: &'static [u8],
     tag: String,
@@ -195,13 +199,13 @@ pub struct Asset {
 
 impl Asset {
     /// Tagged by its hash.
-    pub fn new(content_type: &'static str, bytes: &'static [u8]) -> Self {
+    pub(crate) fn new(content_type: &'static str, bytes: &'static [u8]) -> Self {
         let tag = format!("\"{}\"", STANDARD.encode(digest(&SHA256, bytes)));
         Self { content_type, bytes, tag }
     }
 
     /// The file, or that it is still the one the caller has. Any origin may read it.
-    pub fn answer(&self, asked: &HeaderMap) -> Response {
+    pub(crate) fn answer(&self, asked: &HeaderMap) -> Response {
         let fresh = asked.get(IF_NONE_MATCH).is_some_and(|tag| tag.as_bytes() == self.tag.as_bytes());
         let mut response = match fresh {
             true => typed(StatusCode::NOT_MODIFIED, self.content_type, ""),
@@ -222,7 +226,7 @@ impl Asset {
 }
 
 /// 204.
-pub fn no_content() -> Response {
+pub(crate) fn no_content() -> Response {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
@@ -239,7 +243,7 @@ struct Tokens<'a> {
 }
 
 /// 200 with tokens.
-pub fn tokens(login: &Login) -> Response {
+pub(crate) fn tokens(login: &Login) -> Response {
     let body = Tokens {
         access_token: &login.access_token,
         customer_id: login.customer_id,
@@ -256,7 +260,7 @@ pub fn tokens(login: &Login) -> Response {
 
 /// Turns whatever the filters rejected into its answer. Routes exclude each other by path, so at most one [`Problem`]
 /// can be in there; none means that no path matched.
-pub async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
+pub(crate) async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
     let problem = rejection.find::<Problem>().cloned().unwrap_or(Problem::NotFound);
     Ok(problem.into_response())
 }
@@ -266,7 +270,7 @@ const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy")
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// What every answer carries, and its line of the access log.
-pub fn finish(exchange: Option<&Exchange>, hsts: bool, mut response: Response) -> Response {
+pub(crate) fn finish(exchange: Option<&Exchange>, hsts: bool, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -291,7 +295,7 @@ pub fn finish(exchange: Option<&Exchange>, hsts: bool, mut response: Response) -
 }
 
 /// A page of ours: self-contained, never in a frame, loads nothing from elsewhere.
-pub fn page(page: &'static str) -> Response {
+pub(crate) fn page(page: &'static str) -> Response {
     let mut response = typed(StatusCode::OK, "text/html; charset=utf-8", page);
     let headers = response.headers_mut();
     let policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \

@@ -16,7 +16,7 @@ use script::{Mood, Script};
 use std::sync::Arc;
 use support::Edge;
 
-/// G1, G2: the corpus, each case as recorded. The door says yes to `/login` and `/logout` and no to the corpus's codes and
+/// G1, G2: the corpus, each case as recorded. The service says yes to `/login` and `/logout` and no to the corpus's codes and
 /// tokens, as a service would that has never heard of anybody.
 #[tokio::test]
 async fn the_corpus() {

@@ -11,19 +11,19 @@ use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-pub const ACME: TenantId = TenantId(Uuid::from_u128(0xacce));
-pub const OTHER: TenantId = TenantId(Uuid::from_u128(0x07e5));
+pub(crate) const ACME: TenantId = TenantId(Uuid::from_u128(0xacce));
+pub(crate) const OTHER: TenantId = TenantId(Uuid::from_u128(0x07e5));
 
 /// What the door answers, and what it was asked.
 #[derive(Clone, Default)]
-pub struct Script {
+pub(crate) struct Script {
     asked: Arc<Mutex<Vec<String>>>,
     mood: Mood,
     tree: TreeSnapshot,
 }
 
 #[derive(Clone, Copy, Default)]
-pub enum Mood {
+pub(crate) enum Mood {
     /// Code 123456 is right, refresh token `good-…` is good; nothing else is.
     #[default]
     Sound,
@@ -36,17 +36,17 @@ pub enum Mood {
 }
 
 impl Script {
-    pub fn new(mood: Mood) -> Self {
+    pub(crate) fn new(mood: Mood) -> Self {
         Self { mood, ..Self::default() }
     }
 
     /// Shows this tree of actors.
-    pub fn showing(tree: TreeSnapshot) -> Self {
+    pub(crate) fn showing(tree: TreeSnapshot) -> Self {
         Self { tree, ..Self::default() }
     }
 
     /// What was asked since the last look.
-    pub fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
 

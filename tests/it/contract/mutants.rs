@@ -1,6 +1,6 @@
 //! Bugs to be found: one of each class.
 
-pub struct Mutant {
+pub(super) struct Mutant {
     pub class: &'static str,
     /// A file below `sql/`: a statement, or the migration with the rule.
     pub file: &'static str,
@@ -15,7 +15,7 @@ const fn bug(class: &'static str, file: &'static str, from: &'static str, to: &'
 const VERIFY: &str = "queries/challenges/verify.sql";
 const RULES: &str = "migrations/0025_clock_steps.sql";
 
-pub const MUTANTS: &[Mutant] = &[
+pub(super) const MUTANTS: &[Mutant] = &[
     bug(
         "more guesses than a code admits",
         VERIFY,

@@ -15,18 +15,18 @@ use uuid::Uuid;
 
 /// How often the schedules came to what.
 #[derive(Debug, Default)]
-pub struct Reached(BTreeMap<&'static str, usize>);
+pub(super) struct Reached(BTreeMap<&'static str, usize>);
 
 impl Reached {
     fn note(&mut self, what: &'static str) {
         *self.0.entry(what).or_default() += 1;
     }
 
-    pub fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         other.0.iter().for_each(|(what, times)| *self.0.entry(what).or_default() += times);
     }
 
-    pub fn assert_all(&self) {
+    pub(super) fn assert_all(&self) {
         for what in
             ["mailed", "dead", "nobody's", "session", "wrong", "found", "at once", "claimed", "repeated"]
         {
@@ -44,7 +44,7 @@ struct Promise {
     may_repeat: bool,
 }
 
-pub struct Run<'a> {
+pub(super) struct Run<'a> {
     database: &'a Database,
     replicas: &'a [Replica; 2],
     /// In memory, each with the real time until which it is the replica's.
@@ -62,7 +62,7 @@ pub struct Run<'a> {
 type Done = Result<(), TestCaseError>;
 
 impl<'a> Run<'a> {
-    pub async fn new(database: &'a Database, replicas: &'a [Replica; 2]) -> Self {
+    pub(super) async fn new(database: &'a Database, replicas: &'a [Replica; 2]) -> Self {
         let keys = [0; ADDRESSES].map(|_| Uuid::new_v4());
         let client = database.client();
         client
@@ -87,7 +87,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub async fn step(&mut self, step: &Step) -> Done {
+    pub(super) async fn step(&mut self, step: &Step) -> Done {
         match step {
             Step::Call(replica, ask, fate) => self.call(*replica, ask, *fate).await,
             Step::Siege(replica, address, prefix, age, step_up, times) => {
@@ -340,7 +340,7 @@ impl<'a> Run<'a> {
     }
 
     /// In the end every mail that was promised has left, or its code was dead.
-    pub async fn finish(&mut self) -> Done {
+    pub(super) async fn finish(&mut self) -> Done {
         self.held = Default::default();
         // leases of before the clock was put back
         self.now += self.behind + LEASE + DAY;

@@ -11,10 +11,10 @@ use tokio_postgres::{Client, Row, Statement};
 use uuid::Uuid;
 
 /// How long a replica may keep mail to itself.
-pub const LEASE: i64 = 20 * SECOND;
+pub(super) const LEASE: i64 = 20 * SECOND;
 
 /// One replica's connection.
-pub struct Replica {
+pub(super) struct Replica {
     pub id: Uuid,
     client: Client,
     login: Statement,
@@ -27,14 +27,14 @@ pub struct Replica {
 }
 
 /// A row of the outbox as its holder has it: the address of each login asked for, what is due, what has left.
-pub struct Batch {
+pub(super) struct Batch {
     pub id: Uuid,
     pub asked: Vec<u8>,
     pub due: Vec<Due>,
     pub done: Vec<u8>,
 }
 
-pub struct Due {
+pub(super) struct Due {
     pub place: usize,
     pub mail: Mail,
     pub lane: Lane,
@@ -53,7 +53,7 @@ fn text(file: &str, mutant: Option<&Mutant>) -> String {
     }
 }
 
-pub async fn open(database: &Database, mutant: Option<&Mutant>) -> [Replica; 2] {
+pub(super) async fn open(database: &Database, mutant: Option<&Mutant>) -> [Replica; 2] {
     let tenant = "INSERT INTO tenants VALUES ($1, 'model', 'Model', NULL, 1, false, 0)";
     database.client().execute(tenant, &[&TENANT]).await.unwrap();
     if let Some(rules) = mutant.filter(|mutant| mutant.file.starts_with("migrations/")) {
@@ -82,7 +82,7 @@ pub async fn open(database: &Database, mutant: Option<&Mutant>) -> [Replica; 2] 
 
 impl Replica {
     /// One statement; of logins, the row of the outbox that came of it.
-    pub async fn call(&self, now: i64, keys: &[Uuid], call: &Call) -> (Outcome, Option<Batch>) {
+    pub(super) async fn call(&self, now: i64, keys: &[Uuid], call: &Call) -> (Outcome, Option<Batch>) {
         match call {
             Call::Login(asked, caller, step_up) => {
                 let batch = self.login(now, keys, asked, *caller, *step_up).await;
@@ -195,17 +195,17 @@ impl Replica {
     }
 
     /// As the ledger does when an answer was lost.
-    pub async fn finds(&self, session: Uuid) -> bool {
+    pub(super) async fn finds(&self, session: Uuid) -> bool {
         let rows = self.client.query(&self.find, &[&vec![TENANT], &vec![session]]).await.unwrap();
         !rows.is_empty()
     }
 
-    pub async fn sweep(&self, now: i64) {
+    pub(super) async fn sweep(&self, now: i64) {
         self.client.query(&self.sweep, &[&Uuid::nil(), &Uuid::nil(), &100_000i64, &Some(now)]).await.unwrap();
     }
 
     /// Rows that are free.
-    pub async fn claim(&self, now: i64) -> Vec<Batch> {
+    pub(super) async fn claim(&self, now: i64) -> Vec<Batch> {
         let about: [&(dyn ToSql + Sync); 7] =
             [&Some(now), &self.id, &LEASE, &1i16, &1i32, &100i64, &1_000i64];
         let rows = self.client.query(&self.claim, &about).await.unwrap();
@@ -219,7 +219,7 @@ impl Replica {
     }
 
     /// How long a mail's code can still be used, and whether somebody is to get it; `None`: dead.
-    pub async fn resolve(&self, now: i64, key: Uuid, due: &Due) -> Option<(i64, bool)> {
+    pub(super) async fn resolve(&self, now: i64, key: Uuid, due: &Due) -> Option<(i64, bool)> {
         let rows = self
             .client
             .query(
@@ -240,7 +240,7 @@ impl Replica {
     }
 
     /// Notes which mails of a row have left; `None`: all.
-    pub async fn settle(&self, now: i64, batch: &Batch, done: Option<&[u8]>) {
+    pub(super) async fn settle(&self, now: i64, batch: &Batch, done: Option<&[u8]>) {
         self.client
             .query(
                 &self.settle,

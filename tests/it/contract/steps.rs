@@ -9,7 +9,7 @@ use proptest::sample::select;
 
 /// What becomes of an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fate {
+pub(super) enum Fate {
     Arrives,
     /// The statement is carried out, its answer is lost.
     Lost,
@@ -21,14 +21,14 @@ pub enum Fate {
 
 /// Before it is known who that is and which code they have.
 #[derive(Clone, Debug)]
-pub enum Ask {
+pub(super) enum Ask {
     Login(Vec<usize>, i64, Age, StepUp),
     /// The right code or a wrong one; in place of the browser's session.
     Guess(usize, i64, Age, StepUp, bool, bool),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Mailing {
+pub(super) enum Mailing {
     All,
     /// One mail, which is noted.
     One,
@@ -37,7 +37,7 @@ pub enum Mailing {
 }
 
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(super) enum Step {
     Call(usize, Ask, Fate),
     /// Ask, and then guess wrong so often.
     Siege(usize, usize, i64, Age, StepUp, usize),
@@ -64,7 +64,7 @@ fn ask() -> impl Strategy<Value = Ask> {
     ]
 }
 
-pub fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let fate =
         select(vec![Fate::Arrives, Fate::Arrives, Fate::Arrives, Fate::Lost, Fate::Unsent, Fate::Late]);
     let how = select(vec![Mailing::All, Mailing::All, Mailing::One, Mailing::Dies]);

@@ -5,22 +5,22 @@ use crate::reference::statements::Typed;
 use uuid::Uuid;
 
 /// The first two are customers'.
-pub const ADDRESSES: usize = 3;
-pub const IDLE: i64 = 7 * DAY;
-pub const ABSOLUTE: i64 = 30 * DAY;
+pub(super) const ADDRESSES: usize = 3;
+pub(super) const IDLE: i64 = 7 * DAY;
+pub(super) const ABSOLUTE: i64 = 30 * DAY;
 /// Sessions that a customer may have.
-pub const SESSIONS: usize = 3;
+pub(super) const SESSIONS: usize = 3;
 
 /// One row of one statement, or several logins of one.
 #[derive(Clone, Debug)]
-pub enum Call {
+pub(super) enum Call {
     /// Addresses, each with the id of the code that would be new.
     Login(Vec<(usize, u128)>, Caller, StepUp),
     Guess(Guess, Caller, StepUp),
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Guess {
+pub(super) struct Guess {
     pub address: usize,
     pub typed: Typed,
     /// Chosen beforehand.
@@ -32,7 +32,7 @@ pub struct Guess {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// By address asked for; the end is that of the last one.
     Login(Vec<Option<Mail>>),
     /// And whether a session began.
@@ -47,27 +47,27 @@ struct Session {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct World {
+pub(super) struct World {
     pub addresses: [Address; ADDRESSES],
     sessions: Vec<Session>,
 }
 
-pub fn is_customer(address: usize) -> bool {
+pub(super) fn is_customer(address: usize) -> bool {
     address < 2
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { addresses: [0, 1, 2].map(|n| Address::new(is_customer(n))), sessions: Vec::new() }
     }
 
-    pub fn sessions(&self) -> Vec<Uuid> {
+    pub(super) fn sessions(&self) -> Vec<Uuid> {
         let mut keys: Vec<Uuid> = self.sessions.iter().map(|session| session.key).collect();
         keys.sort();
         keys
     }
 
-    pub fn apply(&mut self, now: i64, call: &Call) -> Outcome {
+    pub(super) fn apply(&mut self, now: i64, call: &Call) -> Outcome {
         match call {
             Call::Login(asked, caller, step_up) => {
                 let login = |(n, id): &(usize, u128)| self.addresses[*n].login(now, *caller, *step_up, *id);

@@ -2,13 +2,13 @@
 //!
 //! Budgets are buckets of tokens here and arrival times there, so the two can only agree by meaning the same.
 
-pub const SECOND: i64 = 1_000_000;
-pub const DAY: i64 = 86_400 * SECOND;
+pub(crate) const SECOND: i64 = 1_000_000;
+pub(crate) const DAY: i64 = 86_400 * SECOND;
 
 /// Life of a code.
-pub const LIFE: i64 = 600 * SECOND;
+pub(crate) const LIFE: i64 = 600 * SECOND;
 /// At most one mail in this time.
-pub const COOLDOWN: i64 = 60 * SECOND;
+pub(crate) const COOLDOWN: i64 = 60 * SECOND;
 /// A code that is mailed again has at least this long to live.
 const WORTH_MAILING: i64 = 120 * SECOND;
 /// What is further ahead than this comes from a clock that has been put back; what is not may come from a statement that
@@ -22,9 +22,9 @@ const PREFIX_DAYS: i64 = 90;
 const DEVICE_LIFE: i64 = 180 * DAY;
 
 /// The contract's table: burst, and the time in which one more comes.
-pub const MAILS: Rate = Rate { burst: 5, period: 17_280 * SECOND };
+pub(crate) const MAILS: Rate = Rate { burst: 5, period: 17_280 * SECOND };
 
-pub fn failures(lane: Lane, face: Face) -> Rate {
+pub(crate) fn failures(lane: Lane, face: Face) -> Rate {
     match (lane, face) {
         (Lane::Stranger, Face::Digits) => Rate { burst: 20, period: 14 * DAY },
         (Lane::Stranger, Face::Base32) => Rate { burst: 50, period: DAY / 50 },
@@ -34,32 +34,32 @@ pub fn failures(lane: Lane, face: Face) -> Rate {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub(crate) enum Lane {
     Stranger,
     Known,
 }
 
 /// What a code is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Face {
+pub(crate) enum Face {
     Digits,
     Base32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rate {
+pub(crate) struct Rate {
     pub burst: i64,
     pub period: i64,
 }
 
 impl Rate {
     /// The most that a span admits: burst + ⌊span / T⌋.
-    pub fn most(self, span: i64) -> i64 {
+    pub(crate) fn most(self, span: i64) -> i64 {
         self.burst + span / self.period
     }
 
     /// Fails if these moments, sorted, are more than some span admits.
-    pub fn holds(self, moments: &[i64]) -> bool {
+    pub(crate) fn holds(self, moments: &[i64]) -> bool {
         (0..moments.len()).all(|first| {
             let within = moments[first..].iter().enumerate();
             within.into_iter().all(|(more, last)| (more as i64) < self.most(last - moments[first]))
@@ -69,39 +69,39 @@ impl Rate {
 
 /// Starts full; what it holds grows by 1 µs each µs, and one token is a period's worth.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     rate: Rate,
     held: i64,
     seen: i64,
 }
 
 impl Bucket {
-    pub fn full(rate: Rate) -> Self {
+    pub(crate) fn full(rate: Rate) -> Self {
         Self { rate, held: rate.burst * rate.period, seen: 0 }
     }
 
-    pub fn tokens(&self, now: i64) -> i64 {
+    pub(crate) fn tokens(&self, now: i64) -> i64 {
         self.grown(now) / self.rate.period
     }
 
-    pub fn take(&mut self, now: i64, tokens: i64) {
+    pub(crate) fn take(&mut self, now: i64, tokens: i64) {
         self.held = self.grown(now) - tokens * self.rate.period;
         self.seen = now;
     }
 
-    pub fn is_whole(&self, now: i64) -> bool {
+    pub(crate) fn is_whole(&self, now: i64) -> bool {
         self.grown(now) == self.rate.burst * self.rate.period
     }
 
     /// What was taken under a clock that has been put back since counts as all that it holds.
-    pub fn settle(&mut self, now: i64) {
+    pub(crate) fn settle(&mut self, now: i64) {
         if self.grown(now) < -MINUTE {
             (self.held, self.seen) = (0, now);
         }
     }
 
     /// How long until it has one.
-    pub fn wait(&self, now: i64) -> i64 {
+    pub(crate) fn wait(&self, now: i64) -> i64 {
         (self.rate.period - self.grown(now)).max(0)
     }
 
@@ -111,13 +111,14 @@ impl Bucket {
 }
 
 /// What one coarse network gets of the strangers' lane, at most.
-pub const SHARE: [Rate; 2] = [Rate { burst: 4, period: MAILS.period }, Rate { burst: 15, period: 14 * DAY }];
+pub(crate) const SHARE: [Rate; 2] =
+    [Rate { burst: 4, period: MAILS.period }, Rate { burst: 15, period: 14 * DAY }];
 /// Networks whose shares are told apart.
 const SHARES: usize = 4;
 
 /// Who calls: from a network, perhaps with a device cookie issued at some time.
 #[derive(Clone, Copy, Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     pub prefix: i64,
     /// The coarse network that the prefix is part of.
     pub network: i64,
@@ -137,7 +138,7 @@ struct Code {
 
 /// A mail with this code in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mail {
+pub(crate) struct Mail {
     pub id: u128,
     pub face: Face,
     pub ends: i64,
@@ -145,7 +146,7 @@ pub struct Mail {
 
 /// What a guess came to, if it was compared at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Compared {
+pub(crate) struct Compared {
     pub lane: Lane,
     pub face: Face,
     pub right: bool,
@@ -153,7 +154,7 @@ pub struct Compared {
 
 /// How a tenant's codes step up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StepUp {
+pub(crate) struct StepUp {
     /// The tenant takes base32 at all.
     pub may: bool,
     /// Failures of the whole tenant are too many.
@@ -162,7 +163,7 @@ pub struct StepUp {
 
 /// An address. Its arrays are by [`Lane`], the failures by [`Face`] as well.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Address {
+pub(crate) struct Address {
     code: Option<Code>,
     quiet_until: [i64; 2],
     mails: [Bucket; 2],
@@ -176,7 +177,7 @@ pub struct Address {
 }
 
 impl Address {
-    pub fn new(is_customer: bool) -> Self {
+    pub(crate) fn new(is_customer: bool) -> Self {
         let by_face = |lane| [Face::Digits, Face::Base32].map(|face| Bucket::full(failures(lane, face)));
         Self {
             code: None,
@@ -191,17 +192,17 @@ impl Address {
     }
 
     /// The code whose mail went out last, dead or alive.
-    pub fn last_code(&self) -> Option<(u128, Face)> {
+    pub(crate) fn last_code(&self) -> Option<(u128, Face)> {
         self.code.map(|code| (code.id, code.face))
     }
 
     /// How long a mailed code can still be used by this lane; `None`: not any more.
-    pub fn is_alive(&self, now: i64, id: u128, lane: Lane) -> Option<i64> {
+    pub(crate) fn is_alive(&self, now: i64, id: u128, lane: Lane) -> Option<i64> {
         let code = self.code.filter(|code| code.id == id && !code.used && !self.is_ahead(now))?;
         (now < code.ends && code.guesses[lane as usize] > 0).then_some(code.ends - now)
     }
 
-    pub fn lane(&self, caller: Caller, now: i64) -> Lane {
+    pub(crate) fn lane(&self, caller: Caller, now: i64) -> Lane {
         let device = caller.device.is_some_and(|at| at > self.devices_from && now - at < DEVICE_LIFE);
         // a success counts for the rest of its day and 89 more
         let success = self.prefixes.iter().find(|(prefix, _)| *prefix == caller.prefix);
@@ -215,7 +216,7 @@ impl Address {
     }
 
     /// A guess or the janitor ends such a code; nobody waits for the next one.
-    pub fn end_ahead(&mut self, now: i64) {
+    pub(crate) fn end_ahead(&mut self, now: i64) {
         if self.is_ahead(now) {
             self.code.iter_mut().for_each(|code| code.used = true);
             self.quiet_until = [0; 2];
@@ -223,7 +224,7 @@ impl Address {
     }
 
     /// Forgets what has no effect any more: a clock that is put back later does not bring it back.
-    pub fn sweep(&mut self, now: i64) {
+    pub(crate) fn sweep(&mut self, now: i64) {
         self.end_ahead(now);
         let drained = |bucket: &Bucket| bucket.is_whole(now - 1);
         let over = self.code.is_none_or(|code| code.used || code.ends < now)
@@ -237,7 +238,7 @@ impl Address {
     }
 
     /// `/login`, with the id of the code that would be new.
-    pub fn login(&mut self, now: i64, caller: Caller, step_up: StepUp, id: u128) -> Option<Mail> {
+    pub(crate) fn login(&mut self, now: i64, caller: Caller, step_up: StepUp, id: u128) -> Option<Mail> {
         let lane = self.lane(caller, now);
         // after a trip, digits that only strangers wait for are replaced at once
         let useless = lane == Lane::Stranger
@@ -292,7 +293,7 @@ impl Address {
     }
 
     /// `/verify` or `/token`. `right` says whether the typed code is that of this id in this face.
-    pub fn guess(
+    pub(crate) fn guess(
         &mut self,
         now: i64,
         caller: Caller,
@@ -368,7 +369,7 @@ impl Address {
     }
 
     /// All devices and networks become strangers.
-    pub fn forget_devices(&mut self, now: i64) {
+    pub(crate) fn forget_devices(&mut self, now: i64) {
         self.devices_from = now;
         self.prefixes.clear();
     }

@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Some midnight, and a little.
-pub const START: i64 = 20_600 * DAY + 5 * SECOND;
+pub(crate) const START: i64 = 20_600 * DAY + 5 * SECOND;
 
 /// A tenant that takes base32 and is not under attack.
 const CALM: StepUp = StepUp { may: true, tripped: false };
 
 /// What somebody types.
 #[derive(Clone, Copy, Debug)]
-pub enum Key {
+pub(crate) enum Key {
     /// The newest code as it was mailed.
     Right,
     Wrong,
@@ -27,10 +27,10 @@ pub enum Key {
 }
 
 /// A device cookie's age; `None`: no cookie.
-pub type Age = Option<i64>;
+pub(crate) type Age = Option<i64>;
 
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     Login(i64, Age, StepUp),
     Guess(i64, Age, Key, StepUp, u8),
     /// Ask and fail, over and over.
@@ -47,23 +47,23 @@ pub enum Step {
     ForgetDevices(bool),
 }
 
-pub fn prefix() -> impl Strategy<Value = i64> {
+pub(crate) fn prefix() -> impl Strategy<Value = i64> {
     prop_oneof![4 => select(vec![0, 2]), 1 => 0..12i64]
 }
 
-pub fn age() -> impl Strategy<Value = Age> {
+pub(crate) fn age() -> impl Strategy<Value = Age> {
     let known = [0, SECOND, DAY, 100 * DAY, 180 * DAY - 1, 180 * DAY, 200 * DAY];
     prop_oneof![3 => Just(None), 1 => select(known.to_vec()).prop_map(Some)]
 }
 
-pub fn step_up() -> impl Strategy<Value = StepUp> {
+pub(crate) fn step_up() -> impl Strategy<Value = StepUp> {
     prop_oneof![
         4 => Just(CALM),
         1 => any::<(bool, bool)>().prop_map(|(may, tripped)| StepUp { may, tripped })
     ]
 }
 
-pub fn wait() -> impl Strategy<Value = i64> {
+pub(crate) fn wait() -> impl Strategy<Value = i64> {
     let seconds = [1, 59, 60, 61, 119, 120, 121, 479, 480, 481, 599, 600, 601, 1_728, 17_280, 86_400];
     let days = [1, 14, 36, 60];
     prop_oneof![
@@ -76,12 +76,12 @@ pub fn wait() -> impl Strategy<Value = i64> {
     ]
 }
 
-pub fn put_back() -> impl Strategy<Value = i64> {
+pub(crate) fn put_back() -> impl Strategy<Value = i64> {
     let seconds = [1, 10, 60, 61, 121, 480, 599, 600, 659, 660, 661, 3_600, 17_280, 86_400, 172_800];
     select(seconds.to_vec()).prop_map(|s| s * SECOND)
 }
 
-pub fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let key = prop_oneof![
         3 => Just(Key::Wrong), 2 => Just(Key::Right), 1 => Just(Key::OtherFace), 1 => Just(Key::Previous)
     ];
@@ -100,7 +100,7 @@ pub fn step() -> impl Strategy<Value = Step> {
 }
 
 /// One address, driven in both worlds.
-pub struct Run<'a> {
+pub(crate) struct Run<'a> {
     statements: &'a Statements,
     model: Address,
     address: Uuid,
@@ -122,7 +122,7 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub async fn new(statements: &'a Statements, is_customer: bool) -> Self {
+    pub(crate) async fn new(statements: &'a Statements, is_customer: bool) -> Self {
         let address = Uuid::new_v4();
         if is_customer {
             statements.add_customer(address).await;
@@ -143,12 +143,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub fn caller(&self, prefix: i64, age: Age) -> Caller {
+    pub(crate) fn caller(&self, prefix: i64, age: Age) -> Caller {
         // two prefixes to a network
         Caller { prefix, network: prefix / 2, device: age.map(|age| self.now - age) }
     }
 
-    pub async fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
+    pub(crate) async fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
         match *step {
             Step::Login(prefix, age, step_up) => self.login(self.caller(prefix, age), step_up).await,
             Step::Guess(prefix, age, key, step_up, times) => {
@@ -228,7 +228,7 @@ impl<'a> Run<'a> {
         self.now + self.behind
     }
 
-    pub async fn login(&mut self, caller: Caller, step_up: StepUp) -> Result<(), TestCaseError> {
+    pub(crate) async fn login(&mut self, caller: Caller, step_up: StepUp) -> Result<(), TestCaseError> {
         self.ids += 1;
         let (before, lane) = (self.model.last_code(), self.model.lane(caller, self.now));
         let expected = self.model.login(self.now, caller, step_up, self.ids);
@@ -250,7 +250,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    pub async fn guess(&mut self, caller: Caller, step_up: StepUp, key: Key) -> Result<(), TestCaseError> {
+    pub(crate) async fn guess(
+        &mut self,
+        caller: Caller,
+        step_up: StepUp,
+        key: Key,
+    ) -> Result<(), TestCaseError> {
         let (id, face) = self.model.last_code().unwrap_or((0, Face::Digits));
         let wrong = Typed { digits: Uuid::from_u128(8), base32: None };
         let read = |id, face| match face {
@@ -283,7 +288,7 @@ impl<'a> Run<'a> {
     }
 
     /// Whatever the two worlds agreed on: no span admitted more than the contract's table.
-    pub fn assert_bounds(&self) -> Result<(), TestCaseError> {
+    pub(crate) fn assert_bounds(&self) -> Result<(), TestCaseError> {
         for (networks, rate) in self.shares.iter().zip(model::SHARE) {
             for (network, moments) in networks {
                 prop_assert!(rate.holds(moments), "share of network {}", network);

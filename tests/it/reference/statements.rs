@@ -7,9 +7,9 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 use uuid::Uuid;
 
-pub const TENANT: Uuid = Uuid::from_u128(0xacce);
+pub(crate) const TENANT: Uuid = Uuid::from_u128(0xacce);
 /// The statements that the service runs, prepared as it prepares them.
-pub struct Statements {
+pub(crate) struct Statements {
     client: Client,
     login: Statement,
     verify: Statement,
@@ -17,7 +17,7 @@ pub struct Statements {
 }
 
 impl Statements {
-    pub async fn open(database: &Database) -> Self {
+    pub(crate) async fn open(database: &Database) -> Self {
         let client = connect_as_the_pool(&database.url).await;
         client.batch_execute("SET synchronous_commit = off").await.unwrap();
         let tenant =
@@ -30,7 +30,7 @@ impl Statements {
         Self { client, login, verify, sweep }
     }
 
-    pub async fn login(
+    pub(crate) async fn login(
         &self,
         now: i64,
         address: Uuid,
@@ -73,7 +73,7 @@ impl Statements {
     }
 
     /// What a guess came to, and whether a session began.
-    pub async fn verify(
+    pub(crate) async fn verify(
         &self,
         now: i64,
         address: Uuid,
@@ -118,13 +118,13 @@ impl Statements {
     }
 
     /// Of everything that is in the table.
-    pub async fn sweep(&self, now: i64) {
+    pub(crate) async fn sweep(&self, now: i64) {
         let all = [&Uuid::nil() as &(dyn ToSql + Sync), &Uuid::nil(), &100_000i64, &Some(now)];
         self.client.query(&self.sweep, &all).await.unwrap();
     }
 
     /// At a time of ours: an administrator's statement reads the database's clock.
-    pub async fn forget_devices(&self, now: i64, address: Uuid) {
+    pub(crate) async fn forget_devices(&self, now: i64, address: Uuid) {
         let clock = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
         let text = include_str!("../../../sql/queries/customers/end_sessions.sql");
         assert!(text.contains(clock));
@@ -133,59 +133,59 @@ impl Statements {
         self.client.query(&text, &[&TENANT, &address, &actor, &None::<&str>, &"forget", &now]).await.unwrap();
     }
 
-    pub async fn add_customer(&self, address: Uuid) {
+    pub(crate) async fn add_customer(&self, address: Uuid) {
         let text = "INSERT INTO customers VALUES ($1, $2, $2, 'a@example.com', false, 0)";
         self.client.execute(text, &[&TENANT, &address]).await.unwrap();
     }
 }
 
-pub fn bits(step_up: StepUp) -> i16 {
+pub(crate) fn bits(step_up: StepUp) -> i16 {
     2 * i16::from(step_up.may) + i16::from(step_up.tripped)
 }
 
-pub fn only(mut rows: Vec<Row>) -> Row {
+pub(crate) fn only(mut rows: Vec<Row>) -> Row {
     assert_eq!(rows.len(), 1);
     rows.remove(0)
 }
 
-pub fn face(row: &Row) -> Face {
+pub(crate) fn face(row: &Row) -> Face {
     if row.get::<_, i16>("alphabet") == 0 { Face::Digits } else { Face::Base32 }
 }
 
 /// Of the outbox: place, code, what the mail is about.
-pub fn mail(row: &Row) -> Mail {
+pub(crate) fn mail(row: &Row) -> Mail {
     let due: &[u8] = row.get("due");
     let face = if due[19] & 1 == 0 { Face::Digits } else { Face::Base32 };
     Mail { id: u128::from_be_bytes(due[2..18].try_into().unwrap()), face, ends: row.get("expires_us") }
 }
 
 /// What the MAC of a code is in production: one value per code and face.
-pub fn face_mac(id: u128, face: Face) -> Uuid {
+pub(crate) fn face_mac(id: u128, face: Face) -> Uuid {
     Uuid::from_u128(id << 2 | (face as u128 + 1))
 }
 
 /// What was typed, read both ways.
 #[derive(Clone, Copy, Debug)]
-pub struct Typed {
+pub(crate) struct Typed {
     pub digits: Uuid,
     pub base32: Option<Uuid>,
 }
 
 impl Typed {
-    pub fn is(self, id: u128, face: Face) -> bool {
+    pub(crate) fn is(self, id: u128, face: Face) -> bool {
         let read = if face == Face::Digits { Some(self.digits) } else { self.base32 };
         read == Some(face_mac(id, face))
     }
 }
 
 /// What a limit's row hands out.
-pub struct Lease {
+pub(crate) struct Lease {
     client: Client,
     statement: Statement,
 }
 
 impl Lease {
-    pub async fn open(database: &Database) -> Self {
+    pub(crate) async fn open(database: &Database) -> Self {
         let client = connect_as_the_pool(&database.url).await;
         let text = include_str!("../../../sql/queries/tenant_limits/lease.sql");
         let statement = client.prepare(text).await.unwrap();
@@ -193,7 +193,7 @@ impl Lease {
     }
 
     /// How many requests were granted, and how long until the next one would be.
-    pub async fn ask(&self, now: i64, slug: Uuid, wanted: i64, rate: Rate) -> (i64, i64) {
+    pub(crate) async fn ask(&self, now: i64, slug: Uuid, wanted: i64, rate: Rate) -> (i64, i64) {
         let about: [&(dyn ToSql + Sync); 5] = [&Some(now), &slug, &wanted, &rate.burst, &rate.period];
         let row = self.client.query_one(&self.statement, &about).await.unwrap();
         (row.get("granted"), row.get("wait_us"))

@@ -4,24 +4,24 @@
 
 use std::collections::BTreeMap;
 
-pub const MILLISECOND: i64 = 1_000;
-pub const SECOND: i64 = 1_000 * MILLISECOND;
-pub const DAY: i64 = 86_400 * SECOND;
+pub(super) const MILLISECOND: i64 = 1_000;
+pub(super) const SECOND: i64 = 1_000 * MILLISECOND;
+pub(super) const DAY: i64 = 86_400 * SECOND;
 /// How long a retry gets its first answer again.
-pub const RETRY: i64 = 30 * SECOND;
-pub const IDLE: i64 = 7 * DAY;
-pub const ABSOLUTE: i64 = 30 * DAY;
+pub(super) const RETRY: i64 = 30 * SECOND;
+pub(super) const IDLE: i64 = 7 * DAY;
+pub(super) const ABSOLUTE: i64 = 30 * DAY;
 
 /// What a refresh token says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Token {
+pub(super) struct Token {
     pub generation: i32,
     pub branch: i32,
 }
 
 /// In the order of the statement's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// Its caller waits no longer.
     Late,
     Gone,
@@ -34,7 +34,7 @@ pub enum Verdict {
 
 /// What its holder gets for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Successor {
+pub(super) struct Successor {
     pub token: Token,
     /// The `iat` of the access token that comes along.
     pub issued: i64,
@@ -43,7 +43,7 @@ pub struct Successor {
 }
 
 #[derive(Clone, Debug)]
-pub struct Session {
+pub(super) struct Session {
     /// Each token of the family, and the one it was the answer to.
     parents: BTreeMap<Token, Option<Token>>,
     pub newest: Token,
@@ -54,18 +54,18 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(now: i64) -> Self {
+    pub(super) fn new(now: i64) -> Self {
         let first = Token { generation: 0, branch: 0 };
         let parents = BTreeMap::from([(first, None)]);
         Self { parents, newest: first, issued: now, born: now, last_answer: now }
     }
 
-    pub fn ends(&self) -> i64 {
+    pub(super) fn ends(&self) -> i64 {
         (self.last_answer + IDLE).min(self.born + ABSOLUTE)
     }
 
     /// On `Theft` the caller ends it.
-    pub fn present(&mut self, token: Token, now: i64) -> (Verdict, Option<Successor>) {
+    pub(super) fn present(&mut self, token: Token, now: i64) -> (Verdict, Option<Successor>) {
         if now >= self.ends() {
             return (Verdict::Gone, None);
         }

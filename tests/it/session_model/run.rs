@@ -8,10 +8,10 @@ use proptest::test_runner::TestCaseError;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-pub const START: i64 = 20_600 * DAY + 5 * SECOND;
+pub(super) const START: i64 = 20_600 * DAY + 5 * SECOND;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
+pub(super) enum Who {
     /// Everybody who shares the customer's token store: the tabs of a browser, or one program.
     Owner,
     Thief,
@@ -19,7 +19,7 @@ pub enum Who {
 
 /// One request of several that were all sent before the first was answered.
 #[derive(Clone, Copy, Debug)]
-pub struct Call {
+pub(super) struct Call {
     /// How long after the one before it is carried out.
     pub after: i64,
     /// Its answer never arrives.
@@ -27,7 +27,7 @@ pub struct Call {
 }
 
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(super) enum Step {
     Wait(i64),
     /// From as many tabs, all of which read the store before the first answer came.
     Refresh(Who, Vec<Call>),
@@ -65,7 +65,7 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
     prop_oneof![3 => proptest::collection::vec(call.clone(), 1), 1 => proptest::collection::vec(call, 2..=4)]
 }
 
-pub fn honest_step() -> impl Strategy<Value = Step> {
+pub(super) fn honest_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => wait().prop_map(Step::Wait),
         12 => calls().prop_map(|calls| Step::Refresh(Who::Owner, calls)),
@@ -75,7 +75,7 @@ pub fn honest_step() -> impl Strategy<Value = Step> {
 }
 
 /// Seldom, but for as long as a session lives at most.
-pub fn rare_step() -> impl Strategy<Value = Step> {
+pub(super) fn rare_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop_oneof![Just(1), 1..2 * DAY].prop_map(Step::Return),
         1 => Just(Step::Return(0)),
@@ -83,7 +83,7 @@ pub fn rare_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-pub fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let disable = select(vec![(true, false), (false, true), (true, true)]);
     prop_oneof![
         48 => honest_step(),
@@ -95,7 +95,7 @@ pub fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Without an end that nobody is to blame for.
-pub fn theft_step() -> impl Strategy<Value = Step> {
+pub(super) fn theft_step() -> impl Strategy<Value = Step> {
     let wait = prop_oneof![1 => MILLISECOND..RETRY, 1 => RETRY + 1..DAY];
     prop_oneof![
         4 => wait.prop_map(Step::Wait),
@@ -110,7 +110,7 @@ struct Saved {
     session: Session,
 }
 
-pub struct Run<'a> {
+pub(super) struct Run<'a> {
     statements: &'a Statements,
     key: Uuid,
     pub now: i64,
@@ -130,7 +130,7 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub async fn new(statements: &'a Statements) -> Self {
+    pub(super) async fn new(statements: &'a Statements) -> Self {
         // a schedule that failed may have left it otherwise
         statements.disable(false, false).await;
         let session = Session::new(START);
@@ -149,7 +149,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub async fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
+    pub(super) async fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
         match step {
             Step::Wait(us) => self.now += us,
             Step::Refresh(who, calls) => {
@@ -274,7 +274,7 @@ impl<'a> Run<'a> {
     }
 
     /// An ended session answers to none of its tokens; one that both went on with ends when both come again.
-    pub async fn finish(&mut self) -> Result<(), TestCaseError> {
+    pub(super) async fn finish(&mut self) -> Result<(), TestCaseError> {
         if let (Some(who), false) = (self.superseded, self.may_end()) {
             self.step(&Step::Refresh(who, vec![Call { after: RETRY + 1, is_lost: false }])).await?;
             prop_assert!(self.session.is_none() || self.may_end(), "both went on, unseen");

@@ -11,17 +11,17 @@ const TENANT: Uuid = Uuid::from_u128(0xacce);
 const OTHER_TENANT: Uuid = Uuid::from_u128(0xdecc);
 
 /// The row's part that a lost write takes back: generation, branch, previous branch, rotated at, idle until.
-pub type Moving = (i32, i32, i32, i64, i64);
+pub(super) type Moving = (i32, i32, i32, i64, i64);
 
 /// One connection.
-pub struct Statements {
+pub(super) struct Statements {
     client: Client,
     refresh: Statement,
     logout: Statement,
 }
 
 impl Statements {
-    pub async fn open(database: &Database) -> Self {
+    pub(super) async fn open(database: &Database) -> Self {
         let client = connect_as_the_pool(&database.url).await;
         client.batch_execute("SET synchronous_commit = off").await.unwrap();
         let people =
@@ -37,7 +37,7 @@ impl Statements {
     }
 
     /// A login.
-    pub async fn begin(&self, now: i64) -> Uuid {
+    pub(super) async fn begin(&self, now: i64) -> Uuid {
         let session = Uuid::new_v4();
         let text = "INSERT INTO sessions VALUES ($1, $2, $1, $3, 0, 0, 0, $3, $4, $5)";
         self.client
@@ -47,12 +47,17 @@ impl Statements {
         session
     }
 
-    pub async fn refresh(&self, now: i64, session: Uuid, token: Token) -> (Verdict, Option<Successor>) {
+    pub(super) async fn refresh(
+        &self,
+        now: i64,
+        session: Uuid,
+        token: Token,
+    ) -> (Verdict, Option<Successor>) {
         self.refresh_until(SystemTime::now() + Duration::from_secs(60), now, session, token).await
     }
 
     /// Together with the same token at a tenant where it means nothing.
-    pub async fn refresh_until(
+    pub(super) async fn refresh_until(
         &self,
         deadline: SystemTime,
         now: i64,
@@ -87,17 +92,17 @@ impl Statements {
         of(TENANT)
     }
 
-    pub async fn logout(&self, session: Uuid) {
+    pub(super) async fn logout(&self, session: Uuid) {
         self.client.query(&self.logout, &[&vec![TENANT], &vec![session]]).await.unwrap();
     }
 
-    pub async fn disable(&self, customer: bool, tenant: bool) {
+    pub(super) async fn disable(&self, customer: bool, tenant: bool) {
         let text = "WITH t AS (UPDATE tenants SET disabled = $3 WHERE tenant_id = $1)
             UPDATE customers SET disabled = $2 WHERE tenant_id = $1";
         self.client.execute(text, &[&TENANT, &customer, &tenant]).await.unwrap();
     }
 
-    pub async fn row(&self, session: Uuid) -> Option<Moving> {
+    pub(super) async fn row(&self, session: Uuid) -> Option<Moving> {
         let text = "SELECT generation, branch, prev_branch, rotated_us, idle_until_us FROM sessions
             WHERE tenant_id = $1 AND session_key = $2";
         let row = self.client.query_opt(text, &[&TENANT, &session]).await.unwrap()?;
@@ -105,7 +110,7 @@ impl Statements {
     }
 
     /// A failover to a standby that had not heard of the last writes.
-    pub async fn restore(&self, session: Uuid, row: Moving) {
+    pub(super) async fn restore(&self, session: Uuid, row: Moving) {
         let text =
             "UPDATE sessions SET generation = $3, branch = $4, prev_branch = $5, rotated_us = $6, idle_until_us = $7
             WHERE tenant_id = $1 AND session_key = $2";

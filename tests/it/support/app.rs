@@ -5,9 +5,9 @@ use super::client::{Answer, Client, Request};
 use super::postgres::{ACME, Database, MASTER_KEY, master_key};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use doorcode::LimitClock;
 use doorcode::app::{App, Ended, Mode};
 use doorcode::config::Config;
-use doorcode::http::LimitClock;
 use doorcode_actors::{Directory, Mailbox, StoredMail};
 use doorcode_domain::{Clock, ManualClock};
 use futures_util::future::join_all;
@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Settings that differ from `config.toml`.
-pub struct Builder {
+pub(crate) struct Builder {
     settings: BTreeMap<String, String>,
     /// Where doorcode finds the database, if not where the test does.
     by_way_of: Option<String>,
@@ -46,32 +46,32 @@ impl Builder {
         Self { settings, by_way_of: None }
     }
 
-    pub fn set(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn set(mut self, key: &str, value: &str) -> Self {
         self.settings.insert(key.to_owned(), value.to_owned());
         self
     }
 
     /// Client limits as in production.
-    pub fn with_client_limits(self) -> Self {
+    pub(crate) fn with_client_limits(self) -> Self {
         self.set("limits.client.enabled", "true")
     }
 
     /// Any number of mails: for tests of something else.
-    pub fn without_mail_limits(self) -> Self {
+    pub(crate) fn without_mail_limits(self) -> Self {
         self.set("limits.address.enabled", "false")
     }
 
     /// doorcode reaches the database at this URL; the test itself goes there directly.
-    pub fn by_way_of(mut self, url: &str) -> Self {
+    pub(crate) fn by_way_of(mut self, url: &str) -> Self {
         self.by_way_of = Some(url.to_owned());
         self
     }
 
-    pub async fn spawn(self) -> TestApp {
+    pub(crate) async fn spawn(self) -> TestApp {
         self.spawn_on(Database::new().await).await
     }
 
-    pub async fn spawn_on(self, database: Database) -> TestApp {
+    pub(crate) async fn spawn_on(self, database: Database) -> TestApp {
         let directory = Directory::open(&database.settings(), &MASTER_KEY).await.unwrap();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let clock = ManualClock::at(i64::try_from(now).unwrap() * 1_000_000);
@@ -136,20 +136,20 @@ impl Running {
 }
 
 /// One more doorcode on a test's database.
-pub struct Replica(Running);
+pub(crate) struct Replica(Running);
 
 impl Replica {
-    pub fn public(&self) -> SocketAddr {
+    pub(crate) fn public(&self) -> SocketAddr {
         self.0.public
     }
 
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         self.0.end().await;
     }
 }
 
 /// A running doorcode over a database of its own.
-pub struct TestApp {
+pub(crate) struct TestApp {
     settings: BTreeMap<String, String>,
     url: String,
     mode: Mode,
@@ -165,49 +165,49 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    pub fn builder() -> Builder {
+    pub(crate) fn builder() -> Builder {
         Builder::new()
     }
 
-    pub async fn spawn() -> Self {
+    pub(crate) async fn spawn() -> Self {
         Self::builder().spawn().await
     }
 
-    pub fn public(&self) -> SocketAddr {
+    pub(crate) fn public(&self) -> SocketAddr {
         self.running.public
     }
 
-    pub fn ops(&self) -> SocketAddr {
+    pub(crate) fn ops(&self) -> SocketAddr {
         self.running.ops
     }
 
     /// Time in µs as doorcode sees it.
-    pub fn now_us(&self) -> i64 {
+    pub(crate) fn now_us(&self) -> i64 {
         self.clock.now()
     }
 
     /// Lets time pass, for budgets and lives as well as for callers' limits.
-    pub fn pass(&self, time: Duration) {
+    pub(crate) fn pass(&self, time: Duration) {
         self.clock.advance(time);
         self.limit_clock.advance(time);
     }
 
-    pub fn pass_s(&self, seconds: u64) {
+    pub(crate) fn pass_s(&self, seconds: u64) {
         self.pass(Duration::from_secs(seconds));
     }
 
     /// Puts the database's clock back.
-    pub fn put_back_s(&self, seconds: i64) {
+    pub(crate) fn put_back_s(&self, seconds: i64) {
         self.clock.advance_s(-seconds);
     }
 
     /// Another setting, from the next start on.
-    pub fn configure(&mut self, key: &str, value: &str) {
+    pub(crate) fn configure(&mut self, key: &str, value: &str) {
         self.settings.insert(key.to_owned(), value.to_owned());
     }
 
     /// Stops it and starts it again on the same database, at the same time of the same clock.
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.assert_calm().await;
         self.idle.lock().unwrap().clear();
         let next = Running::start(&self.settings, &self.url, self.mode.clone()).await;
@@ -215,7 +215,7 @@ impl TestApp {
     }
 
     /// The end of every test: nothing crashed, everything stops as it should.
-    pub async fn finish(self) {
+    pub(crate) async fn finish(self) {
         self.assert_calm().await;
         self.idle.lock().unwrap().clear();
         self.running.end().await;
@@ -224,7 +224,7 @@ impl TestApp {
     }
 
     /// As [`finish`](Self::finish), for tests that made actors crash.
-    pub async fn finish_after_crashes(self) {
+    pub(crate) async fn finish_after_crashes(self) {
         self.idle.lock().unwrap().clear();
         self.running.end().await;
         drop(self.directory);
@@ -237,7 +237,7 @@ impl TestApp {
     }
 
     /// Kinds of actors that were restarted, and how often.
-    pub async fn restarts(&self) -> Vec<(String, u64)> {
+    pub(crate) async fn restarts(&self) -> Vec<(String, u64)> {
         let tree = self.tree().await;
         let kinds = tree["actors"].as_array().unwrap().iter();
         let restarts = kinds.map(|kind| {
@@ -249,7 +249,7 @@ impl TestApp {
     }
 
     /// How often a verb came to an outcome since the start; see `outcomes` in `/actors`.
-    pub async fn outcomes(&self, verb: &str, outcome: &str) -> u64 {
+    pub(crate) async fn outcomes(&self, verb: &str, outcome: &str) -> u64 {
         let tree = self.tree().await;
         let mut counts = tree["outcomes"].as_array().unwrap().iter();
         let found = counts.find(|count| count[0] == verb && count[1] == outcome);
@@ -257,7 +257,7 @@ impl TestApp {
     }
 
     /// How many guesses were compared with a live code and were wrong.
-    pub async fn missed_guesses(&self) -> u64 {
+    pub(crate) async fn missed_guesses(&self) -> u64 {
         self.outcomes("verify", "wrong").await
     }
 
@@ -266,7 +266,7 @@ impl TestApp {
     }
 
     /// Makes an actor fail.
-    pub async fn crash(&self, actor: &str, fault: &str) {
+    pub(crate) async fn crash(&self, actor: &str, fault: &str) {
         let request = Request::post("/v1/admin/faults", &json!({ "actor": actor, "fault": fault }))
             .header("Sec-Fetch-Site", "same-origin");
         let answer = Client::connect(self.ops()).await.send(&request).await;
@@ -274,7 +274,7 @@ impl TestApp {
     }
 
     /// Sends a request until it is not answered by 503: a crashed actor is back after some milliseconds.
-    pub async fn served_again(&self, request: &Request) -> Answer {
+    pub(crate) async fn served_again(&self, request: &Request) -> Answer {
         let asking = async {
             let mut pause = tokio::time::interval(Duration::from_millis(5));
             loop {
@@ -289,12 +289,12 @@ impl TestApp {
     }
 
     /// A second process' worth of doorcode on the same database, by the same clock.
-    pub async fn replica(&self) -> Replica {
+    pub(crate) async fn replica(&self) -> Replica {
         Replica(Running::start(&self.settings, &self.url, self.mode.clone()).await)
     }
 
     /// One request over a kept connection.
-    pub async fn send(&self, request: &Request) -> Answer {
+    pub(crate) async fn send(&self, request: &Request) -> Answer {
         let idle = self.idle.lock().unwrap().pop();
         let mut client = match idle {
             Some(client) => client,
@@ -306,12 +306,12 @@ impl TestApp {
     }
 
     /// Every request on a connection of its own, all but its last byte sent; then all last bytes at once.
-    pub async fn send_at_once(&self, requests: &[Request]) -> Vec<Answer> {
+    pub(crate) async fn send_at_once(&self, requests: &[Request]) -> Vec<Answer> {
         self.send_at_once_to(&[self.public()], requests).await
     }
 
     /// The same, to these replicas in turn.
-    pub async fn send_at_once_to(&self, replicas: &[SocketAddr], requests: &[Request]) -> Vec<Answer> {
+    pub(crate) async fn send_at_once_to(&self, replicas: &[SocketAddr], requests: &[Request]) -> Vec<Answer> {
         // One burst at a time: many systems give a process 1,024 open files only.
         static BURST: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
         let _burst = BURST.lock().await;
@@ -325,45 +325,45 @@ impl TestApp {
     }
 
     /// Somebody at acme, from a network of their own.
-    pub fn visitor(&self) -> Visitor<'_> {
+    pub(crate) fn visitor(&self) -> Visitor<'_> {
         Visitor { app: self, tenant: ACME, headers: Vec::new(), verb: "token" }
     }
 
-    pub fn from(&self, network: &str) -> Visitor<'_> {
+    pub(crate) fn from(&self, network: &str) -> Visitor<'_> {
         self.visitor().from(network)
     }
 
-    pub fn at(&self, tenant: &'static str) -> Visitor<'_> {
+    pub(crate) fn at(&self, tenant: &'static str) -> Visitor<'_> {
         self.visitor().at(tenant)
     }
 
-    pub async fn asks_for_code(&self, email: &str) -> Answer {
+    pub(crate) async fn asks_for_code(&self, email: &str) -> Answer {
         self.visitor().asks_for_code(email).await
     }
 
-    pub async fn types_code(&self, email: &str, code: &str) -> Answer {
+    pub(crate) async fn types_code(&self, email: &str, code: &str) -> Answer {
         self.visitor().types_code(email, code).await
     }
 
-    pub async fn logs_in(&self, email: &str) -> Tokens {
+    pub(crate) async fn logs_in(&self, email: &str) -> Tokens {
         self.visitor().logs_in(email).await
     }
 
-    pub async fn refreshes(&self, token: &str) -> Answer {
+    pub(crate) async fn refreshes(&self, token: &str) -> Answer {
         self.visitor().refreshes(token).await
     }
 
-    pub async fn logs_out(&self, token: &str) -> Answer {
+    pub(crate) async fn logs_out(&self, token: &str) -> Answer {
         self.visitor().logs_out(token).await
     }
 
     /// Waits for the next mail to an address and takes the code out of it.
-    pub async fn mailed_code(&self, email: &str) -> String {
+    pub(crate) async fn mailed_code(&self, email: &str) -> String {
         let mail = self.next_mail(email).await;
         code_in(&mail)
     }
 
-    pub async fn next_mail(&self, email: &str) -> Arc<StoredMail> {
+    pub(crate) async fn next_mail(&self, email: &str) -> Arc<StoredMail> {
         let wanted = self.read.lock().unwrap().get(email).copied().unwrap_or_default() + 1;
         let waiting = async {
             let mut count = wanted;
@@ -382,7 +382,7 @@ impl TestApp {
     }
 
     /// How many mails an address has got, once all mail that is due has left.
-    pub async fn mails_to(&self, email: &str) -> usize {
+    pub(crate) async fn mails_to(&self, email: &str) -> usize {
         self.database.until("SELECT NOT EXISTS (SELECT FROM outbox)").await;
         let mails = self.mailbox.list(Some(email), usize::MAX);
         let mails = mails.iter().filter(|mail| !tells_of_guesses(mail));
@@ -390,7 +390,7 @@ impl TestApp {
     }
 
     /// Fails if an address has a mail that nobody has looked at.
-    pub async fn no_further_mail(&self, email: &str) {
+    pub(crate) async fn no_further_mail(&self, email: &str) {
         let read = self.read.lock().unwrap().get(email).copied().unwrap_or_default();
         assert_eq!(self.mails_to(email).await, read, "mails to {email}");
     }
@@ -402,19 +402,19 @@ fn tells_of_guesses(mail: &StoredMail) -> bool {
 }
 
 /// The code that a mail is about.
-pub fn code_in(mail: &StoredMail) -> String {
+pub(crate) fn code_in(mail: &StoredMail) -> String {
     mail.subject.split(' ').next().unwrap().to_owned()
 }
 
 /// Six digits that are not this code.
-pub fn another_code(code: &str) -> String {
+pub(crate) fn another_code(code: &str) -> String {
     let number: u32 = code.parse().unwrap_or_default();
     format!("{:06}", (number + 1) % 1_000_000)
 }
 
 /// Somebody at a portal.
 #[derive(Clone)]
-pub struct Visitor<'a> {
+pub(crate) struct Visitor<'a> {
     app: &'a TestApp,
     tenant: &'static str,
     headers: Vec<(String, String)>,
@@ -423,44 +423,44 @@ pub struct Visitor<'a> {
 
 impl Visitor<'_> {
     /// In another network.
-    pub fn from(self, network: &str) -> Self {
+    pub(crate) fn from(self, network: &str) -> Self {
         self.with("X-Forwarded-For", network)
     }
 
     /// At another portal.
-    pub fn at(self, tenant: &'static str) -> Self {
+    pub(crate) fn at(self, tenant: &'static str) -> Self {
         Self { tenant, ..self }
     }
 
     /// In a browser on the portal's own page.
-    pub fn in_browser(self) -> Self {
+    pub(crate) fn in_browser(self) -> Self {
         Self { verb: "verify", ..self.with("Sec-Fetch-Site", "same-origin") }
     }
 
     /// A request with these cookies, in a browser on the portal's own page.
-    pub fn with_cookies(self, cookies: &str) -> Self {
+    pub(crate) fn with_cookies(self, cookies: &str) -> Self {
         self.with("Cookie", cookies)
     }
 
     /// With one more header line.
-    pub fn with(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// The request that they would send.
-    pub fn request(&self, verb: &str, body: &Value) -> Request {
+    pub(crate) fn request(&self, verb: &str, body: &Value) -> Request {
         let lines = self.headers.iter();
         lines.fold(Request::call(verb, body), |request, (name, value)| request.header(name, value))
     }
 
     /// A `GET` of the API.
-    pub async fn get(&self, verb: &str) -> Answer {
+    pub(crate) async fn get(&self, verb: &str) -> Answer {
         self.send(Request::get(&format!("/v1/customer-auth/{verb}"))).await
     }
 
     /// A `DELETE` of the API.
-    pub async fn delete(&self, verb: &str) -> Answer {
+    pub(crate) async fn delete(&self, verb: &str) -> Answer {
         self.send(Request::delete(&format!("/v1/customer-auth/{verb}"))).await
     }
 
@@ -470,54 +470,54 @@ impl Visitor<'_> {
         self.app.send(&request).await
     }
 
-    pub fn login_request(&self, email: &str) -> Request {
+    pub(crate) fn login_request(&self, email: &str) -> Request {
         self.request("login", &json!({ "email": email, "tenant_slug": self.tenant }))
     }
 
-    pub fn code_request(&self, verb: &str, email: &str, code: &str) -> Request {
+    pub(crate) fn code_request(&self, verb: &str, email: &str, code: &str) -> Request {
         self.request(verb, &json!({ "code": code, "email": email, "tenant_slug": self.tenant }))
     }
 
-    pub async fn asks_for_code(&self, email: &str) -> Answer {
+    pub(crate) async fn asks_for_code(&self, email: &str) -> Answer {
         let answer = self.app.send(&self.login_request(email)).await;
         assert_eq!((answer.status, answer.body.as_str()), (200, "{}"));
         answer
     }
 
     /// At `/token`, or in a browser at `/verify`.
-    pub async fn types_code(&self, email: &str, code: &str) -> Answer {
+    pub(crate) async fn types_code(&self, email: &str, code: &str) -> Answer {
         self.app.send(&self.code_request(self.verb, email, code)).await
     }
 
     /// Asks for a code, reads it, types it.
-    pub async fn logs_in(&self, email: &str) -> Tokens {
+    pub(crate) async fn logs_in(&self, email: &str) -> Tokens {
         Tokens::of(&self.answer_to_login(email).await)
     }
 
     /// As [`logs_in`](Self::logs_in), with all of the answer.
-    pub async fn answer_to_login(&self, email: &str) -> Answer {
+    pub(crate) async fn answer_to_login(&self, email: &str) -> Answer {
         self.asks_for_code(email).await;
         let code = self.app.mailed_code(email).await;
         self.types_code(email, &code).await
     }
 
     /// Types a code that must be right.
-    pub async fn logs_in_with(&self, email: &str, code: &str) -> Tokens {
+    pub(crate) async fn logs_in_with(&self, email: &str, code: &str) -> Tokens {
         Tokens::of(&self.types_code(email, code).await)
     }
 
-    pub async fn refreshes(&self, token: &str) -> Answer {
+    pub(crate) async fn refreshes(&self, token: &str) -> Answer {
         self.app.send(&self.request("refresh", &json!({ "refresh_token": token }))).await
     }
 
-    pub async fn logs_out(&self, token: &str) -> Answer {
+    pub(crate) async fn logs_out(&self, token: &str) -> Answer {
         self.app.send(&self.request("logout", &json!({ "refresh_token": token }))).await
     }
 }
 
 /// What a successful call gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tokens {
+pub(crate) struct Tokens {
     pub access: String,
     pub refresh: String,
     pub customer_id: String,
@@ -526,7 +526,7 @@ pub struct Tokens {
 
 impl Tokens {
     /// Checks the answer's form on the way.
-    pub fn of(answer: &Answer) -> Self {
+    pub(crate) fn of(answer: &Answer) -> Self {
         assert_eq!(answer.status, 200, "{answer:?}");
         let body = answer.json();
         let names: Vec<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
@@ -544,12 +544,12 @@ impl Tokens {
     }
 
     /// The access token's header, unchecked.
-    pub fn header(&self) -> Value {
+    pub(crate) fn header(&self) -> Value {
         self.part(0)
     }
 
     /// The access token's claims, unchecked.
-    pub fn claims(&self) -> Value {
+    pub(crate) fn claims(&self) -> Value {
         self.part(1)
     }
 

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 /// A statement that the proxy recognises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Login,
     Verify,
     Refresh,
@@ -41,7 +41,7 @@ impl Kind {
 
 /// What becomes of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// The connection is cut before the server hears of it.
     LoseRequest,
     /// The server has answered, so the write is committed; the connection is cut before a byte of that arrives.
@@ -82,7 +82,7 @@ struct Shared {
 }
 
 /// The proxy; ends when dropped.
-pub struct Proxy {
+pub(crate) struct Proxy {
     pub url: String,
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
@@ -96,7 +96,7 @@ impl Drop for Proxy {
 
 impl Proxy {
     /// In front of a database of the suite's cluster.
-    pub async fn before(database_url: &str) -> Self {
+    pub(crate) async fn before(database_url: &str) -> Self {
         let (place, query) = database_url.split_once('?').unwrap();
         let (_, name) = place.rsplit_once('/').unwrap();
         let value = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)).unwrap().to_owned();
@@ -116,44 +116,44 @@ impl Proxy {
     }
 
     /// The next statement of a kind meets this fate; the next after that the one that is told next.
-    pub fn plan(&self, kind: Kind, fate: Fate) {
+    pub(crate) fn plan(&self, kind: Kind, fate: Fate) {
         self.shared.plan.lock().unwrap().push((kind, fate));
     }
 
     /// Waits until so many fates were met.
-    pub async fn met(&self, count: usize) {
+    pub(crate) async fn met(&self, count: usize) {
         until(&self.shared.met, count).await;
     }
 
     /// Waits until so many connections were refused.
-    pub async fn refused(&self, count: usize) {
+    pub(crate) async fn refused(&self, count: usize) {
         until(&self.shared.refused, count).await;
     }
 
     /// Fails unless everything that was planned has happened.
-    pub fn assert_met(&self) {
+    pub(crate) fn assert_met(&self) {
         assert_eq!(*self.shared.plan.lock().unwrap(), [], "never happened");
     }
 
     /// Lets no byte through from now on.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.shared.weather.send_modify(|weather| weather.frozen = true);
     }
 
     /// Lets everything through again, beginning with what got stuck.
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.shared
             .weather
             .send_modify(|weather| *weather = Weather { cut: weather.cut, ..Weather::default() });
     }
 
     /// Statements of a kind that were sent.
-    pub fn sent(&self, kind: Kind) -> usize {
+    pub(crate) fn sent(&self, kind: Kind) -> usize {
         self.shared.seen.lock().unwrap().iter().filter(|seen| **seen == kind).count()
     }
 
     /// How many statements came over a connection on which one had got stuck.
-    pub fn reused(&self) -> usize {
+    pub(crate) fn reused(&self) -> usize {
         self.shared.reused.load(SeqCst)
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 /// What is sent.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     method: &'static str,
     path: String,
     headers: Vec<(String, String)>,
@@ -17,31 +17,31 @@ pub struct Request {
 }
 
 impl Request {
-    pub fn get(path: &str) -> Self {
+    pub(crate) fn get(path: &str) -> Self {
         Self { method: "GET", path: path.to_owned(), headers: Vec::new(), body: None }
     }
 
-    pub fn options(path: &str) -> Self {
+    pub(crate) fn options(path: &str) -> Self {
         Self { method: "OPTIONS", ..Self::get(path) }
     }
 
-    pub fn delete(path: &str) -> Self {
+    pub(crate) fn delete(path: &str) -> Self {
         Self { method: "DELETE", ..Self::get(path) }
     }
 
     /// JSON to one of the five: `login`, `verify`, `token`, `refresh`, `logout`.
-    pub fn call(verb: &str, body: &Value) -> Self {
+    pub(crate) fn call(verb: &str, body: &Value) -> Self {
         Self::post(&format!("/v1/customer-auth/{verb}"), body)
     }
 
-    pub fn post(path: &str, body: &Value) -> Self {
+    pub(crate) fn post(path: &str, body: &Value) -> Self {
         let path = path.to_owned();
         let body = Some(body.to_string());
         Self { method: "POST", path, headers: Vec::new(), body }.header("Content-Type", "application/json")
     }
 
     /// Any method; no body for `null`.
-    pub fn with(method: &'static str, path: &str, body: &Value) -> Self {
+    pub(crate) fn with(method: &'static str, path: &str, body: &Value) -> Self {
         if body.is_null() {
             Self { method, ..Self::get(path) }
         } else {
@@ -49,13 +49,13 @@ impl Request {
         }
     }
 
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// The same with another `Content-Type`, or none.
-    pub fn of_type(mut self, kind: Option<&str>) -> Self {
+    pub(crate) fn of_type(mut self, kind: Option<&str>) -> Self {
         self.headers.retain(|(name, _)| name != "Content-Type");
         match kind {
             Some(kind) => self.header("Content-Type", kind),
@@ -79,7 +79,7 @@ impl Request {
 
 /// What came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     /// In the order they came in, names in lower case.
     pub headers: Vec<(String, String)>,
@@ -87,22 +87,22 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// Every `Set-Cookie` line.
-    pub fn cookies(&self) -> Vec<&str> {
+    pub(crate) fn cookies(&self) -> Vec<&str> {
         let lines = self.headers.iter().filter(|(name, _)| name == "set-cookie");
         lines.map(|(_, value)| value.as_str()).collect()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
     /// All that could tell one case from another: everything but the clock and the request's id.
-    pub fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let varies = ["date", "x-request-id"];
         let headers = self.headers.iter().filter(|(name, _)| !varies.contains(&name.as_str()));
         let headers: String = headers.map(|(name, value)| format!("{name}: {value}\n")).collect();
@@ -111,27 +111,27 @@ impl Answer {
 }
 
 /// One connection, kept alive.
-pub struct Client {
+pub(crate) struct Client {
     stream: BufReader<TcpStream>,
     /// Method and path of what was sent last.
     sent: (&'static str, String),
 }
 
 impl Client {
-    pub async fn connect(addr: SocketAddr) -> Self {
+    pub(crate) async fn connect(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream: BufReader::new(stream), sent: ("", String::new()) }
     }
 
-    pub async fn send(&mut self, request: &Request) -> Answer {
+    pub(crate) async fn send(&mut self, request: &Request) -> Answer {
         self.sent = (request.method, request.path.clone());
         self.stream.write_all(&request.bytes()).await.unwrap();
         self.answer().await
     }
 
     /// Sends all but the last byte: the service cannot begin before [`release`](Self::release).
-    pub async fn hold_back(&mut self, request: &Request) -> u8 {
+    pub(crate) async fn hold_back(&mut self, request: &Request) -> u8 {
         self.sent = (request.method, request.path.clone());
         let bytes = request.bytes();
         let (last, first) = bytes.split_last().unwrap();
@@ -140,7 +140,7 @@ impl Client {
     }
 
     /// Sends the last byte and reads the answer.
-    pub async fn release(&mut self, last: u8) -> Answer {
+    pub(crate) async fn release(&mut self, last: u8) -> Answer {
         self.stream.write_all(&[last]).await.unwrap();
         self.answer().await
     }

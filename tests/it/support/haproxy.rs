@@ -8,12 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-pub fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// It is killed when it is dropped.
-pub struct HaProxy {
+pub(crate) struct HaProxy {
     pub address: SocketAddr,
     process: Child,
     place: Scratch,
@@ -21,7 +21,7 @@ pub struct HaProxy {
 
 impl HaProxy {
     /// With these settings, which bind this address; `PLACE` in them is a folder of its own.
-    pub async fn start(name: &str, address: SocketAddr, settings: &str) -> Self {
+    pub(crate) async fn start(name: &str, address: SocketAddr, settings: &str) -> Self {
         let place = Scratch::new(name);
         std::fs::create_dir_all(place.path()).unwrap();
         let file = place.path().join("haproxy.cfg");
@@ -40,7 +40,7 @@ impl HaProxy {
         Self { address, process, place }
     }
 
-    pub fn place(&self) -> &Path {
+    pub(crate) fn place(&self) -> &Path {
         self.place.path()
     }
 }

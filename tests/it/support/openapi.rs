@@ -5,15 +5,15 @@ use serde_json::Value;
 use std::sync::LazyLock;
 
 /// As the binary has it.
-pub static DOCUMENT: LazyLock<Value> =
+pub(crate) static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("../../../openapi/doorcode.json")).unwrap());
 
 /// Of the admin API.
-pub static ADMIN: LazyLock<Value> =
+pub(crate) static ADMIN: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("../../../openapi/admin.json")).unwrap());
 
 /// What stands where `$ref` points.
-pub fn resolved<'d>(document: &'d Value, node: &'d Value) -> &'d Value {
+pub(crate) fn resolved<'d>(document: &'d Value, node: &'d Value) -> &'d Value {
     match node.get("$ref").and_then(Value::as_str) {
         Some(name) => resolved(document, document.pointer(&name[1..]).unwrap_or_else(|| panic!("no {name}"))),
         None => node,
@@ -32,7 +32,7 @@ fn described<'d>(document: &'d Value, path: &str) -> Option<&'d Value> {
 }
 
 /// Panics unless a document allows this answer. What it does not describe must be an error in the one shape of errors.
-pub fn check(method: &str, path: &str, answer: &Answer) {
+pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
     let document = if path.starts_with("/v1/admin/") { &*ADMIN } else { &*DOCUMENT };
     let said = || format!("{method} {path}: {answer:?}");
     let operation = described(document, path).and_then(|item| item.get(method.to_ascii_lowercase()));
@@ -70,7 +70,7 @@ pub fn check(method: &str, path: &str, answer: &Answer) {
 
 /// Why a value is not what a schema describes. Stricter than JSON Schema: a member that the schema does not name is one
 /// too many unless `additionalProperties` is said, and a keyword that is unknown here panics.
-pub fn mismatch(document: &Value, schema: &Value, value: &Value) -> Option<String> {
+pub(crate) fn mismatch(document: &Value, schema: &Value, value: &Value) -> Option<String> {
     let schema = resolved(document, schema);
     let inner = |schema: &Value, value: &Value| mismatch(document, schema, value);
     let size = || match value {

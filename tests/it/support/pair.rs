@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 /// One server on a port of loopback. It is killed when it is dropped.
-pub struct Server {
+pub(crate) struct Server {
     pub port: u16,
     data: PathBuf,
     postmaster: std::process::Child,
@@ -39,7 +39,7 @@ impl Server {
     }
 
     /// A connection of the test's own.
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         let url = format!("postgres://test@127.0.0.1:{}/postgres", self.port);
         let asking = async {
             while tokio_postgres::connect(&url, tokio_postgres::NoTls).await.is_err() {
@@ -51,7 +51,7 @@ impl Server {
     }
 
     /// Every process of it: backends are in groups of their own.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let postmaster = Pid::from_raw(i32::try_from(self.postmaster.id()).unwrap());
         let _ = kill(postmaster, signal);
         for child in children(postmaster) {
@@ -60,7 +60,7 @@ impl Server {
     }
 
     /// Makes a primary of a standby; returns when it takes writes.
-    pub async fn promote(&self) {
+    pub(crate) async fn promote(&self) {
         let client = self.client().await;
         assert!(client.query_one("SELECT pg_promote(true, 60)", &[]).await.unwrap().get::<_, bool>(0));
     }
@@ -75,7 +75,7 @@ impl Drop for Server {
 }
 
 /// Both, and where they are.
-pub struct Pair {
+pub(crate) struct Pair {
     pub primary: Server,
     pub standby: Server,
     _place: Scratch,
@@ -83,7 +83,7 @@ pub struct Pair {
 
 impl Pair {
     /// Nothing is committed on the primary that is not on the standby.
-    pub async fn start(name: &str) -> Self {
+    pub(crate) async fn start(name: &str) -> Self {
         let place = Scratch::new(name);
         std::fs::create_dir_all(place.path()).unwrap();
         if Uid::effective().is_root() {
@@ -113,7 +113,7 @@ impl Pair {
     }
 
     /// Both hosts, in this order or the other.
-    pub fn url(&self, primary_first: bool) -> String {
+    pub(crate) fn url(&self, primary_first: bool) -> String {
         let hosts = [self.primary.port, self.standby.port].map(|port| format!("127.0.0.1:{port}"));
         let [first, second] = &hosts;
         let (first, second) = if primary_first { (first, second) } else { (second, first) };

@@ -17,33 +17,33 @@ use std::time::Duration;
 use tokio_postgres::{Client, NoTls};
 
 /// Wraps the keys of every test's database.
-pub const MASTER_KEY: [u8; 32] = [
+pub(crate) const MASTER_KEY: [u8; 32] = [
     0x9f, 0x86, 0xd0, 0x81, 0x88, 0x4c, 0x7d, 0x65, 0x9a, 0x2f, 0xea, 0xa0, 0xc5, 0x5a, 0xd0, 0x15, 0xa3,
     0xbf, 0x4f, 0x1b, 0x2b, 0x0b, 0x82, 0x2c, 0xd1, 0x5d, 0x6c, 0x15, 0xb0, 0xf0, 0x0a, 0x08,
 ];
 
 /// [`MASTER_KEY`] as the settings have it.
-pub fn master_key() -> String {
+pub(crate) fn master_key() -> String {
     MASTER_KEY.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Where everybody of the template is a customer.
-pub const ACME: &str = "acme";
+pub(crate) const ACME: &str = "acme";
 /// Has Ada too.
-pub const GLOBEX: &str = "globex";
+pub(crate) const GLOBEX: &str = "globex";
 /// Has Ada too, and is disabled.
-pub const CLOSED: &str = "closed";
+pub(crate) const CLOSED: &str = "closed";
 /// No tenant.
-pub const NOWHERE: &str = "nowhere";
+pub(crate) const NOWHERE: &str = "nowhere";
 
 /// Of all three tenants.
-pub const ADA: &str = "ada@example.com";
+pub(crate) const ADA: &str = "ada@example.com";
 /// Of acme.
-pub const GRACE: &str = "grace@example.com";
+pub(crate) const GRACE: &str = "grace@example.com";
 /// Of acme, disabled.
-pub const DORA: &str = "dora@example.com";
+pub(crate) const DORA: &str = "dora@example.com";
 /// Of none.
-pub const MALLORY: &str = "mallory@example.com";
+pub(crate) const MALLORY: &str = "mallory@example.com";
 
 const TEMPLATE: &str = "tmpl";
 
@@ -145,7 +145,7 @@ async fn fill(url: &str) {
 }
 
 /// A test's own database.
-pub struct Database {
+pub(crate) struct Database {
     name: String,
     pub url: String,
     client: Client,
@@ -153,18 +153,18 @@ pub struct Database {
 
 impl Database {
     /// A copy of the template.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::of(&format!("TEMPLATE {TEMPLATE} STRATEGY file_copy")).await
     }
 
     /// In a server of the test's own, with the same people.
-    pub async fn on(postgres: &PrivatePostgres) -> Self {
+    pub(crate) async fn on(postgres: &PrivatePostgres) -> Self {
         fill(&postgres.url()).await;
         Self { name: String::new(), url: postgres.url(), client: connect(&postgres.url()).await }
     }
 
     /// Nothing in it, not even a schema.
-    pub async fn empty() -> Self {
+    pub(crate) async fn empty() -> Self {
         Self::of("").await
     }
 
@@ -180,16 +180,16 @@ impl Database {
     }
 
     /// For looking inside.
-    pub fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    pub fn settings(&self) -> DatabaseSettings {
+    pub(crate) fn settings(&self) -> DatabaseSettings {
         settings(&self.url)
     }
 
     /// Makes customers `user0@example.com` … of acme.
-    pub async fn import(&self, count: usize) {
+    pub(crate) async fn import(&self, count: usize) {
         let directory = Directory::open(&self.settings(), &MASTER_KEY).await.unwrap();
         let rows = (0..count).map(|n| {
             let email = format!("user{n}@example.com");
@@ -200,12 +200,12 @@ impl Database {
     }
 
     /// One number.
-    pub async fn count(&self, query: &str) -> i64 {
+    pub(crate) async fn count(&self, query: &str) -> i64 {
         self.client.query_one(query, &[]).await.unwrap().get(0)
     }
 
     /// Waits until a query gives true.
-    pub async fn until(&self, query: &str) {
+    pub(crate) async fn until(&self, query: &str) {
         let waiting = async {
             let mut pause = tokio::time::interval(Duration::from_millis(5));
             while !self.client.query_one(query, &[]).await.unwrap().get::<_, bool>(0) {
@@ -216,7 +216,7 @@ impl Database {
     }
 
     /// Counts statements in this database from now on.
-    pub async fn count_statements(&self) {
+    pub(crate) async fn count_statements(&self) {
         let cluster = tokio::task::spawn_blocking(cluster).await.unwrap();
         assert!(
             cluster.has_statements,
@@ -226,7 +226,7 @@ impl Database {
     }
 
     /// Removes it; one whose test fails goes with the cluster.
-    pub async fn remove(self) {
+    pub(crate) async fn remove(self) {
         let Self { name, client, .. } = self;
         drop(client);
         let cluster = tokio::task::spawn_blocking(cluster).await.unwrap();
@@ -236,14 +236,14 @@ impl Database {
 }
 
 /// A connection of the test's own, outside doorcode's pool.
-pub async fn connect(url: &str) -> Client {
+pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
 }
 
 /// The same, and it plans as doorcode's pool does: each statement otherwise is compiled anew, for a third of a second.
-pub async fn connect_as_the_pool(url: &str) -> Client {
+pub(crate) async fn connect_as_the_pool(url: &str) -> Client {
     let mut config: tokio_postgres::Config = url.parse().unwrap();
     let options: Vec<String> = PLANNER.iter().map(|(name, value)| format!("-c {name}={value}")).collect();
     let (client, connection) = config.options(options.join(" ")).connect(NoTls).await.unwrap();
@@ -258,7 +258,7 @@ fn url_of(url: &str, database: &str) -> String {
     format!("{server}/{database}?{query}")
 }
 
-pub fn settings(url: &str) -> DatabaseSettings {
+pub(crate) fn settings(url: &str) -> DatabaseSettings {
     let config = Config::load(None, [("DATABASE_URL".to_owned(), url.to_owned())]).unwrap().config;
     DatabaseSettings { pool_size: NonZeroUsize::new(2).unwrap(), ..config.database }
 }

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// How a program is to be started: arguments and environment, nothing else.
-pub struct Setup {
+pub(crate) struct Setup {
     program: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -27,7 +27,7 @@ pub struct Setup {
 
 impl Setup {
     /// Any command, in an environment that holds nothing of ours.
-    pub fn of(arguments: &[&str]) -> Self {
+    pub(crate) fn of(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let path = ("PATH".to_owned(), std::env::var("PATH").unwrap_or_default());
         let program = env!("CARGO_BIN_EXE_doorcode").to_owned();
@@ -35,7 +35,7 @@ impl Setup {
     }
 
     /// `serve` on free ports, with a relay to speak to and limits off that count callers: every caller is us.
-    pub fn serve(database_url: &str, relay_port: u16) -> Self {
+    pub(crate) fn serve(database_url: &str, relay_port: u16) -> Self {
         Self::of(&["serve"])
             .on_free_ports()
             .set("DATABASE_URL", database_url)
@@ -54,7 +54,7 @@ impl Setup {
     }
 
     /// `dev` on a database that is there already: no second PostgreSQL to start.
-    pub fn dev_on(database_url: &str) -> Self {
+    pub(crate) fn dev_on(database_url: &str) -> Self {
         Self::of(&["dev"])
             .on_free_ports()
             .set("DATABASE_URL", database_url)
@@ -63,30 +63,30 @@ impl Setup {
     }
 
     /// `dev` with everything of its own in `home`.
-    pub fn dev_in(home: &Path) -> Self {
+    pub(crate) fn dev_in(home: &Path) -> Self {
         Self::of(&["dev", "--data-dir", &home.display().to_string()]).on_free_ports().without_caller_limits()
     }
 
     /// One variable of the environment.
-    pub fn set(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Another doorcode than the one that was just built, without a setting that it does not know.
-    pub fn by(mut self, program: &str, unknown: &str) -> Self {
+    pub(crate) fn by(mut self, program: &str, unknown: &str) -> Self {
         self.environment.retain(|(name, _)| name != unknown);
         Self { program: program.to_owned(), ..self }
     }
 
     /// One more word on the command line.
-    pub fn flag(mut self, flag: &str) -> Self {
+    pub(crate) fn flag(mut self, flag: &str) -> Self {
         self.arguments.push(flag.to_owned());
         self
     }
 
     /// With so many open files at most.
-    pub fn with_descriptors(self, descriptors: u32) -> Self {
+    pub(crate) fn with_descriptors(self, descriptors: u32) -> Self {
         Self { descriptors: Some(descriptors), ..self }
     }
 
@@ -94,7 +94,7 @@ impl Setup {
         self.set("DOORCODE__HTTP__LISTEN", "127.0.0.1:0").set("DOORCODE__OPS__LISTEN", "127.0.0.1:0")
     }
 
-    pub fn master_key(self) -> Self {
+    pub(crate) fn master_key(self) -> Self {
         self.set("DOORCODE__MASTER_KEY__VALUE", &master_key())
     }
 
@@ -116,22 +116,22 @@ impl Setup {
     }
 
     /// Starts it, whatever it is; what it says is to be read.
-    pub fn spawn(self) -> Child {
+    pub(crate) fn spawn(self) -> Child {
         self.command().stdout(Stdio::piped()).spawn().unwrap()
     }
 
     /// Runs it to its end, which comes soon.
-    pub async fn run(self) -> Output {
+    pub(crate) async fn run(self) -> Output {
         self.run_for(PATIENCE).await
     }
 
     /// Runs it to its end, which comes within this time.
-    pub async fn run_for(self, limit: Duration) -> Output {
+    pub(crate) async fn run_for(self, limit: Duration) -> Output {
         timeout(limit, self.command().output()).await.expect("an end").unwrap()
     }
 
     /// Starts it and waits for the line that scripts wait for.
-    pub async fn start(self) -> Program {
+    pub(crate) async fn start(self) -> Program {
         let mut child = self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(child.stderr.take().unwrap());
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -182,7 +182,7 @@ impl Log {
 }
 
 /// A doorcode that serves. It is killed when it is dropped.
-pub struct Program {
+pub(crate) struct Program {
     pub api: SocketAddr,
     pub ops: SocketAddr,
     child: Child,
@@ -191,65 +191,65 @@ pub struct Program {
 
 impl Program {
     /// A connection to the public listener.
-    pub fn wire(&self) -> Wire {
+    pub(crate) fn wire(&self) -> Wire {
         Wire::to(self.api)
     }
 
-    pub fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id().expect("it runs")).unwrap())
     }
 
     /// Everything on standard error so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.text()
     }
 
     /// The log without the lines of who asked for what, for messages.
-    pub fn story(&self) -> String {
+    pub(crate) fn story(&self) -> String {
         let text = self.log();
         let told: Vec<&str> = text.lines().filter(|line| !line.contains("doorcode::access")).collect();
         told[told.len().saturating_sub(40)..].join("\n")
     }
 
     /// Waits until something was logged.
-    pub async fn logged(&self, needle: &str) {
+    pub(crate) async fn logged(&self, needle: &str) {
         let waited = timeout(PATIENCE, self.log.until(needle)).await;
         waited.unwrap_or_else(|_| panic!("{needle:?} was never logged:\n{}", self.story()));
     }
 
     /// `kill -9`, and gone.
-    pub async fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         kill(self.pid(), Signal::SIGTERM).unwrap();
     }
 
     /// Its exit code, once it has one. `None`: a signal ended it.
-    pub async fn exit_code(&mut self) -> Option<i32> {
+    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
         let ended = timeout(PATIENCE, self.child.wait()).await;
         ended.unwrap_or_else(|_| panic!("it never ended:\n{}", self.story())).unwrap().code()
     }
 
     /// SIGTERM, and the exit code it must end with.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.terminate();
         assert_eq!(self.exit_code().await, Some(0), "{}", self.story());
     }
 
     /// A page of the ops listener.
-    pub async fn ops(&self, path: &str) -> Answer {
+    pub(crate) async fn ops(&self, path: &str) -> Answer {
         Wire::to(self.ops).get(path).await.unwrap()
     }
 
     /// The ops listener's `/actors`.
-    pub async fn actors(&self) -> Actors {
+    pub(crate) async fn actors(&self) -> Actors {
         Actors(self.ops("/actors").await.json())
     }
 
     /// Waits until `/actors` shows something.
-    pub async fn until(&self, what: &str, shows: impl Fn(&Actors) -> bool) -> Actors {
+    pub(crate) async fn until(&self, what: &str, shows: impl Fn(&Actors) -> bool) -> Actors {
         let waiting = async {
             let mut pause = tokio::time::interval(Duration::from_millis(10));
             loop {
@@ -267,7 +267,7 @@ impl Program {
     }
 
     /// Waits until `/readyz` says so, with 200 or 503.
-    pub async fn until_ready(&self, status: u16) -> Answer {
+    pub(crate) async fn until_ready(&self, status: u16) -> Answer {
         let waiting = async {
             let mut pause = tokio::time::interval(Duration::from_millis(20));
             loop {
@@ -284,7 +284,7 @@ impl Program {
     }
 
     /// Makes an actor fail; only `dev` does as told.
-    pub async fn fault(&self, actor: &str, fault: &str) -> Answer {
+    pub(crate) async fn fault(&self, actor: &str, fault: &str) -> Answer {
         let body = json!({"actor": actor, "fault": fault});
         Wire::to(self.ops)
             .with("sec-fetch-site", "same-origin")
@@ -294,7 +294,7 @@ impl Program {
     }
 
     /// The newest code in `dev`'s mailbox, once there is one.
-    pub async fn mailed(&self, email: &str) -> String {
+    pub(crate) async fn mailed(&self, email: &str) -> String {
         let path = format!("/dev/mailbox.json?to={email}");
         let waiting = async {
             loop {
@@ -311,7 +311,7 @@ impl Program {
     }
 
     /// Bytes of memory that are its own now.
-    pub fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).unwrap();
         let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
         pages * 4096
@@ -319,7 +319,7 @@ impl Program {
 }
 
 /// The supervision tree, as `/actors` has it.
-pub struct Actors(pub Value);
+pub(crate) struct Actors(pub Value);
 
 impl Actors {
     fn kind(&self, kind: &str) -> &Value {
@@ -327,46 +327,46 @@ impl Actors {
         kinds.iter().find(|one| one["kind"] == kind).unwrap_or_else(|| panic!("no {kind} in {kinds:?}"))
     }
 
-    pub fn number(&self, kind: &str, what: &str) -> u64 {
+    pub(crate) fn number(&self, kind: &str, what: &str) -> u64 {
         self.kind(kind)[what].as_u64().unwrap()
     }
 
     /// All restarts of a kind, for whatever reason.
-    pub fn restarts(&self, kind: &str) -> u64 {
+    pub(crate) fn restarts(&self, kind: &str) -> u64 {
         let reasons = self.kind(kind)["restarts"].as_array().unwrap();
         reasons.iter().map(|reason| reason[1].as_u64().unwrap()).sum()
     }
 
     /// Mails that came to this.
-    pub fn mails(&self, state: &str) -> u64 {
+    pub(crate) fn mails(&self, state: &str) -> u64 {
         let mails = self.0["mails"].as_array().unwrap();
         mails.iter().find(|pair| pair[0] == state).unwrap()[1].as_u64().unwrap()
     }
 
     /// What a verb came to, so many times.
-    pub fn outcomes(&self, verb: &str, outcome: &str) -> u64 {
+    pub(crate) fn outcomes(&self, verb: &str, outcome: &str) -> u64 {
         let outcomes = self.0["outcomes"].as_array().unwrap();
         outcomes.iter().find(|row| row[0] == verb && row[1] == outcome).unwrap()[2].as_u64().unwrap()
     }
 
     /// Database connections open now.
-    pub fn connections(&self) -> u64 {
+    pub(crate) fn connections(&self) -> u64 {
         self.0["pool"]["connections"].as_u64().unwrap()
     }
 }
 
 /// A directory of a test's own, gone with it.
-pub struct Scratch(std::path::PathBuf);
+pub(crate) struct Scratch(std::path::PathBuf);
 
 impl Scratch {
     /// Below /tmp also where `TMPDIR` is longer than a socket's path may be.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = Path::new("/tmp").join(format!("doorcode-it-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         Self(path)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -378,25 +378,25 @@ impl Drop for Scratch {
 }
 
 /// A database with customers `user0@example.com` … of acme, and a relay that takes their mail.
-pub struct Site {
+pub(crate) struct Site {
     pub database: Database,
     pub sink: SmtpSink,
 }
 
 impl Site {
-    pub async fn with_customers(count: usize) -> Self {
+    pub(crate) async fn with_customers(count: usize) -> Self {
         let site = Self { database: Database::new().await, sink: SmtpSink::start().await };
         site.database.import(count).await;
         site
     }
 
     /// `serve` here.
-    pub fn setup(&self) -> Setup {
+    pub(crate) fn setup(&self) -> Setup {
         Setup::serve(&self.database.url, self.sink.port())
     }
 
     /// The code of the newest mail to this address, once there is one.
-    pub async fn code(&self, email: &str) -> String {
+    pub(crate) async fn code(&self, email: &str) -> String {
         let mut seen = 0;
         loop {
             let mails = timeout(PATIENCE, self.sink.wait_for(seen)).await.unwrap_or_else(|_| {

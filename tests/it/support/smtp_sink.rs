@@ -19,13 +19,13 @@ use tokio_rustls::TlsAcceptor;
 mod session;
 
 /// Vouches for the sink's certificate, which names `localhost`.
-pub const CA_PEM: &str = include_str!("tls/ca.pem");
+pub(crate) const CA_PEM: &str = include_str!("tls/ca.pem");
 const LEAF_PEM: &str = include_str!("tls/leaf.pem");
 const LEAF_KEY: &str = include_str!("tls/leaf.key");
 
 /// What kind of server the sink is.
 #[derive(Clone, Debug)]
-pub struct Traits {
+pub(crate) struct Traits {
     pub tls: SinkTls,
     pub pipelining: bool,
     /// Takes DATA although no recipient was accepted, as RFC 2920 allows.
@@ -50,7 +50,7 @@ impl Default for Traits {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SinkTls {
+pub(crate) enum SinkTls {
     /// Plain text; also what a server looks like whose STARTTLS somebody strips on the way.
     None,
     /// Offers STARTTLS.
@@ -63,7 +63,7 @@ pub enum SinkTls {
 
 /// Points of the dialogue where a test can step in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Point {
+pub(crate) enum Point {
     Greeting,
     Ehlo,
     StartTls,
@@ -79,7 +79,7 @@ pub enum Point {
 
 /// What the sink does at a point instead of going on.
 #[derive(Clone, Debug)]
-pub enum Act {
+pub(crate) enum Act {
     /// Answers this line instead ("451 4.3.0 later"); a mail so answered is not kept.
     Reply(&'static str),
     /// Goes on after a while.
@@ -94,7 +94,7 @@ pub enum Act {
 
 /// A mail that the sink accepted.
 #[derive(Clone, Debug)]
-pub struct Received {
+pub(crate) struct Received {
     /// MAIL FROM, without the brackets.
     pub from: String,
     /// RCPT TO, one each.
@@ -111,7 +111,7 @@ pub struct Received {
 
 impl Received {
     /// A header's value, unfolded, as it stands (encoded words stay encoded).
-    pub fn header(&self, name: &str) -> Option<String> {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
         let text = String::from_utf8_lossy(&self.raw);
         let head = text.split("\r\n\r\n").next()?.replace("\r\n ", " ").replace("\r\n\t", " ");
         head.split("\r\n").find_map(|line| {
@@ -121,13 +121,13 @@ impl Received {
     }
 
     /// The code: the first word of the subject.
-    pub fn code(&self) -> Option<String> {
+    pub(crate) fn code(&self) -> Option<String> {
         self.header("Subject")?.split(' ').next().map(str::to_owned)
     }
 }
 
 /// The server. It stops when it is dropped.
-pub struct SmtpSink {
+pub(crate) struct SmtpSink {
     port: u16,
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
@@ -151,11 +151,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl SmtpSink {
     /// A plain server on a free port of loopback.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(Traits::default()).await
     }
 
-    pub async fn with(traits: Traits) -> Self {
+    pub(crate) async fn with(traits: Traits) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let port = listener.local_addr().expect("a bound port").port();
         let shared = Arc::new(Shared {
@@ -172,53 +172,53 @@ impl SmtpSink {
         Self { port, shared, accepting }
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// From now on, at `point`, do `act`.
-    pub fn at(&self, point: Point, act: Act) {
+    pub(crate) fn at(&self, point: Point, act: Act) {
         lock(&self.shared.acts).insert(point, (act, false));
     }
 
     /// At `point`, do `act` the next time only.
-    pub fn once(&self, point: Point, act: Act) {
+    pub(crate) fn once(&self, point: Point, act: Act) {
         lock(&self.shared.acts).insert(point, (act, true));
     }
 
     /// From now on, answer RCPT TO this address by this line.
-    pub fn refuse(&self, address: &str, reply: &'static str) {
+    pub(crate) fn refuse(&self, address: &str, reply: &'static str) {
         lock(&self.shared.refused).insert(address.to_owned(), reply);
     }
 
     /// From now on, behave.
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         lock(&self.shared.acts).clear();
         lock(&self.shared.refused).clear();
     }
 
     /// How many connections were made so far.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(SeqCst)
     }
 
     /// The mails so far, in order of arrival.
-    pub fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         lock(&self.shared.received).clone()
     }
 
     /// How many mails so far.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         lock(&self.shared.received).len()
     }
 
     /// Every command line so far, AUTH without what follows it.
-    pub fn commands(&self) -> Vec<String> {
+    pub(crate) fn commands(&self) -> Vec<String> {
         lock(&self.shared.commands).clone()
     }
 
     /// Waits until there are `count` mails.
-    pub async fn wait_for(&self, count: usize) -> Vec<Received> {
+    pub(crate) async fn wait_for(&self, count: usize) -> Vec<Received> {
         loop {
             let changed = self.shared.changed.notified();
             tokio::pin!(changed);

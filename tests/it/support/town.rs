@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A file system in memory; unmounted when dropped.
-pub struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     /// `None` where we may not mount (only root may), loudly.
     #[expect(clippy::explicit_write, reason = "what a test that passes prints by eprintln is not shown")]
-    pub fn mount(at: &Path, mib: u32) -> Option<Self> {
+    pub(crate) fn mount(at: &Path, mib: u32) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
         // as a directory of PostgreSQL's that root makes
         let options = format!("size={mib}m,mode=0711");
@@ -29,14 +29,14 @@ impl SmallDisk {
     }
 
     /// To the last byte.
-    pub fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut ballast = File::create(self.ballast()).unwrap();
         let piece = vec![0; 64 * 1024];
         while ballast.write_all(&piece).is_ok() {}
     }
 
     /// What [`fill`](Self::fill) wrote goes.
-    pub fn make_room(&self) {
+    pub(crate) fn make_room(&self) {
         std::fs::remove_file(self.ballast()).unwrap();
     }
 
@@ -53,7 +53,7 @@ impl Drop for SmallDisk {
 }
 
 /// Fills a PostgreSQL with acme, its customers and globex, made by the command line.
-pub async fn town(url: &str, customers: usize, scratch: &Scratch) {
+pub(crate) async fn town(url: &str, customers: usize, scratch: &Scratch) {
     let file = scratch.path().join("customers.csv");
     let emails = (0..customers).map(|n| format!("user{n}@example.com\n")).collect::<String>();
     std::fs::write(&file, format!("email\n{emails}")).unwrap();
@@ -79,7 +79,7 @@ pub async fn town(url: &str, customers: usize, scratch: &Scratch) {
 }
 
 /// From now on every statement reads a clock that is ahead of the machine's by so much.
-pub async fn put_clock(url: &str, ahead_s: i32) {
+pub(crate) async fn put_clock(url: &str, ahead_s: i32) {
     let body = format!("SELECT pg_catalog.clock_timestamp() + make_interval(secs => {ahead_s})");
     let function = format!(
         "CREATE OR REPLACE FUNCTION stepped.clock_timestamp() RETURNS timestamptz VOLATILE LANGUAGE sql AS '{body}'"

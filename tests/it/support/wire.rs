@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 /// What came back, and how long it took.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -20,22 +20,22 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
     /// One field of the body.
-    pub fn text(&self, field: &str) -> String {
+    pub(crate) fn text(&self, field: &str) -> String {
         self.json()[field].as_str().unwrap_or_else(|| panic!("no {field}: {self:?}")).to_owned()
     }
 
     /// `Retry-After` in seconds.
-    pub fn retry_after(&self) -> Option<u64> {
+    pub(crate) fn retry_after(&self) -> Option<u64> {
         self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.parse().ok()
     }
 
     /// G13: refused as callers can bear it.
-    pub fn assert_unavailable(&self) {
+    pub(crate) fn assert_unavailable(&self) {
         assert_eq!(self.status, 503, "{self:?}");
         assert!(self.retry_after().is_some_and(|seconds| seconds >= 1), "{self:?}");
         assert_eq!(self.json(), json!({"detail": "Service Unavailable"}));
@@ -43,28 +43,28 @@ impl Answer {
 }
 
 /// One connection, made when it is needed and made anew after a failure.
-pub struct Wire {
+pub(crate) struct Wire {
     target: SocketAddr,
     headers: Vec<(&'static str, &'static str)>,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Wire {
-    pub fn to(target: SocketAddr) -> Self {
+    pub(crate) fn to(target: SocketAddr) -> Self {
         Self { target, headers: Vec::new(), sender: None }
     }
 
     /// With this header in every request.
-    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: &'static str) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    pub async fn get(&mut self, path: &str) -> Result<Answer, String> {
+    pub(crate) async fn get(&mut self, path: &str) -> Result<Answer, String> {
         self.send(Request::get(path), Bytes::new()).await
     }
 
-    pub async fn post(&mut self, path: &str, body: &Value) -> Result<Answer, String> {
+    pub(crate) async fn post(&mut self, path: &str, body: &Value) -> Result<Answer, String> {
         self.send(
             Request::post(path).header(header::CONTENT_TYPE, "application/json"),
             body.to_string().into(),
@@ -73,21 +73,21 @@ impl Wire {
     }
 
     /// `/login` at a tenant.
-    pub async fn login(&mut self, slug: &str, email: &str) -> Result<Answer, String> {
+    pub(crate) async fn login(&mut self, slug: &str, email: &str) -> Result<Answer, String> {
         self.post("/v1/customer-auth/login", &json!({"email": email, "tenant_slug": slug})).await
     }
 
     /// `/token`: as `/verify`, without cookies.
-    pub async fn token(&mut self, slug: &str, email: &str, code: &str) -> Result<Answer, String> {
+    pub(crate) async fn token(&mut self, slug: &str, email: &str, code: &str) -> Result<Answer, String> {
         let body = json!({"code": code, "email": email, "tenant_slug": slug});
         self.post("/v1/customer-auth/token", &body).await
     }
 
-    pub async fn refresh(&mut self, token: &str) -> Result<Answer, String> {
+    pub(crate) async fn refresh(&mut self, token: &str) -> Result<Answer, String> {
         self.post("/v1/customer-auth/refresh", &json!({"refresh_token": token})).await
     }
 
-    pub async fn logout(&mut self, token: &str) -> Result<Answer, String> {
+    pub(crate) async fn logout(&mut self, token: &str) -> Result<Answer, String> {
         self.post("/v1/customer-auth/logout", &json!({"refresh_token": token})).await
     }
 

@@ -24,11 +24,11 @@ pub struct Target {
 
 /// The start of a request, up to its body's length: made once, written many times.
 #[derive(Debug, Clone)]
-pub struct Endpoint(Arc<[u8]>);
+pub(crate) struct Endpoint(Arc<[u8]>);
 
 impl Endpoint {
     /// A POST of JSON.
-    pub fn post(target: &Target, path: &str) -> Endpoint {
+    pub(crate) fn post(target: &Target, path: &str) -> Endpoint {
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: login-loadtest\r\ncontent-type: application/json\r\ncontent-length: ",
             target.authority
@@ -37,7 +37,7 @@ impl Endpoint {
     }
 
     /// A GET, whose empty body is announced as such.
-    pub fn get(target: &Target, path: &str) -> Endpoint {
+    pub(crate) fn get(target: &Target, path: &str) -> Endpoint {
         let head = format!(
             "GET {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: login-loadtest\r\ncontent-length: ",
             target.authority
@@ -48,7 +48,7 @@ impl Endpoint {
 
 /// A complete answer; the body stays in the connection's buffer until the next exchange.
 #[derive(Debug, Clone, Copy)]
-pub struct Reply<'a> {
+pub(crate) struct Reply<'a> {
     /// The status code.
     pub status: u16,
     /// `Retry-After` in whole seconds, where given so.
@@ -60,14 +60,14 @@ pub struct Reply<'a> {
 
 impl Reply<'_> {
     /// The value of a header, where it is text.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         wire::header(self.head, name)
     }
 }
 
 /// One connection, made at the first exchange and made again when the server closed it.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     target: Arc<Target>,
     /// The address that the service sees as the client.
     caller: Option<Caller>,
@@ -79,7 +79,7 @@ pub struct Connection {
 
 impl Connection {
     /// No I/O happens yet.
-    pub fn new(target: Arc<Target>, caller: Option<Caller>, time_limit: Duration) -> Connection {
+    pub(crate) fn new(target: Arc<Target>, caller: Option<Caller>, time_limit: Duration) -> Connection {
         Connection {
             target,
             caller,
@@ -91,7 +91,7 @@ impl Connection {
     }
 
     /// Calls as somebody else from now on; another socket address needs another connection.
-    pub fn call_as(&mut self, caller: Option<Caller>) {
+    pub(crate) fn call_as(&mut self, caller: Option<Caller>) {
         if caller.and_then(Caller::source) != self.caller.and_then(Caller::source) {
             self.stream = None;
         }
@@ -100,7 +100,7 @@ impl Connection {
 
     /// Sends one request and reads its whole answer, connecting first where necessary, all within the time limit.
     /// After any failure the connection is dropped: what might still arrive on it belongs to nobody.
-    pub async fn exchange(&mut self, endpoint: &Endpoint, body: &[u8]) -> Result<Reply<'_>, Failure> {
+    pub(crate) async fn exchange(&mut self, endpoint: &Endpoint, body: &[u8]) -> Result<Reply<'_>, Failure> {
         let exchange = tokio::time::timeout(self.time_limit, self.exchange_in_time(endpoint, body));
         let head = exchange.await.map_err(|_| Failure::Timeout)??;
         let (head_bytes, rest) = self.input.split_at(head.head_len);

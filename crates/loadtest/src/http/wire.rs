@@ -4,13 +4,13 @@
 //! is counted as one, never guessed at.
 
 /// More than any answer's head needs; a longer one is an error, not a reason to grow.
-pub const MAX_HEAD: usize = 16 * 1024;
+pub(super) const MAX_HEAD: usize = 16 * 1024;
 /// Room for a long dev mailbox; ordinary answers take a few hundred bytes.
-pub const MAX_BODY: usize = 8 * 1024 * 1024;
+pub(super) const MAX_BODY: usize = 8 * 1024 * 1024;
 
 /// The parts of an answer's head that the driver acts on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
+pub(super) struct Head {
     /// The status code.
     pub status: u16,
     /// Bytes of head, with the empty line.
@@ -26,10 +26,10 @@ pub struct Head {
 /// The answer is not what this client reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct WireError(pub &'static str);
+pub(super) struct WireError(pub &'static str);
 
 /// Reads the head at the start of `bytes`; `None` while it is not complete.
-pub fn read_head(bytes: &[u8]) -> Result<Option<Head>, WireError> {
+pub(super) fn read_head(bytes: &[u8]) -> Result<Option<Head>, WireError> {
     let Some(end) = find_end(bytes) else {
         return if bytes.len() > MAX_HEAD { Err(WireError("head too long")) } else { Ok(None) };
     };
@@ -65,7 +65,7 @@ pub fn read_head(bytes: &[u8]) -> Result<Option<Head>, WireError> {
 }
 
 /// The value of a header in a complete head.
-pub fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
+pub(super) fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
     head.split(|&byte| byte == b'\n').find_map(|line| {
         let colon = line.iter().position(|&byte| byte == b':')?;
         let value = line[colon + 1..].trim_ascii();

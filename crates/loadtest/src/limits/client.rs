@@ -20,7 +20,7 @@ const BEYOND: u32 = 8;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
-pub async fn run(bench: Arc<Bench>) -> Vec<LimitReport> {
+pub(super) async fn run(bench: Arc<Bench>) -> Vec<LimitReport> {
     let mut runs = JoinSet::new();
     let mut order = 0_usize;
     for replica in bench.service.each_replica() {

@@ -13,7 +13,7 @@ const ONE: Duration = Duration::from_secs(1);
 const BEFORE: Duration = Duration::from_millis(500);
 const AFTER: Duration = Duration::from_millis(200);
 
-pub async fn run(bench: Arc<Bench>) -> Option<LimitReport> {
+pub(super) async fn run(bench: Arc<Bench>) -> Option<LimitReport> {
     let expected = bench.expected.mail.and_then(|mail| mail.cool_down)?;
     let what = format!("{} between two mails", units::show(expected));
     let mut report = LimitReport::new("mail.cooldown", &bench.service, what);

@@ -98,7 +98,7 @@ pub struct Expectations {
 }
 
 /// The keys that `--expect` knows.
-pub const KEYS: &str = "client.login client.code client.session network.login network.code network.session \
+pub(super) const KEYS: &str = "client.login client.code client.session network.login network.code network.session \
     tenant tenant.lease mail mail.cooldown mail.network guesses.code guesses.lane guesses.network";
 
 impl Expectations {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// Guesses from one address, well below what a client may.
 const PER_HOST: u32 = 10;
 
-pub async fn run(bench: Arc<Bench>) -> Vec<LimitReport> {
+pub(super) async fn run(bench: Arc<Bench>) -> Vec<LimitReport> {
     let Some(limit) = bench.expected.guesses else { return Vec::new() };
     let GuessLimit { per_code, per_lane, per_network } = limit;
     let mut reports = Vec::new();

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// What became of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub(super) enum Decision {
     /// The limit let it through.
     Admitted,
     /// The limit held it back.
@@ -30,7 +30,7 @@ pub enum Decision {
 
 /// One request against a limit, in time since the run began.
 #[derive(Debug, Clone)]
-pub struct Exchange {
+pub(super) struct Exchange {
     /// Just before the first byte was written.
     pub sent: Duration,
     /// Just after the answer was read (or given up).
@@ -43,7 +43,7 @@ pub struct Exchange {
 
 /// How a limit was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Breach {
+pub(super) struct Breach {
     /// Admitted beyond the limit, or else refused within it.
     pub too_many: bool,
     /// The request's place in the run.
@@ -57,7 +57,7 @@ const MOST_WINDOWS: usize = 2_000;
 
 /// The first breach. A request must pass all `policies`; `slack` is added to every span (the life of leases that
 /// replicas take from a shared limit).
-pub fn first_breach(policies: &[Policy], slack: Duration, run: &[Exchange]) -> Option<Breach> {
+pub(super) fn first_breach(policies: &[Policy], slack: Duration, run: &[Exchange]) -> Option<Breach> {
     let leaks = policies.iter().filter_map(|policy| too_many(policy, slack, run));
     let too_many = leaks.min_by_key(|breach| run[breach.place].answered);
     too_many.or_else(|| too_few(policies, run))
@@ -119,7 +119,7 @@ fn too_few(policies: &[Policy], run: &[Exchange]) -> Option<Breach> {
 
 /// What a run would have refuted, had it been one off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sharpness {
+pub(super) struct Sharpness {
     /// One more or fewer at once.
     pub burst: bool,
     /// One more or fewer in the window.
@@ -127,7 +127,7 @@ pub struct Sharpness {
 }
 
 /// What this run proves of the policy at `which`.
-pub fn sharpness(policies: &[Policy], which: usize, run: &[Exchange]) -> Sharpness {
+pub(super) fn sharpness(policies: &[Policy], which: usize, run: &[Exchange]) -> Sharpness {
     let Policy { burst, count, .. } = policies[which];
     let refuted = |policy: Policy| {
         let mut changed = policies.to_vec();

@@ -17,7 +17,7 @@ const KNOWN_HOST: u32 = 200;
 /// A second mail of the same round would follow the first closely.
 const SETTLE: Duration = Duration::from_millis(300);
 
-pub async fn run(bench: Arc<Bench>) -> Vec<LimitReport> {
+pub(super) async fn run(bench: Arc<Bench>) -> Vec<LimitReport> {
     let Some(limit) = bench.expected.mail else { return Vec::new() };
     if !bench.callers.can_vary() {
         let report = LimitReport::new("mail", &bench.service, limit.budget.to_string());

@@ -12,7 +12,7 @@ use tokio::process::Command;
 /// So long the service may take to come back.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub async fn run(bench: Arc<Bench>) -> Vec<LimitReport> {
+pub(super) async fn run(bench: Arc<Bench>) -> Vec<LimitReport> {
     let (Some(command), Some(guesses)) = (&bench.restart, bench.expected.guesses) else { return Vec::new() };
     let mut report = LimitReport::new("restart", &bench.service, "what was spent stays spent over a restart");
     match over_a_restart(&bench, command, guesses.per_code, &mut report).await {

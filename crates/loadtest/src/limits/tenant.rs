@@ -36,7 +36,7 @@ struct Shared {
     over: AtomicBool,
 }
 
-pub async fn run(bench: Arc<Bench>) -> Vec<LimitReport> {
+pub(super) async fn run(bench: Arc<Bench>) -> Vec<LimitReport> {
     let Some(limit) = bench.expected.tenant else { return Vec::new() };
     let expected = format!("{}, leases of {}", limit.policy, crate::units::show(limit.lease));
     let report = LimitReport::new("tenant", &bench.service, expected);

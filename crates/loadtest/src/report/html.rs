@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 const STYLE: &str = include_str!("report.css");
 
-pub fn page(report: &Report) -> String {
+pub(super) fn page(report: &Report) -> String {
     let mut page = String::with_capacity(64 * 1024);
     let title = format!("{} on {}", report.scenario, report.targets.join(", "));
     let _ = write!(

@@ -13,13 +13,13 @@ const BOTTOM: f64 = 22.0;
 const COLOURS: usize = 8;
 
 /// One line: its name and its points.
-pub struct Line {
+pub(super) struct Line {
     pub name: String,
     pub points: Vec<(f64, f64)>,
 }
 
 /// A chart over time in seconds, with a legend.
-pub fn lines(title: &str, unit: &str, lines: &[Line]) -> String {
+pub(super) fn lines(title: &str, unit: &str, lines: &[Line]) -> String {
     let points = || lines.iter().flat_map(|line| &line.points);
     let end = points().map(|(x, _)| *x).fold(0.0, f64::max).max(0.001);
     let top = nice(points().map(|(_, y)| *y).fold(0.0, f64::max));
@@ -51,7 +51,7 @@ pub fn lines(title: &str, unit: &str, lines: &[Line]) -> String {
 }
 
 /// Bars of counts over steps of a latency.
-pub fn bars(title: &str, bars: &[(f64, u64)]) -> String {
+pub(super) fn bars(title: &str, bars: &[(f64, u64)]) -> String {
     let top = nice(bars.iter().map(|(_, count)| *count as f64).fold(0.0, f64::max));
     let mut svg = open(title);
     grid(&mut svg, top, "");
@@ -129,7 +129,7 @@ fn nice(most: f64) -> f64 {
 }
 
 /// Three digits that matter.
-pub fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     let text = match value.abs() {
         size if size >= 10_000.0 => return format!("{:.0}k", value / 1_000.0),
         size if size >= 100.0 => return format!("{value:.0}"),
@@ -140,7 +140,7 @@ pub fn short(value: f64) -> String {
 }
 
 /// Text that may stand in HTML.
-pub fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

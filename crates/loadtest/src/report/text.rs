@@ -4,7 +4,7 @@ use super::{CallReport, ProcessReport, Report};
 use crate::limits::{LimitReport, Status};
 use std::io::{self, Write};
 
-pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let Report { scenario, load, targets, connections, measured_s, .. } = report;
     let targets = targets.join(", ");
     writeln!(out, "{scenario} on {targets}, {load}, {connections} connections, {measured_s:.1} s")?;

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// The breach to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(super) enum Fault {
     None,
     RetryAfterZero,
     LimitVisible,
@@ -30,11 +30,11 @@ pub enum Fault {
 
 /// Burst, and time for one more; at rest when it is made.
 #[derive(Debug, Clone, Copy)]
-pub struct Limit(pub u32, pub Duration);
+pub(super) struct Limit(pub u32, pub Duration);
 
 /// What the service keeps to.
 #[derive(Debug, Clone)]
-pub struct Rules {
+pub(super) struct Rules {
     pub fault: Fault,
     pub client: Option<Limit>,
     pub network: Option<Limit>,
@@ -71,7 +71,7 @@ impl Default for Rules {
 }
 
 #[derive(Default)]
-pub struct State {
+pub(super) struct State {
     requests: u64,
     limits: HashMap<(char, String), Instant>,
     mails: Vec<Value>,
@@ -90,7 +90,7 @@ struct Account {
     quiet: HashMap<bool, Instant>,
 }
 
-pub struct Stub {
+pub(super) struct Stub {
     rules: Rules,
     state: Arc<Mutex<State>>,
 }
@@ -113,12 +113,12 @@ fn network(ip: IpAddr) -> IpAddr {
 }
 
 impl Stub {
-    pub async fn start(rules: Rules) -> SocketAddr {
+    pub(super) async fn start(rules: Rules) -> SocketAddr {
         Stub::replica(rules, Arc::default()).await
     }
 
     /// One of several that share a state (or, with a state of its own, do not).
-    pub async fn replica(rules: Rules, state: Arc<Mutex<State>>) -> SocketAddr {
+    pub(super) async fn replica(rules: Rules, state: Arc<Mutex<State>>) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stub = Arc::new(Stub { rules, state });

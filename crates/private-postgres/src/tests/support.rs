@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use tokio_postgres::NoTls;
 
 /// A base directory of one test, not there yet, and removed at its end.
-pub struct Scratch {
+pub(super) struct Scratch {
     pub base: PathBuf,
     also: Mutex<Vec<PathBuf>>,
 }
 
 impl Scratch {
-    pub fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         // In memory the tests take a third of the time; fsync and recovery happen all the same.
         let memory = Path::new("/dev/shm");
         let temp = if memory.is_dir() { memory.to_path_buf() } else { env::temp_dir() };
@@ -24,7 +24,7 @@ impl Scratch {
         Self { base, also: Mutex::default() }
     }
 
-    pub fn also_remove(&self, dir: &Path) {
+    pub(super) fn also_remove(&self, dir: &Path) {
         self.also.lock().unwrap().push(dir.to_path_buf());
     }
 }
@@ -37,14 +37,14 @@ impl Drop for Scratch {
     }
 }
 
-pub async fn connect(url: &str) -> tokio_postgres::Client {
+pub(super) async fn connect(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
 }
 
 /// Adds a row for this start and says how many there are now.
-pub async fn boots(url: &str) -> i64 {
+pub(super) async fn boots(url: &str) -> i64 {
     let client = connect(url).await;
     client
         .batch_execute("CREATE TABLE IF NOT EXISTS boots (); INSERT INTO boots DEFAULT VALUES")
@@ -53,12 +53,12 @@ pub async fn boots(url: &str) -> i64 {
     client.query_one("SELECT count(*) FROM boots", &[]).await.unwrap().get(0)
 }
 
-pub async fn show(url: &str, setting: &str) -> String {
+pub(super) async fn show(url: &str, setting: &str) -> String {
     connect(url).await.query_one(&format!("SHOW {setting}"), &[]).await.unwrap().get(0)
 }
 
 /// Waits for a condition that takes a moment.
-pub async fn until(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
+pub(super) async fn until(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
     let started = Instant::now();
     while !condition() {
         assert!(started.elapsed() < Duration::from_secs(30), "not seen in 30 s: {what}");
@@ -70,7 +70,7 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) -> Duration 
 /// The living processes that work in `home` or below it: the shell with the pipe and PostgreSQL with its backends, which
 /// change into these directories and keep to them.
 #[cfg(target_os = "linux")]
-pub fn processes_in(home: &Path) -> Vec<i32> {
+pub(super) fn processes_in(home: &Path) -> Vec<i32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     processes
         .filter_map(|entry| {
