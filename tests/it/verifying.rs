@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 #[path = "../../docs/examples/verify/verify.rs"]
+#[expect(unreachable_pub, reason = "readers copy it into a crate of theirs")]
 mod example;
 
 const ISSUER: &str = "https://id.acme.io";

@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, TokenData, Validation, decode, decode
 use serde_json::Value;
 
 /// `keys` is what `/.well-known/jwks.json` said at most 300 s ago; fetch it again when a key is not in it.
-pub(super) fn verify(token: &str, keys: &JwkSet, issuer: &str, tenant_id: &str) -> Result<Value, String> {
+pub fn verify(token: &str, keys: &JwkSet, issuer: &str, tenant_id: &str) -> Result<Value, String> {
     let header = decode_header(token).map_err(|error| error.to_string())?;
     if header.typ.as_deref() != Some("at+jwt") {
         return Err("not an access token".to_owned());
