@@ -7,13 +7,15 @@ mod statements;
 mod steps;
 mod world;
 
+use crate::reference::model::{self, StepUp};
 use crate::support::postgres::Database;
 use mutants::{MUTANTS, Mutant};
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use run::{Reached, Run};
+use statements::Replica;
 use std::cell::RefCell;
-use steps::step;
+use steps::{Ask, Fate, Step, step};
 use tokio::runtime::Runtime;
 
 /// Runs schedules until one ends otherwise than the model says; tells what they reached.
@@ -35,16 +37,9 @@ fn explore(cases: u32, mutant: Option<&Mutant>) -> (Result<(), String>, Reached)
     };
     let reached = RefCell::new(Reached::default());
     let outcome = runner.run(&vec(step(), 1..60), |steps| {
-        runtime.block_on(async {
-            let mut run = Run::new(&database, &replicas).await;
-            for (at, step) in steps.iter().enumerate() {
-                let done = run.step(step).await;
-                done.map_err(|error| TestCaseError::fail(format!("step {at}, {step:?}: {error}")))?;
-            }
-            run.finish().await?;
-            reached.borrow_mut().add(&run.reached);
-            Ok(())
-        })
+        let run = runtime.block_on(play(&database, &replicas, &steps))?;
+        reached.borrow_mut().add(&run.reached);
+        Ok(())
     });
     let outcome = outcome.map_err(|error| match error {
         TestError::Fail(why, steps) => format!("{why}\n{steps:#?}"),
@@ -53,6 +48,42 @@ fn explore(cases: u32, mutant: Option<&Mutant>) -> (Result<(), String>, Reached)
     drop(replicas);
     runtime.block_on(database.remove());
     (outcome, reached.into_inner())
+}
+
+async fn play<'a>(
+    database: &'a Database,
+    replicas: &'a [Replica; 2],
+    steps: &[Step],
+) -> Result<Run<'a>, TestCaseError> {
+    let mut run = Run::new(database, replicas).await;
+    for (at, step) in steps.iter().enumerate() {
+        let done = run.step(step).await;
+        done.map_err(|error| TestCaseError::fail(format!("step {at}, {step:?}: {error}")))?;
+    }
+    run.finish().await?;
+    Ok(run)
+}
+
+/// A network that only guessed has its share of the mails, also by a clock that is put back.
+#[tokio::test]
+async fn guesses_take_nothing_of_a_share_of_mails() {
+    let database = Database::new().await;
+    let replicas = statements::open(&database, None).await;
+    let digits = StepUp { may: true, tripped: false };
+    let login = |prefix| Step::Call(0, Ask::Login(vec![0, 1, 2], prefix, None, digits), Fate::Arrives);
+    let wait = Step::Wait(model::MAILS.period);
+    let steps = [
+        login(2),
+        Step::Siege(0, 2, 0, None, digits, 5),
+        Step::PutBack(model::DAY),
+        login(0),
+        wait,
+        login(0),
+    ];
+    let played = play(&database, &replicas, &steps).await;
+    assert!(played.is_ok(), "{:?}", played.err());
+    drop(replicas);
+    database.remove().await;
 }
 
 /// A4, A5, A6, A8, A14, L1: guesses that are evaluated stay within their bounds, no dead code is mailed, a verdict is one

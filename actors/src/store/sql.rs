@@ -84,4 +84,5 @@ pub(crate) const MIGRATIONS: &[(i32, &str, &str)] = &[
     (24, "webhooks", include_str!("../../../sql/migrations/0024_webhooks.sql")),
     (25, "clock_steps", include_str!("../../../sql/migrations/0025_clock_steps.sql")),
     (26, "moves", include_str!("../../../sql/migrations/0026_moves.sql")),
+    (27, "untouched_shares", include_str!("../../../sql/migrations/0027_untouched_shares.sql")),
 ];

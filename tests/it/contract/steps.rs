@@ -39,7 +39,7 @@ pub(super) enum Mailing {
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Call(usize, Ask, Fate),
-    /// Ask, and then guess wrong so often.
+    /// Guess wrong so often, and ask for each code that it takes.
     Siege(usize, usize, i64, Age, StepUp, usize),
     /// Both replicas at the same moment.
     AtOnce(Ask, Ask),
@@ -73,7 +73,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     let address = 0..ADDRESSES;
     prop_oneof![
         12 => (replica.clone(), ask(), fate).prop_map(|(r, ask, fate)| Step::Call(r, ask, fate)),
-        2 => (replica.clone(), address, prefix(), age(), step_up(), 1..7usize)
+        2 => (replica.clone(), address, prefix(), age(), step_up(), 1..13usize)
             .prop_map(|(r, n, p, a, s, times)| Step::Siege(r, n, p, a, s, times)),
         2 => (ask(), ask()).prop_map(|(one, other)| Step::AtOnce(one, other)),
         6 => (replica.clone(), how).prop_map(|(r, how)| Step::Mail(r, how)),
