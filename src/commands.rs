@@ -22,7 +22,7 @@ mod tenant;
 
 pub use error::{CommandError, Exit};
 
-use crate::cli::{Cli, Command, TenantCommand};
+use crate::cli::{Cli, Command};
 use crate::config::{Config, Loaded};
 use crate::telemetry;
 use std::io::Write;
@@ -52,19 +52,9 @@ pub async fn run(cli: Cli, out: &mut dyn Write) -> Result<(), CommandError> {
         Command::Healthcheck { url } => healthcheck::run(url, &loaded.config, out).await,
         Command::Actors(args) => actors::run(args, &loaded.config, out).await,
         Command::Fault(args) => actors::fault(args, &loaded.config, out).await,
-        Command::Tenant(TenantCommand::Export { slug, output }) => {
-            let directory = directory().await?;
-            let cell = moves::cell(&loaded.config, data_dir).await?;
-            let outcome = moves::export(&directory, &cell, &slug, output.as_deref(), out).await;
-            connect::meant(&directory, outcome).await
-        }
-        Command::Tenant(TenantCommand::Import { file }) => {
-            let cell = moves::cell(&loaded.config, data_dir).await?;
-            moves::import(&directory().await?, &cell, &file, out).await
-        }
         Command::Tenant(command) => {
             let directory = directory().await?;
-            let outcome = tenant::run(&directory, command, loaded.config.codes.step_up, out).await;
+            let outcome = tenant::run(&directory, command, &loaded.config, data_dir, out).await;
             connect::meant(&directory, outcome).await
         }
         Command::Customer(command) => {

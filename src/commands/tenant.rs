@@ -1,24 +1,27 @@
 //! `doorcode tenant`
 
-use super::CommandError;
 use super::table::{Table, iso, write_json};
+use super::{CommandError, moves};
 use crate::cli::{TenantCommand, TenantSetting};
+use crate::config::Config;
 use crate::views;
 use doorcode_actors::Directory;
-use doorcode_actors::directory::{Figures, NewTenant, StepUp, Tenant, TenantChange};
+use doorcode_actors::directory::{Figures, NewTenant, Tenant, TenantChange};
 use serde_json::json;
 use std::io::{self, Write};
+use std::path::Path;
 
-/// `step_up` is what a new tenant gets that says nothing of it.
+/// `data_dir` is where a move finds the keys of a `dev`.
 pub(super) async fn run(
     directory: &Directory,
     command: TenantCommand,
-    step_up: StepUp,
+    config: &Config,
+    data_dir: Option<&Path>,
     out: &mut dyn Write,
 ) -> Result<(), CommandError> {
     match command {
         TenantCommand::Add { slug, name, origins, portal_host, step_up: given } => {
-            let step_up = given.unwrap_or(step_up);
+            let step_up = given.unwrap_or(config.codes.step_up);
             let new = NewTenant { slug, name, portal_host, step_up, origins };
             let tenant = directory.add_tenant(&new).await?;
             writeln!(out, "added tenant {} with id {}", tenant.slug, tenant.tenant_id.0)?;
@@ -63,8 +66,14 @@ pub(super) async fn run(
             directory.delete_frozen_tenant(&slug).await?;
             writeln!(out, "deleted tenant {slug} and all that belonged to it")?;
         }
-        // of two cells: moves.rs
-        TenantCommand::Export { .. } | TenantCommand::Import { .. } => {}
+        TenantCommand::Export { slug, output } => {
+            let cell = moves::cell(config, data_dir).await?;
+            moves::export(directory, &cell, &slug, output.as_deref(), out).await?;
+        }
+        TenantCommand::Import { file } => {
+            let cell = moves::cell(config, data_dir).await?;
+            moves::import(directory, &cell, &file, out).await?;
+        }
     }
     Ok(())
 }
@@ -156,7 +165,7 @@ fn state(tenant: &Tenant) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use doorcode_actors::directory::Signup;
+    use doorcode_actors::directory::{Signup, StepUp};
     use doorcode_domain::TenantId;
     use serde_json::Value;
     use uuid::Uuid;

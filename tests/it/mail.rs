@@ -1,9 +1,9 @@
 //! Mails from outside: the language they are in, and what they say of the request.
 
-use crate::support::PATIENCE;
 use crate::support::app::TestApp;
 use crate::support::client::{Client, Request};
 use crate::support::postgres::{ACME, ADA, GRACE, connect};
+use crate::support::{PATIENCE, tells_of_guesses};
 use doorcode_actors::directory::TenantChange;
 use doorcode_domain::Language;
 
@@ -65,7 +65,7 @@ async fn told(app: &TestApp, email: &str) -> usize {
     let request = Request::get(&format!("/dev/mailbox.json?to={email}"));
     let mails = Client::connect(app.public()).await.send(&request).await.json();
     let subjects = mails.as_array().unwrap().iter().filter_map(|mail| mail["subject"].as_str());
-    subjects.filter(|subject| subject.contains("tried to log in")).count()
+    subjects.filter(|subject| tells_of_guesses(subject)).count()
 }
 
 async fn until_told(app: &TestApp, email: &str) {

@@ -73,8 +73,8 @@ impl Directory {
         Ok(row.try_get::<_, i64>(0)? > 0)
     }
 
-    /// Freezes the tenant and writes all that belongs to it; returns how many rows that were. It stays frozen, also after an error, but for one: if writers do not
-    /// come to an end, nothing has happened.
+    /// Freezes the tenant and writes all that belongs to it; returns how many rows that were. It stays frozen, also after an
+    /// error, but for one: if writers do not come to an end, nothing has happened.
     pub async fn export_tenant(
         &self,
         slug: &str,

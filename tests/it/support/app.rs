@@ -1,8 +1,8 @@
 //! A doorcode of the test's own, and what people do with it.
 
-use super::PATIENCE;
 use super::client::{Answer, Client, Request};
 use super::postgres::{ACME, Database, MASTER_KEY, master_key};
+use super::{PATIENCE, tells_of_guesses};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorcode::LimitClock;
@@ -370,7 +370,7 @@ impl TestApp {
             loop {
                 let all = self.mailbox.wait_for(email, count).await;
                 count = all.len() + 1;
-                let mails: Vec<_> = all.into_iter().filter(|mail| !tells_of_guesses(mail)).collect();
+                let mails: Vec<_> = all.into_iter().filter(|mail| !tells_of_guesses(&mail.subject)).collect();
                 if mails.len() >= wanted {
                     return mails[mails.len() - wanted].clone();
                 }
@@ -385,7 +385,7 @@ impl TestApp {
     pub(crate) async fn mails_to(&self, email: &str) -> usize {
         self.database.until("SELECT NOT EXISTS (SELECT FROM outbox)").await;
         let mails = self.mailbox.list(Some(email), usize::MAX);
-        let mails = mails.iter().filter(|mail| !tells_of_guesses(mail));
+        let mails = mails.iter().filter(|mail| !tells_of_guesses(&mail.subject));
         mails.map(|mail| &mail.id).collect::<HashSet<_>>().len()
     }
 
@@ -394,11 +394,6 @@ impl TestApp {
         let read = self.read.lock().unwrap().get(email).copied().unwrap_or_default();
         assert_eq!(self.mails_to(email).await, read, "mails to {email}");
     }
-}
-
-/// A notice of ten failed guesses comes within some seconds, or after the test: here it does not count as a mail.
-fn tells_of_guesses(mail: &StoredMail) -> bool {
-    mail.subject.contains("tried to log in")
 }
 
 /// The code that a mail is about.

@@ -301,7 +301,7 @@ impl Program {
                 let mails = self.wire().get(&path).await.unwrap().json();
                 let mut subjects =
                     mails.as_array().unwrap().iter().filter_map(|mail| mail["subject"].as_str());
-                if let Some(subject) = subjects.find(|subject| !subject.contains("tried to log in")) {
+                if let Some(subject) = subjects.find(|subject| !super::tells_of_guesses(subject)) {
                     return subject.split(' ').next().unwrap().to_owned();
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
