@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -41,6 +42,20 @@ def cpu_seconds(pid: int) -> float:
         if stat := _stat(member):
             total += sum(int(ticks) for ticks in stat[11:15])
     return total / TICKS
+
+
+def exact_cpu_seconds(pid: int) -> float:
+    """User and system time of the family that lives, to the nanosecond where `cpu_seconds` has ticks of 10 ms.
+
+    The clock's number is what clock_getcpuclockid(3) gives for another process.
+    """
+    total = 0.0
+    for member in family(pid):
+        try:
+            total += time.clock_gettime(~member << 3 | 2)
+        except OSError:
+            pass
+    return total
 
 
 def memory_mb(pid: int) -> float:
