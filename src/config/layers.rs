@@ -125,7 +125,7 @@ impl Layers {
         let table: Table = match toml::from_str(&text) {
             Ok(table) => table,
             Err(error) => {
-                let place = Place::of_syntax_error(&text, error.span(), &SECRETS);
+                let place = Place::of_syntax_error(&text, error.span(), |name| self.is_open(name));
                 let message = format!("this is not TOML: {}", error.message());
                 return Err(ConfigError { faults: vec![place.fault(&shown, "", message, None)] });
             }
@@ -151,12 +151,28 @@ impl Layers {
         if let Some(variable) = self.env.get(key) {
             return (Origin::Env { variable: variable.clone() }, None);
         }
-        let found =
-            self.file.as_ref().and_then(|file| Some((file, Place::of_key(&file.text, key, is_secret(key))?)));
+        let found = self
+            .file
+            .as_ref()
+            .and_then(|file| Some((file, Place::of_key(&file.text, key, self.may_show(key))?)));
         match found {
             Some((file, place)) => (place.origin(&file.path), Some(place)),
             None => (Origin::Default, None),
         }
+    }
+
+    /// Whether errors may show a setting's value: of a known one that is no secret, or what has the name of one.
+    fn may_show(&self, key: &str) -> bool {
+        let name = key.rsplit('.').next().unwrap_or(key);
+        !is_secret(key) && (lookup(&self.defaults, key).is_some() || self.is_open(name))
+    }
+
+    /// Whether this is the last name of settings, none of which is a secret.
+    fn is_open(&self, name: &str) -> bool {
+        let mut keys = Vec::new();
+        walk(&self.defaults, "", &mut |key, _| keys.push(key.to_owned()));
+        let mut named = keys.iter().filter(|key| key.rsplit('.').next() == Some(name)).peekable();
+        name == "kind" || (named.peek().is_some() && named.all(|key| !is_secret(key)))
     }
 }
 
