@@ -97,7 +97,11 @@ impl From<DirectoryError> for AdminProblem {
             E::BadWebhookUrl { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_url"),
             E::BadEventTypes => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_types"),
             E::TenantExists { .. } => (StatusCode::CONFLICT, "tenant_exists"),
-            E::OriginTaken { .. } => (StatusCode::CONFLICT, "origin_taken"),
+            // Whose it is, the command line may say; the key may be another tenant's.
+            E::OriginTaken { origin, .. } => {
+                let detail = format!("the origin {origin} belongs to another tenant");
+                return Self::new(StatusCode::CONFLICT, "origin_taken", detail);
+            }
             E::EmailTaken => (StatusCode::CONFLICT, "email_taken"),
             E::ExternalIdTaken => (StatusCode::CONFLICT, "external_id_taken"),
             E::Disabled => (StatusCode::CONFLICT, "disabled"),
@@ -107,6 +111,8 @@ impl From<DirectoryError> for AdminProblem {
             E::BadSlug { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_slug"),
             E::BadName => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_name"),
             E::TooManyReturnUrls => (StatusCode::UNPROCESSABLE_ENTITY, "too_many_return_urls"),
+            E::TooManyOrigins => (StatusCode::UNPROCESSABLE_ENTITY, "too_many_origins"),
+            E::BadMailProviders => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_mail_providers"),
             E::TooManyTokenClaims => (StatusCode::UNPROCESSABLE_ENTITY, "too_many_token_claims"),
             E::BadProfile(error) => return (*error).into(),
             // The address stands in the message; an answer repeats none.

@@ -133,6 +133,10 @@ async fn a_key_may_do_what_its_scopes_say() {
     assert_eq!(code(&refused), (403, "missing_scope".to_owned()));
     assert_eq!(code(&reader.get("tenants/globex").await), (404, "tenant_not_found".to_owned()));
     assert_eq!(reader.get("tenants").await.json()["items"].as_array().unwrap().len(), 1, "its own only");
+    let globex = Backend::new(&app, &[Scope::Read], Some(GLOBEX)).await;
+    let alone = globex.get("tenants?page_size=1").await.json();
+    assert_eq!((&alone["items"][0]["slug"], &alone["next_page_token"]), (&json!(GLOBEX), &Value::Null), "I1");
+    assert_eq!(globex.get("tenants?page_token=globex").await.json()["items"], json!([]));
     assert_eq!(reader.get("keys").await.json()["items"].as_array().unwrap().len(), 1);
     assert_eq!(code(&reader.get("nothing").await), (404, "not_found".to_owned()));
     let method = reader.call("POST", "keys", json!({})).await;
@@ -146,6 +150,10 @@ async fn a_key_may_do_what_its_scopes_say() {
     let made = owner.call("POST", "tenants", new.clone()).await;
     assert_eq!((made.status, &made.json()["origins"][0]), (201, &json!("https://initech.example")));
     assert_eq!(code(&owner.call("POST", "tenants", new).await), (409, "tenant_exists".to_owned()));
+    let writer = Backend::new(&app, &[Scope::Write], Some(ACME)).await;
+    let taken = writer.call("PATCH", "tenants/acme", json!({ "origins": ["https://initech.example"] })).await;
+    assert_eq!(code(&taken), (409, "origin_taken".to_owned()));
+    assert!(!taken.told().contains("`initech`"), "I1: whose it is");
     let change = json!({ "name": "Initrode", "colour": "#7a1fa2", "disabled": true });
     let changed = owner.call("PATCH", "tenants/initech", change).await.json();
     assert_eq!((&changed["name"], &changed["disabled"]), (&json!("Initrode"), &json!(true)));
