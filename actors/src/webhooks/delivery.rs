@@ -23,6 +23,8 @@ const WAIT: Duration = Duration::from_secs(5);
 const WAIT_MAX: Duration = Duration::from_secs(3_600);
 /// An event that its receiver answered with an error so often, over some ten hours, is left out. One that it never saw is not.
 const TRIES: i32 = 20;
+/// Characters of an error that are kept: of TLS it names what the receiver's certificate is for.
+const ERROR_MAX: usize = 300;
 
 pub(super) struct Delivery {
     pub(super) secret_key: MacKey,
@@ -124,7 +126,9 @@ async fn post(connection: &mut Connection, event: &Event) -> Outcome {
     let id = event.id.to_string();
     match timeout(TRY_MAX, connection.post(&id, body, |_| ())).await {
         Ok(Ok(answer)) => judge(answer),
-        Ok(Err(PostError::NotSent(why) | PostError::Broken(why))) => Outcome::Later(why, None),
+        Ok(Err(PostError::NotSent(why) | PostError::Broken(why))) => {
+            Outcome::Later(why.chars().take(ERROR_MAX).collect(), None)
+        }
         Err(_) => Outcome::Later(format!("no answer within {} s", TRY_MAX.as_secs()), None),
     }
 }

@@ -108,13 +108,12 @@ impl Connection {
 
     async fn open(&self) -> Result<SendRequest<Full<Bytes>>, PostError> {
         let Endpoint { host, port, tls, .. } = &*self.endpoint;
-        let addresses = lookup_host((host.as_str(), *port))
-            .await
-            .map_err(|_| PostError::NotSent("no such host".to_owned()))?;
-        let addresses = self.endpoint.callable(addresses);
+        // whoever chose the URL may be told the error, and is not told which names there are in this network
+        let found = lookup_host((host.as_str(), *port)).await;
+        let addresses = found.map(|addresses| self.endpoint.callable(addresses)).unwrap_or_default();
         if addresses.is_empty() {
             return Err(PostError::NotSent(
-                "its addresses are private, and the setting does not allow that".to_owned(),
+                "the host has no address that may be called; private ones only with allow_private".to_owned(),
             ));
         }
         // one after the other, until one answers
