@@ -30,7 +30,7 @@ pub enum DirectoryError {
         reason: SlugError,
     },
     /// A tenant needs a name: it stands in every mail.
-    #[error("a tenant's name has 1 to 100 characters on one line")]
+    #[error("a tenant's name has 1 to 100 visible characters on one line")]
     BadName,
     /// Origins tell whose cookies are meant, so one belongs to one tenant.
     #[error("the origin {origin} belongs to tenant `{owner}`")]
@@ -43,6 +43,12 @@ pub enum DirectoryError {
     /// Each is compared with at every hosted login.
     #[error("a tenant has at most 20 return URLs")]
     TooManyReturnUrls,
+    /// Each is in the memory of every replica.
+    #[error("a tenant has at most 100 origins")]
+    TooManyOrigins,
+    /// They travel with each of the tenant's mails.
+    #[error("mail_providers are at most 20 names of at most 100 bytes")]
+    BadMailProviders,
     /// No entry of a tenant's token claims.
     #[error("`{claim}` cannot enter a token: {reason}")]
     BadTokenClaim {

@@ -9,6 +9,12 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
+/// Every replica has all tenants' in memory.
+const ORIGINS_MAX: usize = 100;
+/// They are read with each of the tenant's mails, and so is each name; in bytes.
+const MAIL_PROVIDERS_MAX: usize = 20;
+const PROVIDER_NAME_MAX: usize = 100;
+
 /// A tenant as it stands in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
@@ -175,6 +181,11 @@ impl Directory {
         if let Some(name) = &change.name {
             check_name(name)?;
         }
+        let providers = change.mail_providers.as_deref().unwrap_or_default();
+        if providers.len() > MAIL_PROVIDERS_MAX || providers.iter().any(|name| name.len() > PROVIDER_NAME_MAX)
+        {
+            return Err(DirectoryError::BadMailProviders);
+        }
         let mut client = self.client().await?;
         let transaction = client.transaction().await?;
         let id = find_open(&*transaction, slug).await?.tenant_id;
@@ -266,6 +277,9 @@ async fn give_origins(
     tenant: TenantId,
     origins: &[Origin],
 ) -> Result<(), DirectoryError> {
+    if origins.len() > ORIGINS_MAX {
+        return Err(DirectoryError::TooManyOrigins);
+    }
     let add = transaction.prepare_cached(sql::ORIGINS_ADD).await?;
     for origin in origins {
         if transaction.execute(&add, &[&origin.as_str(), &tenant.0]).await? == 1 {
@@ -283,9 +297,14 @@ async fn give_origins(
 
 /// The name stands in mail headers, so it is one line.
 pub(super) fn check_name(name: &str) -> Result<(), DirectoryError> {
-    let one_line = !name.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
+    // lines end, directions turn and letters hide by these; scripts need the joiners U+200C and U+200D
+    let misleads = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{061C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}'
+                | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{E0000}'..='\u{E007F}')
+    };
     let fits = (1..=100).contains(&name.chars().count()) && !name.trim().is_empty();
-    if one_line && fits { Ok(()) } else { Err(DirectoryError::BadName) }
+    if fits && !name.chars().any(misleads) { Ok(()) } else { Err(DirectoryError::BadName) }
 }
 
 fn read(row: &Row) -> Result<Tenant, DirectoryError> {

@@ -146,8 +146,11 @@ async fn tenants_are_made_changed_and_closed(world: &World) {
     assert!(matches!(again, Err(DirectoryError::TenantExists { .. })), "{again:?}");
     let odd = directory.add_tenant(&new_tenant("Acme", &[])).await;
     assert!(matches!(odd, Err(DirectoryError::BadSlug { .. })));
-    let injected = NewTenant { name: "a\r\nBcc: x".to_owned(), ..new_tenant("inj", &[]) };
-    assert!(matches!(directory.add_tenant(&injected).await, Err(DirectoryError::BadName)));
+    for name in ["a\r\nBcc: x", "\u{202e}emca", "Ac\u{200b}me", "a\u{2066}b", "\u{1b}[2J"] {
+        let injected = NewTenant { name: name.to_owned(), ..new_tenant("inj", &[]) };
+        let added = directory.add_tenant(&injected).await;
+        assert!(matches!(added, Err(DirectoryError::BadName)), "{name:?}");
+    }
 
     let change =
         TenantChange { step_up: Some(StepUp::Digits), portal_host: Some(None), ..TenantChange::default() };
@@ -185,6 +188,15 @@ async fn a_hosted_page_is_given_and_taken(world: &World) {
     assert_eq!((changed.return_urls.len(), changed.colour.as_deref()), (20, Some("#7a1fa2")));
     let refused = directory.change_tenant(&slug, &change(21, None)).await;
     assert!(matches!(refused, Err(DirectoryError::TooManyReturnUrls)));
+    let origins = (0..101).map(|n| format!("https://{n}.example").parse().unwrap()).collect();
+    let many = TenantChange { origins: Some(origins), ..TenantChange::default() };
+    let refused = directory.change_tenant(&slug, &many).await;
+    assert!(matches!(refused, Err(DirectoryError::TooManyOrigins)));
+    for names in [vec!["a".to_owned(); 21], vec!["a".repeat(101)]] {
+        let change = TenantChange { mail_providers: Some(names), ..TenantChange::default() };
+        let refused = directory.change_tenant(&slug, &change).await;
+        assert!(matches!(refused, Err(DirectoryError::BadMailProviders)));
+    }
     assert_eq!(directory.change_tenant(&slug, &TenantChange::default()).await.unwrap(), changed);
     let taken = directory.change_tenant(&slug, &change(0, None)).await.unwrap();
     assert!(taken.return_urls.is_empty() && taken.colour.is_none());
