@@ -31,9 +31,29 @@ pub(super) async fn run(
 /// Read after the file, so that a quote without an end shows: it has this in its cell.
 const END: &str = "\n\u{4}\n";
 
+/// Bytes of a record; one whose cells may be imported has a few thousand. With a quote that is never closed a whole file is one.
+const RECORD_MAX: usize = 1 << 20;
+
+/// Gives no more of a source than a record may have, until `left` is renewed.
+struct Bounded<R> {
+    source: R,
+    left: usize,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        let left = self.left.checked_sub(count);
+        self.left = left.ok_or_else(|| {
+            io::Error::other("this record has more than 1 MB: is a quote opened there and never closed?")
+        })?;
+        Ok(count)
+    }
+}
+
 /// The rows of a file, each with its line. Columns are told by the header, or else are email, customer_id.
 struct Rows<R> {
-    reader: csv::Reader<io::Chain<R, &'static [u8]>>,
+    reader: csv::Reader<Bounded<io::Chain<R, &'static [u8]>>>,
     columns: Option<Columns>,
     /// Why reading ended before the file did.
     broken: Option<String>,
@@ -62,7 +82,7 @@ impl<R: Read> Rows<R> {
             .has_headers(false)
             .flexible(true)
             .terminator(Terminator::Any(b'\n'))
-            .from_reader(source.chain(END.as_bytes()));
+            .from_reader(Bounded { source: source.chain(END.as_bytes()), left: RECORD_MAX });
         Self { reader, columns: None, broken: None }
     }
 
@@ -146,6 +166,8 @@ impl<R: Read> Iterator for Rows<R> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let mut record = StringRecord::new();
+            let line = self.reader.position().line();
+            self.reader.get_mut().left = RECORD_MAX;
             match self.reader.read_record(&mut record) {
                 Ok(false) => return None,
                 Ok(true) if record.len() == 1 && record.get(0) == Some(END.trim_matches('\n')) => {
@@ -165,7 +187,7 @@ impl<R: Read> Iterator for Rows<R> {
                         return Some(Err(RefusedLine { line: self.line_of(&record), reason }));
                     }
                     _ => {
-                        self.broken = Some(error.to_string());
+                        self.broken = Some(format!("line {line}: {error}"));
                         return None;
                     }
                 },
@@ -226,6 +248,16 @@ mod tests {
             let broken = rows.broken.unwrap_or_default();
             assert!(broken.starts_with(fault), "{broken} instead of {fault}");
         }
+    }
+
+    #[test]
+    fn a_record_without_end_costs_no_memory() {
+        let mut rows = Rows::new(io::Cursor::new("a@b.c\n\"").chain(io::repeat(b'x')));
+        assert_eq!(rows.by_ref().count(), 1);
+        let broken = rows.broken.unwrap_or_default();
+        assert!(broken.starts_with("line 2: this record has more than 1 MB"), "{broken}");
+        let many = "a@b.c\n".repeat(400_000);
+        assert_eq!(Rows::new(many.as_bytes()).count(), 400_000);
     }
 
     #[test]

@@ -356,6 +356,7 @@ async fn what_does_not_fit_is_refused_and_changes_nothing() {
         (other("\"kids\":[\"", "\"kids\":[\"0"), "lacks the signing key 0"),
         (other("\"exported_us\":1", "\"exported_us\":2"), "clock is behind"),
         (whole.replacen("\"table\": \"origins\"", "\"table\": \"decoys\"", 1), "tables that are not known"),
+        (whole.replacen("\"slug\": \"acme\"", "\"slug\": \"initech\"", 1), "no row of the tenant"),
     ];
     for (text, why) in cases {
         std::fs::write(&file, text).unwrap();

@@ -18,10 +18,12 @@ use uuid::Uuid;
 const GRACE: Duration = Duration::from_secs(1);
 /// Longest wait for those who write: a customer import, at worst. Meanwhile callers get 503.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Lines of one statement: 2 MB at most, as rows go.
+/// Lines of one statement.
 const BATCH: usize = 2_000;
 /// Longest line, in bytes; rows have about 700.
 const LINE_MAX: u64 = 1 << 20;
+/// Bytes after which a statement takes no other line: a file of long ones costs no more memory, whoever wrote it.
+const BATCH_BYTES: usize = 4 << 20;
 /// How far this cell's clock may be behind the other's: budgets are points in time.
 const SKEW_US: i64 = 1_000_000;
 
@@ -146,29 +148,23 @@ impl Directory {
         let transaction = client.transaction().await?;
         transaction.batch_execute(sql::TENANTS_EXPORT_PATIENCE).await?;
         let put = transaction.prepare_cached(sql::TENANTS_IMPORT).await?;
-        let (mut lines, mut count) = (Vec::with_capacity(BATCH), 0);
+        let mut count = 0;
         let tail = loop {
-            let mut tail = None;
-            while lines.len() < BATCH && tail.is_none() {
-                let next = line(&mut file)?;
-                if next.starts_with("{\"rows\"") {
-                    tail = Some(read_tail(&next)?);
-                } else {
-                    lines.push(next);
-                }
-            }
+            let (lines, tail) = batch(&mut file)?;
             let taken: i64 = transaction.query_one(&put, &[&lines, &head.tenant_id.0]).await?.try_get(0)?;
             if taken.unsigned_abs() != lines.len() as u64 {
                 return Err(bad("the file has rows of another tenant or of tables that are not known here"));
             }
             count += lines.len() as u64;
-            lines.clear();
             if let Some(tail) = tail {
                 break tail;
             }
         };
         if tail.rows != count {
             return Err(bad(&format!("the file has {count} rows, and its last line says {}", tail.rows)));
+        }
+        if tenants::find(&*transaction, &head.slug).await.is_err() {
+            return Err(bad("the file has no row of the tenant that its first line names"));
         }
         let (actor, context) = self.author();
         let rows = i64::try_from(count).unwrap_or(i64::MAX);
@@ -267,6 +263,20 @@ fn write_line(out: &mut dyn Write, value: &impl Serialize) -> Result<(), Directo
     writeln!(out, "{text}").map_err(unwritten)
 }
 
+/// The lines of the next statement; with the last line of the file, if they are its last.
+fn batch(file: &mut impl BufRead) -> Result<(Vec<String>, Option<Tail>), DirectoryError> {
+    let (mut lines, mut bytes) = (Vec::new(), 0);
+    while lines.len() < BATCH && bytes < BATCH_BYTES {
+        let next = line(file)?;
+        if next.starts_with("{\"rows\"") {
+            return Ok((lines, Some(read_tail(&next)?)));
+        }
+        bytes += next.len();
+        lines.push(next);
+    }
+    Ok((lines, None))
+}
+
 fn read_tail(text: &str) -> Result<Tail, DirectoryError> {
     serde_json::from_str(text).map_err(|_| bad("the file's last line cannot be read"))
 }
@@ -281,5 +291,26 @@ fn line(file: &mut impl BufRead) -> Result<String, DirectoryError> {
     match text.pop() {
         Some('\n') => Ok(text),
         _ => Err(bad("the file breaks off: was the export finished?")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_s_lines_are_bounded_in_number_and_bytes() {
+        let long = format!("{{\"row\":\"{}\"}}\n", "x".repeat(1_000_000));
+        let short = "{\"row\":1}\n";
+        for (line, of) in [(long.as_str(), 5), (short, 2_000)] {
+            let text = line.repeat(of + 1) + "{\"rows\":3}\n";
+            let mut file = text.as_bytes();
+            let (lines, tail) = batch(&mut file).unwrap();
+            assert!(lines.len() == of && tail.is_none(), "{}", lines.len());
+            let (lines, tail) = batch(&mut file).unwrap();
+            assert_eq!((lines.len(), tail.map(|tail| tail.rows)), (1, Some(3)));
+        }
+        let endless = "x".repeat(3 << 20);
+        assert!(batch(&mut endless.as_bytes()).is_err());
     }
 }
