@@ -6,20 +6,24 @@ use crate::http::fuzzing::{BodyLength, Field, Fields, HeadWatch, Page, Patience,
 use crate::http::{HostAllowlist, Portals, SameHostOnly};
 use bytes::Bytes;
 use doorcode_actors::fuzz::texts;
-use doorcode_domain::{Email, MacKey, RefreshToken, SessionSecret, TenantId, TokenPosition};
+use doorcode_domain::{
+    Email, HandoverCode, MacKey, PkceChallenge, RefreshToken, SessionSecret, TenantId, TokenPosition,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Incoming};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::convert::Infallible;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use std::{fmt, io};
 use zeroize::Zeroizing;
 
 /// Whatever the watch finds sound, hyper reads alike: as many requests, each with a body of the same length.
@@ -95,13 +99,21 @@ impl Write for Wire {
     }
 }
 
-/// A body that is read means what another reader of JSON finds in it.
+/// A body is read if another reader of JSON finds one object in it, of which no member comes twice; and its fields mean the same.
 pub fn json(bytes: &[u8]) {
-    let Ok(fields) = Fields::read(bytes) else { return };
-    // Values that nobody uses are skipped unread; a whole reader may refuse them.
-    let Ok(other) = serde_json::from_slice::<serde_json::Value>(bytes) else { return };
+    let ours = Fields::read(bytes);
+    if ours.is_ok() {
+        let is_json =
+            std::str::from_utf8(bytes).is_ok_and(|it| serde_json::from_str::<IgnoredAny>(it).is_ok());
+        assert!(is_json, "what is no JSON was read");
+    }
+    // Values that nobody uses are skipped unread here; a whole reader may refuse them.
+    let Ok(Members(theirs)) = serde_json::from_slice::<Members>(bytes) else { return };
+    let is_twice = |(nth, (name, _)): (usize, &(String, _))| theirs[..nth].iter().any(|(it, _)| it == name);
+    assert_eq!(ours.is_err(), theirs.iter().enumerate().any(is_twice), "{theirs:?}");
+    let Ok(fields) = ours else { return };
     for name in ["code", "email", "tenant_slug", "refresh_token"] {
-        let theirs = other.get(name);
+        let theirs = theirs.iter().find(|(it, _)| it == name).map(|(_, value)| value);
         match fields.get(name) {
             Ok(Field::Text(text)) => assert_eq!(theirs.and_then(|value| value.as_str()), Some(text.as_str())),
             Ok(Field::NotAString) => assert!(theirs.is_some_and(|value| !value.is_string()), "{name}"),
@@ -111,31 +123,77 @@ pub fn json(bytes: &[u8]) {
     }
 }
 
-/// An address that is accepted is one line without spaces, and reads again as itself.
+/// An object's members as they come, those that come twice too.
+struct Members(Vec<(String, serde_json::Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self(Vec::new()))
+    }
+}
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some(member) = map.next_entry()? {
+            self.0.push(member);
+        }
+        Ok(self)
+    }
+}
+
+/// An address that is accepted has the form that mail servers take (RFC 5321, RFC 6531), and is the same one however it is
+/// typed: as it was written down, in the domain's Punycode, in capitals.
 pub fn email(bytes: &[u8]) {
-    let Ok(email) =
-        std::str::from_utf8(bytes).map_err(|_| ()).and_then(|text| Email::parse(text).map_err(|_| ()))
-    else {
+    let Some(email) = std::str::from_utf8(bytes).ok().and_then(|text| Email::parse(text).ok()) else {
         return;
     };
     let text = email.as_str();
     assert!(!text.chars().any(|c| c.is_control() || c.is_whitespace()), "{text:?}");
     assert_eq!(text.matches('@').count(), 1, "{text:?}");
-    assert!(email.ascii_domain().is_ascii(), "{text:?}");
-    let again = Email::parse(text);
-    assert_eq!(again.as_ref().map(|again| again.key()), Ok(email.key()), "{text:?} does not read as itself");
+    let (local, domain) = (email.local(), email.ascii_domain());
+    let is_atext = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    assert!(local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext)), "{text:?}");
+    let is_label = |label: &str| {
+        let edges = label.starts_with('-') || label.ends_with('-');
+        (1..=63).contains(&label.len())
+            && !edges
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    assert!(domain.contains('.') && domain.split('.').all(is_label), "{text:?}");
+    assert!(text.len() <= 254 && domain.len() <= 253, "{text:?}");
+    let typed = |text: &str| Email::parse(text).map(|again| again.key().to_owned());
+    let key = Ok(email.key().to_owned());
+    assert_eq!(typed(text), key, "{text:?} does not read as itself");
+    let encoded = format!("{local}@{domain}");
+    assert_eq!(typed(&encoded), key, "{encoded:?}");
+    // a capital and a mark after it may be one letter, and those are told apart
+    if local.is_ascii() {
+        assert_eq!(typed(&encoded.to_ascii_uppercase()), key, "{encoded:?} in capitals");
+    }
 }
 
-/// No text but the one that we wrote reads as a token: not with one letter changed, not in another spelling. The input is
-/// taken as a text of its own, and as pairs of place and letter that change a good one.
+/// No text but the one that we wrote reads as a refresh token, or as the code of a handover: not with one letter changed, not
+/// in another spelling.
 pub fn refresh_token(bytes: &[u8]) {
     let Ok(key) = MacKey::new(&Zeroizing::new(vec![7; MacKey::BYTES])) else { return };
-    let position = TokenPosition { generation: 3, branch: 1 };
+    let (tenant, position) = (TenantId::UNKNOWN, TokenPosition { generation: 3, branch: 1 });
     let secret = SessionSecret::from_random(Zeroizing::new([9; 16]));
-    let good = RefreshToken { tenant: TenantId::UNKNOWN, secret, position }.encode(1, &key);
+    let good = RefreshToken { tenant, secret, position }.encode(1, &key);
     for text in texts(bytes, &good) {
         let read = RefreshToken::decode(&text, |id| (id == 1).then_some(&key));
         assert_eq!(read.is_ok(), text == *good, "{text:?}");
+    }
+    let Some(challenge) = PkceChallenge::of_verifier(&"v".repeat(43)) else { return };
+    let good = HandoverCode { tenant, nonce: [9; 16], end_s: 1 }.encode(1, &key, &challenge);
+    for text in texts(bytes, &good) {
+        let read = HandoverCode::decode(&text, &challenge, |id| (id == 1).then_some(&key));
+        assert_eq!(read.is_some(), text == good, "{text:?}");
     }
 }
 
@@ -196,10 +254,9 @@ pub fn host(bytes: &[u8]) {
     assert!(is_address || name == "localhost" || name == "ops.internal", "{headers:?}");
 }
 
-/// Settings: whatever file and variables say (lines after a NUL), the answer is a configuration or a list of mistakes, and
-/// neither shows a secret.
+/// Settings: whatever file and variables say (lines after a NUL), the answer is a configuration that keeps the promises or a
+/// list of mistakes, and neither shows a secret, nor what stands where one is expected.
 pub fn config(bytes: &[u8]) {
-    const SECRET: &str = "pa55-w0rd";
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let (file, variables) = text.split_once('\0').unwrap_or((text, ""));
     let environment = variables.lines().filter_map(|line| {
@@ -208,16 +265,35 @@ pub fn config(bytes: &[u8]) {
     });
     let path = std::env::temp_dir().join(format!("doorcode-fuzz-{}.toml", std::process::id()));
     let Ok(()) = std::fs::write(&path, file) else { return };
-    let loaded = Config::load_for_serve(Some(&path), environment);
-    let told = match loaded {
-        Ok(loaded) => loaded.settings().iter().map(|setting| setting.shown()).collect(),
-        Err(error) => format!("{error}"),
+    let told = match Config::load_for_serve(Some(&path), environment) {
+        Ok(loaded) => {
+            let config = &loaded.config;
+            assert!(config.codes.life <= Duration::from_secs(600));
+            assert!(config.tokens.retry_window <= Duration::from_secs(600));
+            assert!(config.master_key.key.is_some() && config.database.url.is_some());
+            format!("{:?} {config:?}", loaded.settings())
+        }
+        Err(error) => format!("{error} {error:?}"),
     };
-    let table: toml::Table = toml::from_str(file).unwrap_or_default();
-    let password = table.get("mail").and_then(|mail| mail.get("smtp")?.get("password")?.as_str());
-    if password.is_some_and(|it| it.contains(SECRET)) && text.matches(SECRET).count() == 1 {
+    if text.lines().any(|line| line.contains(SECRET)) && text.lines().all(hides_secrets) {
         assert!(!told.contains(SECRET), "{told}");
     }
+}
+
+/// What no mistake may show.
+const SECRET: &str = "pa55-w0rd";
+
+/// Whether a line has [`SECRET`] as, or in, the value of what is named like one and nowhere else.
+fn hides_secrets(line: &str) -> bool {
+    let is_held = |at: usize| {
+        let (left, _) = line[..at].rsplit_once('=')?;
+        let name = left.rsplit(['{', ',', '\0']).next()?.trim().to_ascii_lowercase();
+        let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+        let names = ["password", "report_secret", "secrets", "value", "database.url", "database__url"];
+        Some(is_plain && names.iter().any(|it| name.ends_with(it)))
+    };
+    let quotes = ["\"\"\"", "'''"].iter().any(|quotes| line.contains(quotes));
+    !quotes && line.match_indices(SECRET).all(|(at, _)| is_held(at) == Some(true))
 }
 
 pub use doorcode_actors::fuzz::{access_token, device_cookie};

@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 
 const ISSUER: &str = "https://login.example.org";
 const IAT: i64 = 1_800_000_000;
+/// Of base64url (RFC 4648 section 5).
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// No text but the one that we wrote reads as a device cookie of its tenant; at another tenant not even that.
 pub fn device_cookie(bytes: &[u8]) {
@@ -49,15 +51,33 @@ pub fn access_token(bytes: &[u8]) {
         assert_eq!(claims.iss, ISSUER);
         assert_eq!(claims.aud, format!("{ISSUER}/t/{}", claims.tenant_id.0));
         assert!(claims.exp >= IAT - 30 && claims.iat <= IAT + 30);
+        let said = serde_json::from_slice::<serde_json::Value>(bytes).unwrap_or_default();
+        let nbf = said.get("nbf").and_then(serde_json::Value::as_i64);
+        assert!(nbf.is_none_or(|nbf| nbf <= IAT + 30), "{said}");
     }
 }
 
-/// The input as a text of its own, and as pairs of place and letter that change a good one.
+/// Texts that only look like the good one, all of them from the input: the input itself; the good one with letters changed,
+/// one for each three bytes (how far from the end, and the letter); with the rest of the input put in there; and with another
+/// last letter of one of its parts, where base64 leaves bits that stand for nothing.
 pub fn texts(bytes: &[u8], good: &str) -> Vec<String> {
+    let from_end = |far: &[u8], length: usize| {
+        let far = far.iter().take(2).fold(0, |far, byte| far << 8 | usize::from(*byte));
+        length - 1 - far % length
+    };
     let mut changed = good.as_bytes().to_vec();
-    for pair in bytes.chunks_exact(2) {
-        let place = usize::from(pair[0]) * changed.len() / 256;
-        changed[place] = pair[1];
+    for triple in bytes.chunks_exact(3) {
+        let place = from_end(triple, good.len());
+        changed[place] = triple[2];
     }
-    [bytes, &changed].into_iter().filter_map(|text| String::from_utf8(text.to_vec()).ok()).collect()
+    let mut longer = good.as_bytes().to_vec();
+    let mut respelled = longer.clone();
+    if let [letter, part, more @ ..] = bytes {
+        let place = from_end(bytes, good.len() + 1);
+        longer.splice(place..place, more.iter().copied());
+        let ends: Vec<_> = good.match_indices('.').map(|(end, _)| end).chain([good.len()]).collect();
+        respelled[ends[usize::from(*part) % ends.len()] - 1] = LETTERS[usize::from(*letter) % LETTERS.len()];
+    }
+    let all = [bytes.to_vec(), changed, longer, respelled];
+    all.into_iter().filter_map(|text| String::from_utf8(text).ok()).collect()
 }

@@ -7,7 +7,7 @@ use rand_core::{Rng, SeedableRng};
 use std::path::Path;
 
 /// Words that random bytes do not find.
-const WORDS: [&str; 36] = [
+const WORDS: [&str; 41] = [
     "Content-Length: ",
     "Transfer-Encoding: chunked",
     "\r\n",
@@ -39,6 +39,11 @@ const WORDS: [&str; 36] = [
     "::ffff:",
     "\n[mail.smtp]\n",
     "\"10m\"",
+    " = \"pa55-w0rd\"\n",
+    "{ password = \"pa55-w0rd\" }",
+    "tls = 7",
+    "=",
+    "\0\0",
     " = ",
     "\0MAIL__WORKERS=",
     "host: localhost",

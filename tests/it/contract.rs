@@ -58,6 +58,7 @@ async fn play<'a>(
     let mut run = Run::new(database, replicas).await;
     for (at, step) in steps.iter().enumerate() {
         let done = run.step(step).await;
+        run.reached.note("steps");
         done.map_err(|error| TestCaseError::fail(format!("step {at}, {step:?}: {error}")))?;
     }
     run.finish().await?;

@@ -18,7 +18,7 @@ use uuid::Uuid;
 pub(super) struct Reached(BTreeMap<&'static str, usize>);
 
 impl Reached {
-    fn note(&mut self, what: &'static str) {
+    pub(super) fn note(&mut self, what: &'static str) {
         *self.0.entry(what).or_default() += 1;
     }
 
