@@ -331,6 +331,7 @@ fn settings(config: &Config) -> Settings {
         mail: config.mail.clone(),
         janitor: config.janitor,
         webhooks: config.webhooks,
+        tenant_metrics: config.ops.tenant_metrics,
     }
 }
 

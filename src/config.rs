@@ -110,6 +110,8 @@ pub struct Ops {
     pub listen: SocketAddr,
     /// `Host` headers that are answered, without port.
     pub hosts: Vec<String>,
+    /// Tenants shown one by one in `/metrics`. 0: none.
+    pub tenant_metrics: usize,
 }
 
 /// `[admin]`

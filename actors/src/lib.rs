@@ -44,6 +44,7 @@ pub use keys::{
     AccessTokenError, KeyAdmin, KeyError, KeyFile, KeyInfo, KeyState, Recovered, Rewrapped, Rotation,
     SigningKeyError, WrapError,
 };
+pub use login::busiest::TenantCalls;
 pub use login::caller::{Caller, Trail, network_of};
 pub use login::handover::HandedOver;
 pub use login::service::{Login, LoginService};

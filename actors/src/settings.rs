@@ -39,6 +39,8 @@ pub struct Settings {
     pub janitor: JanitorSettings,
     /// `[webhooks]`
     pub webhooks: WebhookSettings,
+    /// `ops.tenant_metrics`: tenants counted one by one. 0: none.
+    pub tenant_metrics: usize,
 }
 
 /// `[database]`

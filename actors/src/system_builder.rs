@@ -4,6 +4,7 @@ use crate::keys::minter::{Minter, MinterMessage};
 use crate::keys::{KeyPolicy, Keys, Vault};
 use crate::ledger::{Batch, FlushCounts, Ledger, LedgerMessage, LedgerSettings};
 use crate::ledger::{LoginBatch, LogoutBatch, Reach, RefreshBatch, VerifyBatch};
+use crate::login::busiest::Busiest;
 use crate::login::issuer::IssuerDeps;
 use crate::login::issuers::{Issuers, TenantDirectory, Tenants};
 use crate::login::own_sessions;
@@ -309,10 +310,7 @@ impl SystemBuilder {
     ) -> (Issuers, Arc<Leases>) {
         let admission = self.settings.admission;
         let meter = Meter::under("tenants", "issuer", Some(admission.issuer_permits.get()));
-        let limit = self.settings.tenant_limits;
-        let limit = limit
-            .enabled
-            .then(|| TenantLimit { per_second: limit.per_second.get(), burst: limit.burst.get() });
+        let limit = TenantLimit::of(self.settings.tenant_limits);
         let leases = Arc::new(Leases::new(limit, self.store.clone(), self.deps.clock.clone()));
         let (keys, idle) = (self.keys.clone(), admission.issuer_idle);
         let deps = IssuerDeps { keys, login, verify, leases: leases.clone(), idle };
@@ -384,6 +382,7 @@ impl SystemBuilder {
             mails,
             providers: self.deps.transport.0.clone(),
             leases,
+            busiest: Busiest::new(self.settings.tenant_metrics, self.portals.clone()),
             swept,
             webhooks,
             store: self.store.clone(),

@@ -30,6 +30,8 @@ const LONGEST_REQUEST: Duration = Duration::from_secs(600);
 const FINEST_RATE: u32 = 1_000_000;
 const LONGEST_TENANT_REFILL_S: u64 = 86_400;
 const LONGEST_ADDRESS_REFILL: Duration = Duration::from_secs(365 * 86_400);
+/// A tenant is three series; a Prometheus that keeps all replicas' should not notice them.
+const MOST_TENANT_METRICS: usize = 100;
 const NIST_SESSION: Duration = Duration::from_secs(30 * 86_400);
 
 impl Config {
@@ -53,6 +55,11 @@ impl Config {
             !self.admin.listen.is_some_and(taken),
             "admin.listen",
             "expected an address of its own, or \"\" for the ops listener's",
+        );
+        problems.unless(
+            self.ops.tenant_metrics <= MOST_TENANT_METRICS,
+            "ops.tenant_metrics",
+            "expected 0 to 100: each tenant is three series of every replica",
         );
         problems.unless(
             self.database.statement_timeout <= self.http.request_deadline,

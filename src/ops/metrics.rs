@@ -1,15 +1,16 @@
 //! What `/metrics` shows: the snapshots of actors and limits by Prometheus's conventions
 //! (<https://prometheus.io/docs/practices/naming/>). docs/METRICS.md says the same in words; a test compares them.
 //!
-//! Every label has values from our own tables. No tenant, address or token is one.
+//! Every label has values from our own tables. No address or token is one; slugs of tenants are where `ops.tenant_metrics` allows
+//! so many.
 
 use super::exposition::{Format, counter, counters, gauge, gauges, histogram, histograms};
 use super::process::Process;
 use crate::http::response::reply;
 use crate::http::{ClientLimits, LoginApi};
 use doorcode_actors::{
-    HistogramSnapshot, KindSnapshot, LedgerSnapshot, MailSnapshot, PoolSnapshot, SweepSnapshot, TreeSnapshot,
-    WebhookSnapshot,
+    HistogramSnapshot, KindSnapshot, LedgerSnapshot, MailSnapshot, PoolSnapshot, SweepSnapshot, TenantCalls,
+    TreeSnapshot, WebhookSnapshot,
 };
 use http::{HeaderMap, StatusCode};
 use prometheus_client::collector::Collector;
@@ -80,6 +81,7 @@ impl Collector for Tree {
             [("admitted", admitted), ("refused", refused)].map(|(what, n)| ([("decision", what)], n));
         let help = "What the tenants' limits said of logins and guesses";
         counters(&mut encoder, "doorcode_tenant_limit_decisions", help, decisions.into_iter())?;
+        tenants(&mut encoder, &tree.tenants)?;
         sweeps(&mut encoder, &tree.swept)?;
         webhooks(&mut encoder, &tree.webhooks)?;
         for (name, help, read) in POOL {
@@ -199,6 +201,21 @@ fn mail_times(encoder: &mut DescriptorEncoder<'_>, mail: &MailSnapshot) -> fmt::
     gauge(encoder, "doorcode_mail_providers_stopped", help, mail.stopped_providers)
 }
 
+/// Of the busiest tenants. Off by default, and then there are no such families.
+fn tenants(encoder: &mut DescriptorEncoder<'_>, tenants: &[TenantCalls]) -> fmt::Result {
+    if tenants.is_empty() {
+        return Ok(());
+    }
+    let logins = tenants.iter().map(|one| ([("tenant", &*one.tenant)], one.logins));
+    counters(encoder, "doorcode_tenant_logins", "Logins accepted, of the busiest tenants", logins)?;
+    let refused = tenants.iter().flat_map(|one| {
+        [("429", one.limited), ("503", one.unavailable)]
+            .map(|(status, n)| ([("tenant", &*one.tenant), ("status", status)], n))
+    });
+    let help = "Logins and guesses refused, of the busiest tenants";
+    counters(encoder, "doorcode_tenant_refused", help, refused)
+}
+
 fn sweeps(encoder: &mut DescriptorEncoder<'_>, tables: &[SweepSnapshot]) -> fmt::Result {
     let rows = tables.iter().map(|one| ([("table", one.table)], one.rows));
     counters(encoder, "doorcode_janitor_deleted_rows", "Rows that had ended and were deleted", rows)?;
@@ -277,6 +294,12 @@ mod tests {
                 ..Default::default()
             },
             tenant_limit: (61, 67),
+            tenants: vec![TenantCalls {
+                tenant: "acme".to_owned(),
+                logins: 103,
+                limited: 107,
+                unavailable: 109,
+            }],
             swept: vec![SweepSnapshot { table: "sessions", rows: 31, ended_s: 71 }],
             webhooks: WebhookSnapshot {
                 events: [("delivered", 73), ("failed", 79), ("skipped", 83)],
@@ -332,6 +355,9 @@ mod tests {
             "doorcode_mail_providers_stopped 101",
             "doorcode_codes_mailed_total{alphabet=\"base32\"} 59",
             "doorcode_tenant_limit_decisions_total{decision=\"refused\"} 67",
+            "doorcode_tenant_logins_total{tenant=\"acme\"} 103",
+            "doorcode_tenant_refused_total{tenant=\"acme\",status=\"429\"} 107",
+            "doorcode_tenant_refused_total{tenant=\"acme\",status=\"503\"} 109",
             "doorcode_janitor_deleted_rows_total{table=\"sessions\"} 31",
             "doorcode_janitor_last_sweep_timestamp_seconds{table=\"sessions\"} 71",
             "doorcode_webhook_events_total{outcome=\"delivered\"} 73",

@@ -1,6 +1,6 @@
 //! `/metrics`: both formats, docs/METRICS.md, and what promtool says.
 
-use crate::support::postgres::{ACME, ADA, Database};
+use crate::support::postgres::{ACME, ADA, Database, GLOBEX};
 use crate::support::process::{Program, Scratch, Setup};
 use crate::support::wire::Wire;
 use serde_json::Value;
@@ -50,7 +50,7 @@ fn scraped(text: &str) -> Families {
 
 /// A doorcode whose every family has a sample.
 async fn used(database: &Database) -> Program {
-    let program = Setup::dev_on(&database.url).start().await;
+    let program = Setup::dev_on(&database.url).set("DOORCODE__OPS__TENANT_METRICS", "2").start().await;
     let mut wire = program.wire();
     assert_eq!(wire.login(ACME, ADA).await.unwrap().status, 200);
     let code = program.mailed(ADA).await;
@@ -89,6 +89,31 @@ async fn k4_metrics_are_those_of_the_documentation() {
     assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
     assert!(open.ends_with("# EOF\n") && open.contains("# TYPE doorcode_outcomes counter\n"), "{open}");
     program.stop().await;
+    database.remove().await;
+}
+
+/// The busiest tenants by name, where it is asked for; what a caller writes never is a label.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_tenants_that_there_are_become_labels() {
+    let database = Database::new().await;
+    let start = |setup: Setup| async {
+        let program = setup.start().await;
+        let mut wire = program.wire();
+        for (slug, times) in [(ACME, 3), (GLOBEX, 2), ("nobody", 4), ("x\"} 1\n", 1)] {
+            for _ in 0..times {
+                assert_eq!(wire.login(slug, ADA).await.unwrap().status, 200);
+            }
+        }
+        let (_, text) = text(&program, "*/*").await;
+        program.stop().await;
+        text.lines().filter(|line| line.starts_with("doorcode_tenant_logins")).map(str::to_owned).collect()
+    };
+    let rows: Vec<String> = start(Setup::dev_on(&database.url)).await;
+    assert_eq!(rows, [""; 0], "off by default");
+    let rows: Vec<String> =
+        start(Setup::dev_on(&database.url).set("DOORCODE__OPS__TENANT_METRICS", "1")).await;
+    let row = |tenant: &str, n: u64| format!("doorcode_tenant_logins_total{{tenant=\"{tenant}\"}} {n}");
+    assert_eq!(rows, [row("(unknown)", 5), row(ACME, 3)], "one tenant, and all that are none");
     database.remove().await;
 }
 
@@ -181,6 +206,7 @@ async fn nightly_no_panel_is_empty() {
     let program = Setup::dev_on(&database.url)
         .set("DOORCODE__LIMITS__CLIENT__ENABLED", "true")
         .set("DOORCODE__JANITOR__INTERVAL", "2s")
+        .set("DOORCODE__OPS__TENANT_METRICS", "2")
         .start()
         .await;
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -1,5 +1,6 @@
 //! Logins: the one way in, the issuers behind it, and what a tenant may ask of them.
 
+pub(crate) mod busiest;
 pub(crate) mod caller;
 pub(crate) mod device_cookie;
 pub(crate) mod fair_queue;

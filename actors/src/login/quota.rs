@@ -5,6 +5,7 @@
 //! the issuers' supervisor: an issuer that crashes or retires takes none with it.
 
 use crate::keys::Keys;
+use crate::settings::TenantLimitSettings;
 use crate::store::{Store, StoreError};
 use doorcode_domain::{Clock, TenantSlug};
 use std::collections::HashMap;
@@ -38,6 +39,12 @@ pub(crate) struct TenantLimit {
 }
 
 impl TenantLimit {
+    /// `None`: off.
+    pub(crate) fn of(settings: TenantLimitSettings) -> Option<Self> {
+        let TenantLimitSettings { enabled, per_second, burst } = settings;
+        enabled.then(|| Self { per_second: per_second.get(), burst: burst.get() })
+    }
+
     fn period_us(self) -> i64 {
         1_000_000 / i64::from(self.per_second.clamp(1, 1_000_000))
     }

@@ -94,6 +94,7 @@ impl LoginService {
             self.ask_issuer(admitted, Question::Code).await
         };
         let outcome = outcome.await;
+        self.0.observability.busiest.saw(slug, outcome.err());
         let outcomes = &self.0.observability.outcomes;
         caller.came_to(match &outcome {
             Ok(()) => &outcomes.login_accepted,
@@ -116,7 +117,7 @@ impl LoginService {
         let (grant, device_cookie) =
             self.spend_code(caller, slug, email, typed, presented, |_| new_secret()).await?;
         let mut login =
-            self.mint(caller, grant).await.map_err(|refusal| self.verify_refused(caller, refusal))?;
+            self.mint(caller, grant).await.map_err(|refusal| self.verify_refused(caller, slug, refusal))?;
         login.device_cookie = Some(device_cookie);
         caller.came_to(&self.0.observability.outcomes.verify_logged_in);
         Ok(login)
@@ -133,7 +134,7 @@ impl LoginService {
         secret: impl FnOnce(TenantId) -> Result<SessionSecret, Refusal>,
     ) -> Result<(Grant, String), VerifyError> {
         let outcomes = &self.0.observability.outcomes;
-        let refused = |refusal| self.verify_refused(caller, refusal);
+        let refused = |refusal| self.verify_refused(caller, slug, refusal);
         let admitted = self.admit(caller, slug, email).await.map_err(refused)?;
         let request = admitted.request.clone();
         let tenant_id = request.address.tenant;
@@ -179,8 +180,9 @@ impl LoginService {
         Ok((grant, self.device_cookie(&request, verdict.now_us)))
     }
 
-    fn verify_refused(&self, caller: &Caller, refusal: Refusal) -> VerifyError {
+    fn verify_refused(&self, caller: &Caller, slug: &TenantSlug, refusal: Refusal) -> VerifyError {
         let outcomes = &self.0.observability.outcomes;
+        self.0.observability.busiest.saw(slug, Some(refusal));
         let limited = matches!(refusal, Refusal::TenantLimited { .. });
         caller.came_to(if limited { &outcomes.verify_tenant_limited } else { &outcomes.verify_refused });
         VerifyError::Refused(refusal)

@@ -2,6 +2,7 @@
 //! observer that asks every actor whether it still reads its mailbox.
 
 use crate::ledger::FlushCounts;
+use crate::login::busiest::{Busiest, TenantCalls};
 use crate::login::issuers::TenantDirectory;
 use crate::login::quota::Leases;
 use crate::mail::counts::{MailCounts, MailSnapshot};
@@ -38,6 +39,8 @@ pub struct TreeSnapshot {
     pub mail: MailSnapshot,
     /// What the tenants' limits said: (admitted, refused).
     pub tenant_limit: (u64, u64),
+    /// Of the busiest tenants, where `ops.tenant_metrics` allows it.
+    pub tenants: Vec<TenantCalls>,
     /// What the janitor did.
     pub swept: Vec<SweepSnapshot>,
     /// What became of events that were to be sent.
@@ -71,6 +74,7 @@ pub(crate) struct Observability {
     pub(crate) mails: Arc<MailCounts>,
     pub(crate) providers: Arc<Providers>,
     pub(crate) leases: Arc<Leases>,
+    pub(crate) busiest: Busiest,
     pub(crate) swept: Arc<SweepCounts>,
     pub(crate) webhooks: Arc<WebhookCounts>,
     pub(crate) store: Store,
@@ -94,6 +98,7 @@ impl Observability {
             mails: self.mails.states(),
             mail: self.mails.snapshot(&self.providers),
             tenant_limit: self.leases.decided(),
+            tenants: self.busiest.snapshot(),
             swept: self.swept.snapshot(),
             webhooks: self.webhooks.snapshot(),
             pool,
