@@ -58,8 +58,8 @@ pub fn access_token(bytes: &[u8]) {
 }
 
 /// Texts that only look like the good one, all of them from the input: the input itself; the good one with letters changed,
-/// one for each three bytes (how far from the end, and the letter); with the rest of the input put in there; and with another
-/// last letter of one of its parts, where base64 leaves bits that stand for nothing.
+/// one for each three bytes (how far from the end, and the letter); with the rest of the input put in there; cut off there;
+/// and with another last letter of one of its parts, where base64 leaves bits that stand for nothing.
 pub fn texts(bytes: &[u8], good: &str) -> Vec<String> {
     let from_end = |far: &[u8], length: usize| {
         let far = far.iter().take(2).fold(0, |far, byte| far << 8 | usize::from(*byte));
@@ -71,13 +71,15 @@ pub fn texts(bytes: &[u8], good: &str) -> Vec<String> {
         changed[place] = triple[2];
     }
     let mut longer = good.as_bytes().to_vec();
+    let mut shorter = longer.clone();
     let mut respelled = longer.clone();
     if let [letter, part, more @ ..] = bytes {
+        shorter.truncate(from_end(bytes, good.len()));
         let place = from_end(bytes, good.len() + 1);
         longer.splice(place..place, more.iter().copied());
         let ends: Vec<_> = good.match_indices('.').map(|(end, _)| end).chain([good.len()]).collect();
         respelled[ends[usize::from(*part) % ends.len()] - 1] = LETTERS[usize::from(*letter) % LETTERS.len()];
     }
-    let all = [bytes.to_vec(), changed, longer, respelled];
+    let all = [bytes.to_vec(), changed, longer, shorter, respelled];
     all.into_iter().filter_map(|text| String::from_utf8(text).ok()).collect()
 }

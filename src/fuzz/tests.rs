@@ -7,7 +7,7 @@ use rand_core::{Rng, SeedableRng};
 use std::path::Path;
 
 /// Words that random bytes do not find.
-const WORDS: [&str; 41] = [
+const WORDS: [&str; 42] = [
     "Content-Length: ",
     "Transfer-Encoding: chunked",
     "\r\n",
@@ -42,6 +42,7 @@ const WORDS: [&str; 41] = [
     " = \"pa55-w0rd\"\n",
     "{ password = \"pa55-w0rd\" }",
     "tls = 7",
+    "-",
     "=",
     "\0\0",
     " = ",

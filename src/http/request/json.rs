@@ -188,7 +188,15 @@ mod tests {
         assert_eq!(kind(&nested(200)), "ok");
         assert_eq!(kind(&nested(1000)), "json_invalid");
         assert_eq!(kind(&"[".repeat(100_000)), "json_invalid");
-        assert_eq!(kind(r#"{"email":"[[[[{{{{\"[[["}"#), "ok");
+        for text in
+            [r#"[[[[{{{{\"[[["#, &format!(r#"\"{}"#, "[".repeat(600)), &format!(r#"{}\\"#, "{".repeat(600))]
+        {
+            assert_eq!(kind(&format!(r#"{{"email":"{text}"}}"#)), "ok", "{text}");
+        }
+        assert_eq!(
+            kind(&format!(r#"{{"a":"\"","b":{}1{}}}"#, "[".repeat(600), "]".repeat(600))),
+            "json_invalid"
+        );
     }
 
     #[test]
