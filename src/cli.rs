@@ -137,7 +137,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   doorcode fault ledger.verify panic
-  doorcode fault issuer/6f1c2a9e-0000-4000-8000-000000000001 hang
+  doorcode fault issuer/demo hang
   doorcode fault minter slow --ms 50
   doorcode fault database drop --ms 10000
   doorcode fault mail refuse --ms 60000")]
@@ -223,7 +223,7 @@ pub struct ActorsArgs {
 /// `fault`
 #[derive(Clone, Debug, Args)]
 pub struct FaultArgs {
-    /// A kind, `issuer/<tenant id>`, an id of `doorcode actors`, `database` or `mail`
+    /// A kind, `issuer/SLUG`, an id of `doorcode actors`, `database` or `mail`
     pub actor: String,
     /// panic, error, hang or slow; of `database`: drop (its link); of `mail`: slow or refuse
     #[arg(value_parser = ["panic", "error", "hang", "slow", "drop", "refuse"])]

@@ -9,7 +9,7 @@ use crate::settings::{MailSettings, Settings};
 use crate::store::{Store, StoreError};
 use crate::system_builder::{BuiltSystem, SystemBuilder};
 use crate::upkeep::portals::PortalMap;
-use actor_runtime::{Fault, Instance, Meter, Supervisor, SupervisorExit, Tolerance};
+use actor_runtime::{Fault, Instance, Label, Meter, Supervisor, SupervisorExit, Tolerance};
 use arc_swap::ArcSwap;
 use doorcode_domain::Clock;
 use ractor::Actor;
@@ -95,7 +95,7 @@ const POOLER_WITHIN: Duration = Duration::from_secs(5);
 
 impl FaultInjector {
     /// Makes an actor fail: `panic`, `error`, `hang`, or `slow` by so many milliseconds (0: no longer). `actor` is a
-    /// kind (the first of it that lives), `issuer/<tenant id>`, or an id of `/actors/rows`. Returns when it has read
+    /// kind (the first of it that lives), `issuer/<slug or id of a tenant>`, or an id of `/actors/rows`. Returns when it has read
     /// the message. Or, for so many milliseconds: `database` can be told to `drop` its link, `mail` to `refuse`; `mail` can
     /// be `slow`, as an actor.
     pub async fn inject(&self, actor: &str, fault: &str, ms: u64) -> Result<(), String> {
@@ -127,12 +127,15 @@ impl FaultInjector {
         let all = || self.meters.iter().flat_map(|meter| meter.instances());
         let found = match (actor.parse::<u64>(), label) {
             (Ok(id), _) => all().find(|one| one.id == id),
-            (_, Some(_)) => all().find(|one| one.meter.kind == kind && one.label().map(|l| &**l) == label),
+            (_, Some(whom)) => all().find(|one| {
+                let is_whom = |label: &Label| &*label.id == whom || label.slug.as_deref() == Some(whom);
+                one.meter.kind == kind && one.label().is_some_and(is_whom)
+            }),
             _ => all().filter(|one| one.meter.kind == kind).max_by_key(|one| one.is_alive()),
         };
         found.ok_or_else(|| {
             let kinds: Vec<_> = self.meters.iter().map(|meter| meter.kind).collect();
-            format!("{actor:?} is no actor that is there now: expected an id, or one of {kinds:?}, or issuer/<tenant id>")
+            format!("{actor:?} is no actor that is there now: expected an id, or one of {kinds:?}, or issuer/<slug or id of a tenant>")
         })
     }
 }

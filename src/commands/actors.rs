@@ -87,7 +87,11 @@ fn cells(row: &Value) -> [String; 12] {
     };
     [
         number("id").to_string(),
-        row["tenant"].as_str().map_or(kind.clone(), |tenant| format!("{kind}/{tenant}")),
+        match (row["slug"].as_str(), row["tenant"].as_str()) {
+            (Some(slug), _) => format!("{kind}/{slug}"),
+            (None, Some(shared)) => format!("{kind}/{shared} (unknown slugs)"),
+            (None, None) => kind.clone(),
+        },
         state,
         lasting,
         text(&row["message"]),
@@ -141,7 +145,7 @@ mod tests {
     #[test]
     fn a_row_tells_what_an_actor_does_and_how_it_last_failed() {
         let page = json!({ "total": 2, "rows": [{
-            "id": 7, "kind": "issuer", "tenant": "acme", "state": "backing_off", "backoff_ms": 1500, "depth": 3,
+            "id": 7, "kind": "issuer", "tenant": "6f1c2a9e", "slug": "acme", "state": "backing_off", "backoff_ms": 1500, "depth": 3,
             "permits_in_use": 9, "permits": 4096, "handled": 40, "restarts": 2, "failed_in_row": 2,
             "last_failure": { "at_s": 1_795_399_200, "reason": "panic", "why": "injected" },
         }] });

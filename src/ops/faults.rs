@@ -19,7 +19,7 @@ pub(crate) struct Faults(FaultInjector);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fault {
-    /// A kind from `/actors`, `issuer/<tenant id>`, an id from `/actors/rows`, `database` or `mail`.
+    /// A kind from `/actors`, `issuer/<slug or id of a tenant>`, an id from `/actors/rows`, `database` or `mail`.
     actor: String,
     /// `panic`, `error`, `hang` or `slow`; of `database`: `drop`; of `mail`: `slow` or `refuse`.
     fault: String,

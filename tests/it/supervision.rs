@@ -211,6 +211,7 @@ async fn one_tenants_crash_loop_is_its_own() {
     let row = rows["rows"].as_array().unwrap().iter().find(|row| row["tenant"] == acme.as_str());
     let row = row.unwrap_or_else(|| panic!("no row in {rows:#}"));
     assert!(row["restarts"].as_u64().unwrap() >= 7, "{row}");
+    assert_eq!((&row["slug"], &row["last_failure"]["slug"]), (&ACME.into(), &ACME.into()), "{row}");
     assert_eq!((&row["kind"], &row["last_failure"]["reason"]), (&"issuer".into(), &"panic".into()), "{row}");
     over.store(true, SeqCst);
     for (slug, answers) in lanes.join_all().await {

@@ -7,7 +7,7 @@ use crate::login::issuer::{Issuer, IssuerDeps, IssuerMessage};
 use crate::store::Store;
 use crate::store::tenants::Tenant;
 use actor_runtime::{
-    Actor, Admission, ChildEnd, Context, Failure, Handle, Intensity, Meter, RestartReason, backoff,
+    Actor, Admission, ChildEnd, Context, Failure, Handle, Intensity, Label, Meter, RestartReason, backoff,
     start_linked,
 };
 use doorcode_domain::{Clock, TenantId, TenantSlug};
@@ -47,10 +47,11 @@ pub(crate) enum IssuerSlot {
 }
 
 impl IssuerSlot {
-    fn label(self) -> Arc<str> {
+    /// Of the issuer that is begun for a call with that slug.
+    fn label(self, slug: &TenantSlug) -> Label {
         match self {
-            Self::Own(tenant) => tenant.0.to_string().into(),
-            Self::Shared(n) => format!("shared-{n}").into(),
+            Self::Own(tenant) => Label { id: tenant.0.to_string().into(), slug: Some(slug.as_str().into()) },
+            Self::Shared(n) => Label { id: format!("shared-{n}").into(), slug: None },
         }
     }
 }
@@ -194,13 +195,13 @@ impl Issuers {
     /// Sends a message to a tenant's issuer. One that is just retiring gives it back: then to the next.
     pub(crate) fn send(
         &self,
-        slot: IssuerSlot,
+        (slot, slug): (IssuerSlot, &TenantSlug),
         message: IssuerMessage,
         admission: Admission,
     ) -> Result<(), Refusal> {
         let (mut message, mut admission) = (message, admission);
         for _ in 0..3 {
-            let (handle, id) = self.find_or_start(slot)?;
+            let (handle, id) = self.find_or_start(slot, slug)?;
             match handle.offer(message, admission) {
                 Ok(()) => return Ok(()),
                 Err(None) => break,
@@ -226,7 +227,11 @@ impl Issuers {
         }
     }
 
-    fn find_or_start(&self, slot: IssuerSlot) -> Result<(Handle<IssuerMessage>, ActorId), Refusal> {
+    fn find_or_start(
+        &self,
+        slot: IssuerSlot,
+        slug: &TenantSlug,
+    ) -> Result<(Handle<IssuerMessage>, ActorId), Refusal> {
         let mut directory = lock(&self.directory);
         let slot = match slot {
             IssuerSlot::Own(tenant)
@@ -246,7 +251,7 @@ impl Issuers {
         let issuer = Issuer { deps: self.deps.clone(), slot, issuers: self.clone() };
         let handle = match directory.crashes.get(&slot) {
             Some(crash) => crash.handle.clone(),
-            None => Handle::labelled(self.meter.clone(), Some(slot.label())),
+            None => Handle::labelled(self.meter.clone(), Some(slot.label(slug))),
         };
         let cell = start_linked(issuer, &handle, parent).map_err(|_| Refusal::Unavailable)?;
         let id = cell.get_id();

@@ -91,7 +91,7 @@ impl LoginService {
     ) -> Result<(), Refusal> {
         let outcome = async {
             let admitted = self.admit(caller, slug, email).await?;
-            self.ask_issuer(admitted, Question::Code).await
+            self.ask_issuer(admitted, slug, Question::Code).await
         };
         let outcome = outcome.await;
         self.0.observability.busiest.saw(slug, outcome.err());
@@ -144,7 +144,7 @@ impl LoginService {
             presented.and_then(|text| self.read_token(text)).filter(|(token, _)| token.tenant == tenant_id);
         let guess = Guess { typed: typed.clone(), session, ended: ended.map(|(_, key)| key) };
         let verdict =
-            self.ask_issuer(admitted, |reply| Question::Guess(guess, reply)).await.map_err(refused)?;
+            self.ask_issuer(admitted, slug, |reply| Question::Guess(guess, reply)).await.map_err(refused)?;
         if verdict.tested {
             outcomes.verify_test_code.add();
             tracing::info!(event = "login_test", tenant = %tenant_id.0, session = %session.0,
@@ -354,12 +354,13 @@ impl LoginService {
     async fn ask_issuer<A>(
         &self,
         Admitted { request, slot, admission }: Admitted,
+        slug: &TenantSlug,
         question: impl FnOnce(Reply<Outcome<A>>) -> Question,
     ) -> Result<A, Refusal> {
         let (deadline, _permit) = (admission.deadline, admission.caller_permit());
         let (reply, answer) = oneshot::channel();
         let ask = Ask { request, what: question(reply) };
-        self.0.issuers.send(slot, IssuerMessage::Ask(ask), admission)?;
+        self.0.issuers.send((slot, slug), IssuerMessage::Ask(ask), admission)?;
         until(deadline, answer).await?
     }
 

@@ -6,7 +6,7 @@
 
 use super::actor::{Envelope, Fault};
 use super::error::CallError;
-use super::instance::{Instance, Place, Remote};
+use super::instance::{Instance, Label, Place, Remote};
 use super::meter::Meter;
 use super::permits::{Flow, Permit};
 use super::request::{RequestId, current};
@@ -139,7 +139,7 @@ impl<M: Send + 'static> Handle<M> {
     }
 
     /// The same, for one of many that serve somebody each.
-    pub fn labelled(meter: Arc<Meter>, label: Option<Arc<str>>) -> Self {
+    pub fn labelled(meter: Arc<Meter>, label: Option<Label>) -> Self {
         let target: Target<M> = Arc::default();
         let instance = Instance::new(&meter, label, Some(Box::new(Way(target.clone()))));
         Self { target, meter, instance }

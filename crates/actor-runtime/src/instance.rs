@@ -34,6 +34,15 @@ pub enum ActorState {
     Down,
 }
 
+/// Whom one of many actors of a kind serves.
+#[derive(Clone, Debug)]
+pub struct Label {
+    /// Unique among them.
+    pub id: Arc<str>,
+    /// As people call it.
+    pub slug: Option<Arc<str>>,
+}
+
 /// How a life ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FailureSnapshot {
@@ -43,6 +52,8 @@ pub struct FailureSnapshot {
     pub kind: &'static str,
     /// Whom it served: a tenant's id, of issuers.
     pub tenant: Option<String>,
+    /// That tenant's slug.
+    pub slug: Option<String>,
     /// `panic`, `error`, `start_failed`, `killed`, `stuck` or `stopped`.
     pub reason: &'static str,
     /// In words.
@@ -62,6 +73,8 @@ pub struct ActorSnapshot {
     pub parent: &'static str,
     /// Whom it serves: a tenant's id, of issuers.
     pub tenant: Option<String>,
+    /// That tenant's slug.
+    pub slug: Option<String>,
     /// What it does.
     pub state: ActorState,
     /// Age of this life; 0 between two.
@@ -107,7 +120,7 @@ pub struct Instance {
     pub id: u64,
     /// What is counted of its kind.
     pub meter: Arc<Meter>,
-    label: Option<Arc<str>>,
+    label: Option<Label>,
     /// `None`: nobody but its supervisor reaches it.
     remote: Option<Box<dyn Remote>>,
     messages: OnceLock<&'static [&'static str]>,
@@ -130,7 +143,7 @@ pub struct Instance {
 
 impl Instance {
     /// A new actor of a kind, not alive yet.
-    pub fn new(meter: &Arc<Meter>, label: Option<Arc<str>>, remote: Option<Box<dyn Remote>>) -> Arc<Self> {
+    pub fn new(meter: &Arc<Meter>, label: Option<Label>, remote: Option<Box<dyn Remote>>) -> Arc<Self> {
         let instance = Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Relaxed),
             meter: meter.clone(),
@@ -156,14 +169,20 @@ impl Instance {
     /// The kind, and whom it serves: `ledger.login`, `issuer/6f1c…`.
     pub fn name(&self) -> String {
         match &self.label {
-            Some(label) => format!("{}/{label}", self.meter.kind),
+            Some(Label { id, .. }) => format!("{}/{id}", self.meter.kind),
             None => self.meter.kind.to_owned(),
         }
     }
 
     /// Whom it serves.
-    pub fn label(&self) -> Option<&Arc<str>> {
+    pub fn label(&self) -> Option<&Label> {
         self.label.as_ref()
+    }
+
+    /// The label's two parts, to show.
+    fn served(&self) -> (Option<String>, Option<String>) {
+        let slug = self.label.as_ref().and_then(|label| label.slug.as_deref());
+        (self.label.as_ref().map(|label| label.id.to_string()), slug.map(str::to_owned))
     }
 
     /// Whether it lives.
@@ -221,10 +240,12 @@ impl Instance {
         self.restarts.fetch_add(1, Relaxed);
         self.failed_in_row.store(in_row, Relaxed);
         self.backoff_until.store(millis(uptime() + wait), Relaxed);
+        let (tenant, slug) = self.served();
         let failure = FailureSnapshot {
             id: self.id,
             kind: self.meter.kind,
-            tenant: self.label.as_deref().map(str::to_owned),
+            tenant,
+            slug,
             reason: reason.name(),
             // a panic's text may be long
             why: why.chars().take(200).collect(),
@@ -303,11 +324,13 @@ impl Instance {
             (true, false) => ActorState::Idle,
         };
         let alive = self.alive_since.load(Relaxed);
+        let (tenant, slug) = self.served();
         ActorSnapshot {
             id: self.id,
             kind: self.meter.kind,
             parent: self.meter.parent,
-            tenant: self.label.as_deref().map(str::to_owned),
+            tenant,
+            slug,
             state,
             alive_ms: if alive == 0 { 0 } else { now.saturating_sub(alive) },
             message: in_hand.map(|(name, _)| name),

@@ -25,7 +25,7 @@ pub use alive::{Alive, Busy};
 pub use error::CallError;
 pub use handle::{Admission, CallerPermit, Handle, Pool, Reply, until};
 pub use histogram::{Histogram, HistogramSnapshot, powers_of_two};
-pub use instance::{ActorSnapshot, ActorState, FailureSnapshot, Instance, Place, Remote};
+pub use instance::{ActorSnapshot, ActorState, FailureSnapshot, Instance, Label, Place, Remote};
 pub use meter::{KindSnapshot, Meter, ROOT, RestartReason};
 pub use periodic::{
     Periodic, PeriodicMessage, PeriodicSnapshot, PeriodicStats, PeriodicTask, Rhythm, unix_seconds,
