@@ -127,7 +127,9 @@ Examples:
     },
     /// Show the actors of a running service one by one: state, message in hand, mailbox, restarts, last failure
     #[command(after_help = "\
-Those that need a look come first: between two lives, longest busy, deepest mailbox, latest failure.
+Those that need a look come first: between two lives, longest busy, deepest mailbox, latest failure. AT is the message in \
+hand; FOR is how long it has been, or how long until the next life begins; ALIVE is the age of this life; DEPTH counts \
+messages that wait. A tenant's issuer is shown as issuer/SLUG. docs/OPERATIONS.md explains every field.
 
 Examples:
   doorcode actors --watch
@@ -135,6 +137,10 @@ Examples:
     Actors(ActorsArgs),
     /// Make an actor of a running `dev` fail, to see what then happens
     #[command(after_help = "\
+`panic` and `error` end it, and it is started anew; with `hang` it reads no more messages until it is ended for it, within \
+12 s; with `slow` each message takes longer. Look on with `doorcode actors --watch`. `doorcode serve` takes faults only \
+with --allow-faults.
+
 Examples:
   doorcode fault ledger.verify panic
   doorcode fault issuer/demo hang
@@ -223,7 +229,7 @@ pub struct ActorsArgs {
 /// `fault`
 #[derive(Clone, Debug, Args)]
 pub struct FaultArgs {
-    /// A kind, `issuer/SLUG`, an id of `doorcode actors`, `database` or `mail`
+    /// A kind such as `ledger.login`, `issuer/SLUG`, an id (`doorcode actors` shows them), `database` or `mail`
     pub actor: String,
     /// panic, error, hang or slow; of `database`: drop (its link); of `mail`: slow or refuse
     #[arg(value_parser = ["panic", "error", "hang", "slow", "drop", "refuse"])]

@@ -84,6 +84,9 @@ impl Collector for Tree {
         tenants(&mut encoder, &tree.tenants)?;
         sweeps(&mut encoder, &tree.swept)?;
         webhooks(&mut encoder, &tree.webhooks)?;
+        let help = "Statements that the database refused for want of disk and the like, by reason";
+        let refused = tree.pool.refused.iter().map(|(reason, n)| ([("reason", *reason)], *n));
+        counters(&mut encoder, "doorcode_database_statements_refused", help, refused)?;
         for (name, help, read) in POOL {
             gauge(&mut encoder, name, help, read(&tree.pool))?;
         }
@@ -306,7 +309,14 @@ mod tests {
                 disabled: 89,
                 delay: HistogramSnapshot { count: 97, ..Default::default() },
             },
-            pool: PoolSnapshot { connections: 4, idle: 3, max: 16, waiting: 2 },
+            pool: PoolSnapshot {
+                connections: 4,
+                idle: 3,
+                max: 16,
+                waiting: 2,
+                refused: [("disk_full", 113), ("resources", 0), ("read_only", 0), ("system", 0)],
+                refuses: None,
+            },
             stepped_up: 37,
             silent: vec!["ledger.login".to_owned(), "database".to_owned()],
         }
@@ -365,6 +375,7 @@ mod tests {
             "doorcode_webhooks_disabled_total 89",
             "doorcode_webhook_delay_seconds_count 97",
             "doorcode_database_connections_max 16",
+            "doorcode_database_statements_refused_total{reason=\"disk_full\"} 113",
             "# TYPE doorcode_database_connections gauge",
             "doorcode_database_connections 4",
             "doorcode_database_connections_idle 3",

@@ -133,7 +133,12 @@ fn readyz(ops: &Ops) -> BoxedFilter<(Response,)> {
 
 async fn readiness(service: &dyn LoginApi) -> Response {
     match timeout(READY_WITHIN, service.ready()).await {
-        Ok(Ok(())) => state(StatusCode::OK, "ready", &[]),
+        // all replicas share the database: to leave the balancer would help nobody, and take the keys from who checks tokens
+        Ok(Ok(())) => {
+            let refuses =
+                service.snapshot().pool.refuses.map(|why| format!("the database refuses statements: {why}"));
+            state(StatusCode::OK, "ready", refuses.as_slice())
+        }
         Ok(Err(reasons)) => state(StatusCode::SERVICE_UNAVAILABLE, "not ready", &reasons),
         Err(_) => {
             let slow = "the actors did not answer in time".to_owned();

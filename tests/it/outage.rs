@@ -9,6 +9,7 @@ use doorcode::app::{App, Mode};
 use doorcode::config::Config;
 use doorcode_domain::{Clock, ManualClock};
 use private_postgres::{Options, PrivatePostgres};
+use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -68,6 +69,46 @@ async fn a_stopped_database_fails_closed_and_heals() {
     }
     program.stop().await;
     postgres.stop().await.unwrap();
+}
+
+/// A database that answers and takes nothing: told at `/readyz`, in the metrics and by callers' 503, while replicas stay ready.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_and_leaves_replicas_ready() {
+    let database = Database::new().await;
+    let program = Setup::dev_on(&database.url).start().await;
+    // what PostgreSQL says when it cannot lengthen a table
+    let full = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$;
+        CREATE TRIGGER full_disk BEFORE INSERT OR UPDATE ON challenges EXECUTE FUNCTION full_disk()";
+    database.client().batch_execute(full).await.unwrap();
+    let mut wire = program.wire();
+    let told = async {
+        loop {
+            wire.login(ACME, ADA).await.unwrap().assert_unavailable();
+            let told = program.ops("/readyz").await;
+            let reasons = told.json()["reasons"].clone();
+            if told.status == 200 && reasons != json!([]) {
+                break reasons;
+            }
+        }
+    };
+    let told = timeout(PATIENCE, told).await.expect("ready, with a reason");
+    assert_eq!(told, json!(["the database refuses statements: disk_full"]));
+    let metrics = String::from_utf8(program.ops("/metrics").await.body.to_vec()).unwrap();
+    let counted = metrics.lines().find_map(|line| {
+        line.strip_prefix("doorcode_database_statements_refused_total{reason=\"disk_full\"} ")
+    });
+    assert!(counted.unwrap().parse::<u64>().unwrap() > 0);
+    database.client().batch_execute("DROP TRIGGER full_disk ON challenges").await.unwrap();
+    assert_eq!(wire.login(ACME, ADA).await.unwrap().status, 200);
+    let recovers = async {
+        while program.ops("/readyz").await.json()["reasons"] != json!([]) {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    timeout(PATIENCE, recovers).await.expect("no longer told");
+    program.stop().await;
+    database.remove().await;
 }
 
 /// Logins by a few callers until it is over.

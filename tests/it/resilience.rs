@@ -259,7 +259,11 @@ async fn disk_is_full(program: &Program, postgres: &mut PrivatePostgres, disk: &
     disk.fill();
     program.logged("No space left on device (53100)").await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    println!("a full disk: /readyz {}", program.ops("/readyz").await.status);
+    let told = program.ops("/readyz").await;
+    assert_eq!(told.status, 200, "there is no better replica: {told:?}");
+    println!("a full disk: /readyz {}", told.json());
+    let counted = program.actors().await.0["pool"]["refused"][0].clone();
+    assert!(counted[1].as_u64().unwrap() > 0, "{counted}");
     // each leaves the rest of a file of 16 MiB of its log empty
     let spends =
         async { while admin.batch_execute("SELECT txid_current(), pg_switch_wal()").await.is_ok() {} };

@@ -78,7 +78,7 @@ impl Trail {
         self.0.session.get().map(|session| session.key.0)
     }
 
-    /// As `outcome` of `doorcode_auth_calls` in the metrics.
+    /// As `outcome` of `doorcode_outcomes_total` in the metrics.
     pub fn outcome(&self) -> Option<&'static str> {
         self.0.outcome.get().copied()
     }

@@ -13,6 +13,7 @@ pub(crate) mod outbox;
 mod plans_tests;
 mod pool;
 pub(crate) mod portals;
+mod refusals;
 pub(crate) mod sessions;
 pub(crate) mod sql;
 pub(crate) mod sweep;

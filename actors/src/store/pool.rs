@@ -3,6 +3,7 @@
 use super::connector::{Connector, Object, Pool};
 use super::database_clock::DatabaseClock;
 use super::error::StoreError;
+use super::refusals::Refusals;
 use super::sql;
 use crate::database_url::DatabaseUrlError;
 use crate::outside_faults::OutsideFaults;
@@ -12,12 +13,13 @@ use deadpool::managed::{Hook, HookError, Timeouts};
 use deadpool_postgres::ClientWrapper;
 use doorcode_domain::{Clock, Micros};
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-/// Database connections of this replica.
+/// Database connections of this replica, and what they were refused.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct PoolSnapshot {
     /// Open connections.
@@ -28,6 +30,10 @@ pub struct PoolSnapshot {
     pub max: usize,
     /// Statements that wait for one.
     pub waiting: usize,
+    /// Statements that the server refused for want of disk and the like, by reason.
+    pub refused: [(&'static str, u64); 4],
+    /// Why it refused one in the last 10 s.
+    pub refuses: Option<&'static str>,
 }
 
 /// Connections of this replica.
@@ -35,6 +41,7 @@ pub struct PoolSnapshot {
 pub(crate) struct Store {
     pool: Pool,
     pub(super) database_clock: DatabaseClock,
+    refusals: Arc<Refusals>,
     /// On demand only.
     pub(crate) faults: OutsideFaults,
     /// Longest wait for an answer: the server's own limit and a little for the way.
@@ -69,7 +76,8 @@ impl Store {
             .build()
             .map_err(|e| DatabaseUrlError::Pool(e.to_string()))?;
         let answer_timeout = settings.statement_timeout + Duration::from_millis(500);
-        Ok(Self { pool, database_clock, faults: OutsideFaults::default(), answer_timeout })
+        let (refusals, faults) = (Arc::default(), OutsideFaults::default());
+        Ok(Self { pool, database_clock, refusals, faults, answer_timeout })
     }
 
     /// Runs one statement of ours and returns its rows.
@@ -123,6 +131,7 @@ impl Store {
         match answer {
             Ok(Ok(rows)) => Ok(rows),
             Ok(Err(error)) => {
+                self.refusals.note(error.code());
                 if client.is_closed() {
                     drop(Object::take(client));
                 }
@@ -166,7 +175,9 @@ impl Store {
     pub(crate) fn status(&self) -> PoolSnapshot {
         let status = self.pool.status();
         let (connections, idle) = (status.size, status.available);
-        PoolSnapshot { connections, idle, max: status.max_size, waiting: status.waiting }
+        let (max, waiting) = (status.max_size, status.waiting);
+        let (refused, refuses) = (self.refusals.counts(), self.refusals.lately());
+        PoolSnapshot { connections, idle, max, waiting, refused, refuses }
     }
 
     /// For administration.

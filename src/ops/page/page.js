@@ -267,6 +267,7 @@ function drawPanels(tree) {
     ...tree.ledgers.map(({ kind, batch, flush, failed }) => [kind.replace("ledger.", ""), [
       ["flushes", batch.count], ["rows each", batch.count ? batch.sum / batch.count : 0], ["p99", p99(flush)], ["failed", failed, true]]]),
     ["connections", [["open", pool.connections], ["idle", pool.idle], ["waiting", pool.waiting, true]]],
+    ["refused", pool.refused.map(([reason, n]) => [reason.replace("_", " "), n, true])],
     ...tree.swept.map(({ table, rows }) => [table.replace("_", " "), [["rows deleted", rows]]])]);
 }
 
@@ -293,7 +294,9 @@ function show(now) {
   handled = new Map(tree.actors.map((kind) => [kind.kind, kind.handled]));
   drawPanels(tree);
   const restarting = tree.actors.filter((kind) => sum(kind.restarts) && kind.failures.some((one) => point[0] - one.at_s < 10)).map((kind) => kind.kind);
-  if (tree.silent.length) say(`silent: ${tree.silent.join(", ")}`, "bad");
+  const { refuses } = tree.pool;
+  if (refuses) say(`the database refuses statements: ${refuses.replace("_", " ")}`, "bad");
+  else if (tree.silent.length) say(`silent: ${tree.silent.join(", ")}`, "bad");
   else if (restarting.length) say(`restarting: ${restarting.join(", ")}`, "bad");
   else say("all answer", "good");
 }
