@@ -122,74 +122,33 @@ impl App {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let mut settings = settings(config);
-        if mode.mailbox.is_some() {
-            settings.mail.from.get_or_insert_with(|| MAILBOX_SENDER.to_owned());
-        }
-        if mode.mailbox.is_some()
-            && config.public_url.is_example()
-            && let Ok(address) = public.local_addr()
-        {
-            // in `dev`, tokens name the place where their keys are to be had
-            settings.public_url = format!("http://{address}");
-        }
         let deps = deps(config, &mode)?;
         tell_of_relay(deps.transport.clone());
-        let system = System::start(settings, deps).await?;
+        let system = System::start(settings(config, &mode, &public), deps).await?;
         let directory = directory(config).await?;
-        let secrets = config.mail.configured();
-        let secrets = secrets
-            .iter()
-            .filter_map(|(name, settings)| Some((name.clone(), settings.report_secret()?.reveal())));
-        let reports = MailReports::new(directory.clone(), config.mail.suppression, secrets);
+        let reports = mail_reports(config, directory.clone());
         let admin = admin(config, directory);
         let (admin, on_ops) = match admin_listener {
             Some(listener) => (Some((listener, admin)), None),
             None => (None, Some(admin)),
         };
-        let client_limits = Arc::new(ClientLimits::new(config.limits.client, &mode.limit_clock));
         let hosts = HostAllowlist::new(config.ops.hosts.clone());
-        let routes = Public {
-            service: Arc::new(system.service()),
-            limits: client_limits.clone(),
-            proxies: TrustedProxies::new(config.http.trusted_proxies.clone()),
-            body: BodyLimits { max_bytes: PUBLIC_BODY_MAX, timeout: config.http.body_timeout },
-            special_use: config.mail.special_use_domains,
-            deadline: config.http.request_deadline,
-            login_grid: config.http.login_grid,
-            hsts: config.public_url.as_str().starts_with("https://") && mode.mailbox.is_none(),
-            preview: mode.mailbox.clone().map(|mailbox| preview(mailbox, hosts.clone())),
-            portals: Arc::new(system.service()),
-            mail_reports: Some(reports),
-            metrics: Arc::default(),
-        };
+        let routes = public_routes(config, &mode, &system, reports, hosts.clone());
         let ops_routes = Ops {
             hosts,
             admin: on_ops,
             faults: mode.faults.then(|| Faults::new(system.fault_injector())),
-            ..Ops::new(system.service(), routes.metrics.clone(), client_limits.clone())
-        };
-        let limits = ServerLimits {
-            max_connections: connections(config),
-            max_per_client: match config.limits.client.enabled {
-                true => config.limits.client.connections.get(),
-                false => usize::MAX,
-            },
-            proxies: routes.proxies.clone(),
-            refused: routes.metrics.connections_refused.clone(),
-            header_timeout: config.http.header_timeout,
-            idle_timeout: config.http.idle_timeout,
-            drain: config.http.drain_deadline,
+            ..Ops::new(system.service(), routes.metrics.clone(), routes.limits.clone())
         };
         Ok(Self {
             system,
             public,
             ops: ops_listener,
             admin,
+            limits: server_limits(config, &routes),
+            metrics_limits: routes.limits.clone(),
             routes,
             ops_routes,
-            limits,
-            metrics_limits: client_limits,
             drain_notice: if mode.mailbox.is_some() { Duration::ZERO } else { config.http.drain_notice },
         })
     }
@@ -318,8 +277,56 @@ fn preview(mailbox: Mailbox, hosts: HostAllowlist) -> PreviewMailbox {
     PreviewMailbox::new(list, hosts)
 }
 
-fn settings(config: &Config) -> Settings {
-    Settings {
+fn public_routes(
+    config: &Config,
+    mode: &Mode,
+    system: &System,
+    reports: MailReports,
+    hosts: HostAllowlist,
+) -> Public {
+    Public {
+        service: Arc::new(system.service()),
+        limits: Arc::new(ClientLimits::new(config.limits.client, &mode.limit_clock)),
+        proxies: TrustedProxies::new(config.http.trusted_proxies.clone()),
+        body: BodyLimits { max_bytes: PUBLIC_BODY_MAX, timeout: config.http.body_timeout },
+        special_use: config.mail.special_use_domains,
+        deadline: config.http.request_deadline,
+        login_grid: config.http.login_grid,
+        hsts: config.public_url.as_str().starts_with("https://") && mode.mailbox.is_none(),
+        preview: mode.mailbox.clone().map(|mailbox| preview(mailbox, hosts)),
+        portals: Arc::new(system.service()),
+        mail_reports: Some(reports),
+        metrics: Arc::default(),
+    }
+}
+
+/// Those of the public listener.
+fn server_limits(config: &Config, routes: &Public) -> ServerLimits {
+    ServerLimits {
+        max_connections: connections(config),
+        max_per_client: match config.limits.client.enabled {
+            true => config.limits.client.connections.get(),
+            false => usize::MAX,
+        },
+        proxies: routes.proxies.clone(),
+        refused: routes.metrics.connections_refused.clone(),
+        header_timeout: config.http.header_timeout,
+        idle_timeout: config.http.idle_timeout,
+        drain: config.http.drain_deadline,
+    }
+}
+
+fn mail_reports(config: &Config, directory: Directory) -> MailReports {
+    let providers = config.mail.configured();
+    let secrets = providers
+        .iter()
+        .filter_map(|(name, settings)| Some((name.clone(), settings.report_secret()?.reveal())));
+    MailReports::new(directory, config.mail.suppression, secrets)
+}
+
+/// `public` is the listener's socket: in `dev`, tokens name the place where their keys are to be had.
+fn settings(config: &Config, mode: &Mode, public: &TcpListener) -> Settings {
+    let mut settings = Settings {
         public_url: config.public_url.as_str().to_owned(),
         database: config.database.clone(),
         codes: config.codes.clone(),
@@ -332,7 +339,16 @@ fn settings(config: &Config) -> Settings {
         janitor: config.janitor,
         webhooks: config.webhooks,
         tenant_metrics: config.ops.tenant_metrics,
+    };
+    if mode.mailbox.is_some() {
+        settings.mail.from.get_or_insert_with(|| MAILBOX_SENDER.to_owned());
+        if config.public_url.is_example()
+            && let Ok(address) = public.local_addr()
+        {
+            settings.public_url = format!("http://{address}");
+        }
     }
+    settings
 }
 
 fn deps(config: &Config, mode: &Mode) -> Result<SystemDeps, AppError> {

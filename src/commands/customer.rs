@@ -22,28 +22,12 @@ pub(super) async fn run(
     match command {
         CustomerCommand::Add { tenant, emails, external_id, locale, claims } => {
             let profile = Profile { external_id, locale, claims: claims.unwrap_or_default() };
-            if profile.external_id.is_some() && emails.len() > 1 {
-                return Err(CommandError::failed(
-                    "an external id belongs to one customer, and several addresses are given",
-                    "add them one at a time, or import a CSV file with a column external_id",
-                ));
-            }
-            for email in emails {
-                let added = directory.add_customer_as(&tenant, &email, &profile).await?;
-                let verb = if added.new { "added" } else { "unchanged" };
-                writeln!(out, "{verb} {} with id {}", added.customer.email, added.customer.customer_id.0)?;
-            }
+            add(directory, &tenant, emails, &profile, out).await?;
         }
         CustomerCommand::Import { tenant, file, json } => {
             let report = import::run(directory, &tenant, &file).await?;
             write_report(&report, json, out)?;
-            if !report.refused.is_empty() {
-                let refused = count(report.refused.len() as u64, "line");
-                return Err(CommandError::failed(
-                    format!("{refused} could not be imported"),
-                    "the others are customers now; mend these and import again, which changes nothing else",
-                ));
-            }
+            refused(&report)?;
         }
         CustomerCommand::List { tenant, limit, json } => list(directory, &tenant, limit, json, out).await?,
         CustomerCommand::TestCode { customer, days, remove: false } => {
@@ -63,12 +47,8 @@ pub(super) async fn run(
         }
         CustomerCommand::Disable(customer) => {
             let ended = directory.disable_customer(&customer.tenant, &customer.email).await?;
-            writeln!(
-                out,
-                "disabled {}; ended {}",
-                customer.email,
-                count(ended.sessions.unsigned_abs(), "session")
-            )?;
+            let sessions = count(ended.sessions.unsigned_abs(), "session");
+            writeln!(out, "disabled {}; ended {sessions}", customer.email)?;
         }
         CustomerCommand::Enable(customer) => {
             directory.enable_customer(&customer.tenant, &customer.email).await?;
@@ -82,15 +62,44 @@ pub(super) async fn run(
         }
         CustomerCommand::Delete(customer) => {
             let ended = directory.delete_customer(&customer.tenant, &customer.email).await?;
-            writeln!(
-                out,
-                "deleted {}; ended {}",
-                customer.email,
-                count(ended.sessions.unsigned_abs(), "session")
-            )?;
+            let sessions = count(ended.sessions.unsigned_abs(), "session");
+            writeln!(out, "deleted {}; ended {sessions}", customer.email)?;
         }
     }
     Ok(())
+}
+
+async fn add(
+    directory: &Directory,
+    tenant: &str,
+    emails: Vec<String>,
+    profile: &Profile,
+    out: &mut dyn Write,
+) -> Result<(), CommandError> {
+    if profile.external_id.is_some() && emails.len() > 1 {
+        return Err(CommandError::failed(
+            "an external id belongs to one customer, and several addresses are given",
+            "add them one at a time, or import a CSV file with a column external_id",
+        ));
+    }
+    for email in emails {
+        let added = directory.add_customer_as(tenant, &email, profile).await?;
+        let verb = if added.new { "added" } else { "unchanged" };
+        writeln!(out, "{verb} {} with id {}", added.customer.email, added.customer.customer_id.0)?;
+    }
+    Ok(())
+}
+
+/// An import that left lines out has not succeeded.
+fn refused(report: &ImportReport) -> Result<(), CommandError> {
+    if report.refused.is_empty() {
+        return Ok(());
+    }
+    let refused = count(report.refused.len() as u64, "line");
+    Err(CommandError::failed(
+        format!("{refused} could not be imported"),
+        "the others are customers now; mend these and import again, which changes nothing else",
+    ))
 }
 
 /// Page by page, so that a million customers need no more memory than a thousand.

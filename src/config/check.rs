@@ -38,11 +38,26 @@ impl Config {
     /// What cannot be meant, in any mode.
     pub(super) fn contradictions(&self) -> Vec<Problem> {
         let mut problems = Problems(Vec::new());
+        self.check_listeners(&mut problems);
+        self.check_times(&mut problems);
+        self.check_mail(&mut problems);
+        self.check_providers(&mut problems);
+        self.check_tokens(&mut problems);
+        self.check_rates(&mut problems);
         problems.unless(
             (SHORTEST_CODE_LIFE..=LONGEST_CODE_LIFE).contains(&self.codes.life),
             "codes.life",
             "expected 180s to 600s: no code may live longer than 10 minutes",
         );
+        problems.unless(
+            self.database.max_in_flight < self.database.pool_size,
+            "database.max_in_flight",
+            "expected fewer than database.pool_size: mail and refreshes need connections too",
+        );
+        problems.0
+    }
+
+    fn check_listeners(&self, problems: &mut Problems) {
         problems.unless(
             self.http.listen != self.ops.listen || self.http.listen.port() == 0,
             "ops.listen",
@@ -62,20 +77,14 @@ impl Config {
             "expected 0 to 100: each tenant is three series of every replica",
         );
         problems.unless(
-            self.database.statement_timeout <= self.http.request_deadline,
-            "database.statement_timeout",
-            "expected at most http.request_deadline: nobody waits for a later answer",
+            !covers_the_internet(&self.http.trusted_proxies),
+            "http.trusted_proxies",
+            "expected your proxies' own networks: these cover so much of the internet that clients choose their own \
+             address, and so their own limits",
         );
-        problems.unless(
-            self.http.login_grid <= self.http.request_deadline,
-            "http.login_grid",
-            "expected at most http.request_deadline: 20ms is enough where logins take less",
-        );
-        problems.unless(
-            self.database.max_in_flight < self.database.pool_size,
-            "database.max_in_flight",
-            "expected fewer than database.pool_size: mail and refreshes need connections too",
-        );
+    }
+
+    fn check_mail(&self, problems: &mut Problems) {
         problems.unless(
             self.mail.deadline.saturating_add(SHORTEST_LEASE_REST) <= self.mail.lease,
             "mail.deadline",
@@ -85,37 +94,6 @@ impl Config {
             self.mail.workers <= self.mail.workers_max,
             "mail.workers",
             "expected at most mail.workers_max",
-        );
-        problems.unless(
-            self.tokens.refresh_idle <= self.tokens.refresh_absolute,
-            "tokens.refresh_idle",
-            "expected at most tokens.refresh_absolute",
-        );
-        problems.unless(
-            self.tokens.retry_window < self.tokens.refresh_idle,
-            "tokens.retry_window",
-            "expected less than tokens.refresh_idle",
-        );
-        problems.unless(
-            self.tokens.retry_window <= LONGEST_RETRY_WINDOW,
-            "tokens.retry_window",
-            "expected at most 10m: a repeat gets the first answer again, whose access token ages meanwhile, and a stolen \
-             token is noticed only after it",
-        );
-        problems.unless(
-            self.tokens.key_rotation >= SHORTEST_KEY_LIFE,
-            "tokens.key_rotation",
-            "expected at least 1h: every key is published for more than an hour after it has signed",
-        );
-        problems.unless(
-            (SHORTEST_PUBLISH_AHEAD..=self.tokens.key_rotation).contains(&self.tokens.publish_ahead),
-            "tokens.publish_ahead",
-            "expected 11m to tokens.key_rotation: verifiers have a key before it signs, and it is followed while it does",
-        );
-        problems.unless(
-            self.limits.address.cooldown <= self.limits.address.refill,
-            "limits.address.cooldown",
-            "expected at most limits.address.refill",
         );
         let from =
             self.mail.from.as_deref().map(|from| Email::parse_with(from, self.mail.special_use_domains));
@@ -128,16 +106,6 @@ impl Config {
             let expected = "expected a plain address such as login@acme.com, without a name";
             problems.unless(false, "mail.from", &format!("{expected}: {reason}{more}"));
         }
-        self.check_providers(&mut problems);
-        self.check_times(&mut problems);
-        self.check_rates(&mut problems);
-        problems.unless(
-            !covers_the_internet(&self.http.trusted_proxies),
-            "http.trusted_proxies",
-            "expected your proxies' own networks: these cover so much of the internet that clients choose their own \
-             address, and so their own limits",
-        );
-        problems.0
     }
 
     fn check_providers(&self, problems: &mut Problems) {
@@ -176,6 +144,35 @@ impl Config {
         }
     }
 
+    fn check_tokens(&self, problems: &mut Problems) {
+        problems.unless(
+            self.tokens.refresh_idle <= self.tokens.refresh_absolute,
+            "tokens.refresh_idle",
+            "expected at most tokens.refresh_absolute",
+        );
+        problems.unless(
+            self.tokens.retry_window < self.tokens.refresh_idle,
+            "tokens.retry_window",
+            "expected less than tokens.refresh_idle",
+        );
+        problems.unless(
+            self.tokens.retry_window <= LONGEST_RETRY_WINDOW,
+            "tokens.retry_window",
+            "expected at most 10m: a repeat gets the first answer again, whose access token ages meanwhile, and a stolen \
+             token is noticed only after it",
+        );
+        problems.unless(
+            self.tokens.key_rotation >= SHORTEST_KEY_LIFE,
+            "tokens.key_rotation",
+            "expected at least 1h: every key is published for more than an hour after it has signed",
+        );
+        problems.unless(
+            (SHORTEST_PUBLISH_AHEAD..=self.tokens.key_rotation).contains(&self.tokens.publish_ahead),
+            "tokens.publish_ahead",
+            "expected 11m to tokens.key_rotation: verifiers have a key before it signs, and it is followed while it does",
+        );
+    }
+
     /// What a request waits for ends while somebody waits.
     fn check_times(&self, problems: &mut Problems) {
         problems.unless(
@@ -183,7 +180,13 @@ impl Config {
             "http.request_deadline",
             "expected at most 10m: nobody waits longer, and what is in flight holds memory and a place",
         );
+        problems.unless(
+            self.http.login_grid <= self.http.request_deadline,
+            "http.login_grid",
+            "expected at most http.request_deadline: 20ms is enough where logins take less",
+        );
         for (key, time) in [
+            ("database.statement_timeout", self.database.statement_timeout),
             ("database.lock_timeout", self.database.lock_timeout),
             ("database.wait_timeout", self.database.wait_timeout),
         ] {
@@ -212,6 +215,11 @@ impl Config {
             address.refill.checked_mul(address.burst.get()).is_some_and(|all| all <= LONGEST_ADDRESS_REFILL),
             "limits.address.burst",
             "expected a burst that limits.address.refill refills within a year: an address's row is kept until then",
+        );
+        problems.unless(
+            address.cooldown <= address.refill,
+            "limits.address.cooldown",
+            "expected at most limits.address.refill",
         );
         for (key, rate) in [
             ("limits.client.login_per_minute", client.login_per_minute),

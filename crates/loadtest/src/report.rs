@@ -175,6 +175,16 @@ impl ProcessReport {
     }
 }
 
+impl Verdict {
+    fn passed(text: impl Into<String>) -> Verdict {
+        Verdict { ok: true, text: text.into() }
+    }
+
+    fn failed(text: impl Into<String>) -> Verdict {
+        Verdict { ok: false, text: text.into() }
+    }
+}
+
 /// Nothing over nothing is nothing: JSON knows no infinity.
 fn per(amount: f64, of: f64) -> f64 {
     if of > 0.0 { amount / of } else { 0.0 }
@@ -184,86 +194,91 @@ impl Report {
     /// Decides whether the run passed. Conditions that were given decide alone what load may do; without any, every call
     /// must have been answered as it should be.
     pub(crate) fn decide(&mut self) {
+        let mut verdicts = self.of_the_driver();
+        verdicts.extend(self.of_limits());
+        if self.thresholds.is_empty() {
+            verdicts.extend(self.of_calls());
+        }
+        verdicts.extend(self.thresholds.iter().map(|threshold| {
+            let value =
+                threshold.value.map_or("there is no such figure".to_owned(), |value| format!("{value:.2}"));
+            Verdict { ok: threshold.ok, text: format!("fail if {}: {value}", threshold.fail_if) }
+        }));
+        if self.soak {
+            verdicts.extend(self.drift());
+        }
+        self.ok = verdicts.iter().all(|verdict| verdict.ok);
+        if self.ok && self.limits.is_empty() {
+            let answered: u64 = self.calls.iter().map(|call| call.answered).sum();
+            verdicts.push(Verdict::passed(format!("{answered} calls were answered as they should be")));
+        }
+        self.verdicts = verdicts;
+        // No verdict: nothing is known of these.
+        let unmeasured = self.names_of(Status::Unmeasured);
+        if !unmeasured.is_empty() {
+            self.notes.push(format!("unmeasured (the table says why): {}", unmeasured.join(", ")));
+        }
+    }
+
+    /// What makes a run worth nothing.
+    fn of_the_driver(&self) -> Vec<Verdict> {
         let mut verdicts = Vec::new();
-        let mut say = |ok: bool, text: String| verdicts.push(Verdict { ok, text });
         if self.calls.iter().all(|call| call.answered == 0) {
-            say(false, "nothing was measured".to_owned());
+            verdicts.push(Verdict::failed("nothing was measured"));
         }
         if self.calls.iter().chain(&self.before).any(|call| call.open > 0) {
-            say(false, "calls never ended: a defect of the driver".to_owned());
+            verdicts.push(Verdict::failed("calls never ended: a defect of the driver"));
         }
-        // Of a fleet, some limits are each replica's own.
-        let name = |limit: &LimitReport| match self.targets.len() > 1 && !limit.target.contains(',') {
-            true => format!("{} of {}", limit.limit, limit.target),
-            false => limit.limit.clone(),
-        };
-        for limit in self.limits.iter().filter(|limit| limit.status == Status::Broken) {
+        verdicts
+    }
+
+    fn of_limits(&self) -> Vec<Verdict> {
+        let broken = self.limits.iter().filter(|limit| limit.status == Status::Broken).map(|limit| {
             let first = limit.complaints.first().map_or("", String::as_str);
             let more = match limit.complaints.len() {
                 0 | 1 => String::new(),
                 all => format!(" (and {} more: see the table)", all - 1),
             };
-            say(false, format!("{} is broken: {first}{more}", name(limit)));
-        }
-        let names_of = |status: Status| -> Vec<String> {
-            self.limits.iter().filter(|limit| limit.status == status).map(name).collect()
-        };
-        for (status, what) in [
+            Verdict::failed(format!("{} is broken: {first}{more}", self.name_of(limit)))
+        });
+        let kept = [
             (Status::Exact, "exact to one"),
             (Status::WithinBounds, "within the bounds of their promise"),
             (
                 Status::PartlyMeasured,
                 "exact as far as this run could measure (the table says what it could not)",
             ),
-        ] {
-            let names = names_of(status);
-            if !names.is_empty() {
-                say(true, format!("{what}: {}", names.join(", ")));
-            }
+        ];
+        let kept = kept.into_iter().map(|(status, what)| (self.names_of(status), what));
+        let kept = kept
+            .filter(|(names, _)| !names.is_empty())
+            .map(|(names, what)| Verdict::passed(format!("{what}: {}", names.join(", "))));
+        broken.chain(kept).collect()
+    }
+
+    fn names_of(&self, status: Status) -> Vec<String> {
+        self.limits.iter().filter(|limit| limit.status == status).map(|limit| self.name_of(limit)).collect()
+    }
+
+    /// Of a fleet, some limits are each replica's own.
+    fn name_of(&self, limit: &LimitReport) -> String {
+        match self.targets.len() > 1 && !limit.target.contains(',') {
+            true => format!("{} of {}", limit.limit, limit.target),
+            false => limit.limit.clone(),
         }
-        let unmeasured = names_of(Status::Unmeasured);
-        for threshold in &self.thresholds {
-            let value =
-                threshold.value.map_or("there is no such figure".to_owned(), |value| format!("{value:.2}"));
-            say(threshold.ok, format!("fail if {}: {value}", threshold.fail_if));
-        }
-        if self.thresholds.is_empty() {
-            for call in self.calls.iter().filter(|call| !call.is_clean()) {
-                say(
-                    false,
-                    format!(
-                        "{}: {} of {} failed: {}",
-                        call.call,
-                        call.sent - call.answered,
-                        call.sent,
-                        call.failures()
-                    ),
-                );
-            }
-            if self.unsent > 0 {
-                say(false, format!("{} steps were due and found no free connection", self.unsent));
-            }
-            if let Some(mail) = self.mail.filter(|mail| mail.doubled > 0) {
-                say(false, format!("{} mails came twice", mail.doubled));
-            }
-        }
-        if self.soak {
-            verdicts.extend(self.drift());
-        }
-        let clean = verdicts.iter().all(|verdict| verdict.ok);
-        if clean && self.limits.is_empty() {
-            let answered: u64 = self.calls.iter().map(|call| call.answered).sum();
-            verdicts.push(Verdict {
-                ok: true,
-                text: format!("{answered} calls were answered as they should be"),
-            });
-        }
-        // No verdict: nothing is known of these.
-        if !unmeasured.is_empty() {
-            self.notes.push(format!("unmeasured (the table says why): {}", unmeasured.join(", ")));
-        }
-        self.ok = clean;
-        self.verdicts = verdicts;
+    }
+
+    /// What went wrong where no condition says how much may.
+    fn of_calls(&self) -> Vec<Verdict> {
+        let failed = self.calls.iter().filter(|call| !call.is_clean()).map(|call| {
+            let missing = call.sent - call.answered;
+            format!("{}: {missing} of {} failed: {}", call.call, call.sent, call.failures())
+        });
+        let unsent =
+            (self.unsent > 0).then(|| format!("{} steps were due and found no free connection", self.unsent));
+        let doubled = self.mail.filter(|mail| mail.doubled > 0);
+        let doubled = doubled.map(|mail| format!("{} mails came twice", mail.doubled));
+        failed.chain(unsent).chain(doubled).map(Verdict::failed).collect()
     }
 
     /// A soak: whether each call takes as long in the last tenth of the run as in the first.
