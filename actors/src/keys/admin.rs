@@ -48,7 +48,7 @@ pub struct Rewrapped {
     pub signing: usize,
 }
 
-/// The administrator's door to the keys.
+/// What administrators do with the keys.
 pub struct KeyAdmin {
     pub(super) vault: Vault,
 }

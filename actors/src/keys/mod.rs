@@ -1,6 +1,6 @@
 //! Every key that is not the master key: random, versioned, kept wrapped in Postgres, made on first use.
 //!
-//! [`Vault`] reads and changes them, [`Keys`] is what was read, [`KeyAdmin`] is the command line's door.
+//! [`Vault`] reads and changes them, [`Keys`] is what was read, [`KeyAdmin`] is what the command line does with them.
 
 mod admin;
 mod cells;

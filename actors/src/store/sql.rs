@@ -26,7 +26,7 @@ statements! {
     ADD_NOTICES = "notices/add.sql";
     CLAIM_NOTICES = "notices/claim.sql";
     SETTLE_NOTICES = "notices/settle.sql";
-    ADD_GUESSES = "tenant_hours/tally.sql";
+    ADD_GUESSES = "tenant_hours/add.sql";
     LEASE_LIMIT = "tenant_limits/lease.sql";
     SWEEP_LIMITS = "tenant_limits/sweep.sql";
     READ_EVENTS = "events/read.sql";

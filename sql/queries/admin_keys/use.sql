@@ -7,7 +7,7 @@ found AS MATERIALIZED (
     FROM clock CROSS JOIN LATERAL (SELECT * FROM admin_keys k WHERE k.key_id = $1 LIMIT 1) k
     WHERE k.secret_hash = $2 AND coalesce(k.expires_us > clock.now_us, true)
 ),
-noted AS (
+used AS (
     UPDATE admin_keys k SET last_used_us = f.now_us
     FROM found f
     WHERE k.key_id = ANY (ARRAY[f.key_id]) AND f.last_used_us < f.now_us - 60000000

@@ -20,7 +20,7 @@ held AS MATERIALIZED (
         FOR UPDATE
     ) o
 ),
-noted AS (
+kept AS (
     UPDATE outbox o SET done = h.done, leased_us = clock.now_us + h.lease_us
     FROM clock CROSS JOIN held h
     WHERE o.batch_id = ANY (ARRAY[h.batch_id]) AND h.done IS NOT NULL
