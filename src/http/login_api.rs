@@ -10,190 +10,99 @@ use doorcode_domain::{AccessClaims, PkceChallenge, SessionKey, TenantSlug, Typed
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 
-/// See [`LoginService`] for what each verb promises.
-pub(crate) trait LoginApi: Send + Sync + 'static {
-    /// `/login`.
-    fn request_code<'a>(
-        &'a self,
-        caller: &'a Caller,
-        tenant: &'a TenantSlug,
-        email: &'a Email,
-    ) -> BoxFuture<'a, Result<(), Refusal>>;
+/// Makes the trait and its implementation of one list: name, arguments behind the caller, result, error.
+macro_rules! login_api {
+    ($($(#[$doc:meta])* $verb:ident($($word:ident: $kind:ty),*) -> $good:ty, $bad:ty;)*) => {
+        /// See [`LoginService`] for what each verb promises.
+        pub(crate) trait LoginApi: Send + Sync + 'static {
+            $(
+                $(#[$doc])*
+                fn $verb<'a>(&'a self, caller: &'a Caller, $($word: $kind),*) -> BoxFuture<'a, Result<$good, $bad>>;
+            )*
 
-    /// `/verify` and `/token`.
-    fn verify<'a>(
-        &'a self,
-        caller: &'a Caller,
-        tenant: &'a TenantSlug,
-        email: &'a Email,
-        code: &'a TypedCode,
-        presented: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Login, VerifyError>>;
+            /// `/session`: what an access token says, if it is good.
+            fn read_access_token(&self, token: &str) -> Option<AccessClaims>;
 
-    /// `/refresh`.
-    fn refresh<'a>(
-        &'a self,
-        caller: &'a Caller,
-        token: &'a str,
-    ) -> BoxFuture<'a, Result<Login, RefreshError>>;
+            /// The published keys.
+            fn jwks(&self) -> Arc<str>;
 
-    /// `/handover`.
-    fn hand_over<'a>(
-        &'a self,
-        caller: &'a Caller,
-        tenant: &'a TenantSlug,
-        email: &'a Email,
-        code: &'a TypedCode,
-        challenge: &'a PkceChallenge,
-    ) -> BoxFuture<'a, Result<HandedOver, VerifyError>>;
+            /// What middleware needs that knows the issuer's URL alone.
+            fn metadata(&self) -> String;
 
-    /// `/exchange`.
-    fn exchange<'a>(
-        &'a self,
-        caller: &'a Caller,
-        code: &'a str,
-        verifier: &'a str,
-    ) -> BoxFuture<'a, Result<Login, RefreshError>>;
+            /// Whether every actor answers.
+            fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>>;
 
-    /// `/logout`.
-    fn logout<'a>(&'a self, caller: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>>;
+            /// The supervision tree.
+            fn snapshot(&self) -> TreeSnapshot;
 
-    /// `/logout-all`.
-    fn logout_all<'a>(&'a self, caller: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>>;
+            /// A page of its actors, all or of a kind, one by one.
+            fn actor_rows(&self, _kind: Option<&str>, _offset: usize, _limit: usize) -> ActorRows {
+                ActorRows::default()
+            }
+        }
 
-    /// `/session`: what an access token says, if it is good.
-    fn read_access_token(&self, token: &str) -> Option<AccessClaims>;
+        impl LoginApi for LoginService {
+            $(
+                fn $verb<'a>(&'a self, caller: &'a Caller, $($word: $kind),*) -> BoxFuture<'a, Result<$good, $bad>> {
+                    Box::pin(self.$verb(caller, $($word),*))
+                }
+            )*
 
-    /// `/sessions`.
-    fn own_sessions<'a>(
-        &'a self,
-        caller: &'a Caller,
-        claims: &'a AccessClaims,
-    ) -> BoxFuture<'a, Result<Option<Vec<OwnSession>>, Refusal>>;
+            fn read_access_token(&self, token: &str) -> Option<AccessClaims> {
+                self.read_access_token(token)
+                    .inspect_err(|error| tracing::debug!(%error, "an access token is refused"))
+                    .ok()
+            }
 
-    /// `/sessions/{session_id}`.
-    fn end_own_session<'a>(
-        &'a self,
-        caller: &'a Caller,
-        claims: &'a AccessClaims,
-        session: SessionKey,
-    ) -> BoxFuture<'a, Result<Option<bool>, Refusal>>;
+            fn jwks(&self) -> Arc<str> {
+                self.jwks()
+            }
 
-    /// The published keys.
-    fn jwks(&self) -> Arc<str>;
+            fn metadata(&self) -> String {
+                self.metadata()
+            }
 
-    /// What middleware needs that knows the issuer's URL alone.
-    fn metadata(&self) -> String;
+            fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
+                Box::pin(self.ready())
+            }
 
-    /// Whether every actor answers.
-    fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>>;
+            fn snapshot(&self) -> TreeSnapshot {
+                self.snapshot()
+            }
 
-    /// The supervision tree.
-    fn snapshot(&self) -> TreeSnapshot;
-
-    /// A page of its actors, all or of a kind, one by one.
-    fn actor_rows(&self, _kind: Option<&str>, _offset: usize, _limit: usize) -> ActorRows {
-        ActorRows::default()
-    }
+            fn actor_rows(&self, kind: Option<&str>, offset: usize, limit: usize) -> ActorRows {
+                self.actor_rows(kind, offset, limit)
+            }
+        }
+    };
 }
 
-impl LoginApi for LoginService {
-    fn request_code<'a>(
-        &'a self,
-        caller: &'a Caller,
-        tenant: &'a TenantSlug,
-        email: &'a Email,
-    ) -> BoxFuture<'a, Result<(), Refusal>> {
-        Box::pin(self.request_code(caller, tenant, email))
-    }
+login_api! {
+    /// `/login`.
+    request_code(tenant: &'a TenantSlug, email: &'a Email) -> (), Refusal;
 
-    fn verify<'a>(
-        &'a self,
-        caller: &'a Caller,
-        tenant: &'a TenantSlug,
-        email: &'a Email,
-        code: &'a TypedCode,
-        presented: Option<&'a str>,
-    ) -> BoxFuture<'a, Result<Login, VerifyError>> {
-        Box::pin(self.verify(caller, tenant, email, code, presented))
-    }
+    /// `/verify` and `/token`.
+    verify(tenant: &'a TenantSlug, email: &'a Email, code: &'a TypedCode, presented: Option<&'a str>) -> Login, VerifyError;
 
-    fn refresh<'a>(
-        &'a self,
-        caller: &'a Caller,
-        token: &'a str,
-    ) -> BoxFuture<'a, Result<Login, RefreshError>> {
-        Box::pin(self.refresh(caller, token))
-    }
+    /// `/refresh`.
+    refresh(token: &'a str) -> Login, RefreshError;
 
-    fn hand_over<'a>(
-        &'a self,
-        caller: &'a Caller,
-        tenant: &'a TenantSlug,
-        email: &'a Email,
-        code: &'a TypedCode,
-        challenge: &'a PkceChallenge,
-    ) -> BoxFuture<'a, Result<HandedOver, VerifyError>> {
-        Box::pin(self.hand_over(caller, tenant, email, code, challenge))
-    }
+    /// `/handover`.
+    hand_over(tenant: &'a TenantSlug, email: &'a Email, code: &'a TypedCode, challenge: &'a PkceChallenge)
+        -> HandedOver, VerifyError;
 
-    fn exchange<'a>(
-        &'a self,
-        caller: &'a Caller,
-        code: &'a str,
-        verifier: &'a str,
-    ) -> BoxFuture<'a, Result<Login, RefreshError>> {
-        Box::pin(self.exchange(caller, code, verifier))
-    }
+    /// `/exchange`.
+    exchange(code: &'a str, verifier: &'a str) -> Login, RefreshError;
 
-    fn logout<'a>(&'a self, caller: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>> {
-        Box::pin(self.logout(caller, token))
-    }
+    /// `/logout`.
+    logout(token: &'a str) -> (), Refusal;
 
-    fn logout_all<'a>(&'a self, caller: &'a Caller, token: &'a str) -> BoxFuture<'a, Result<(), Refusal>> {
-        Box::pin(self.logout_all(caller, token))
-    }
+    /// `/logout-all`.
+    logout_all(token: &'a str) -> (), Refusal;
 
-    fn read_access_token(&self, token: &str) -> Option<AccessClaims> {
-        self.read_access_token(token)
-            .inspect_err(|error| tracing::debug!(%error, "an access token is refused"))
-            .ok()
-    }
+    /// `/sessions`.
+    own_sessions(claims: &'a AccessClaims) -> Option<Vec<OwnSession>>, Refusal;
 
-    fn own_sessions<'a>(
-        &'a self,
-        caller: &'a Caller,
-        claims: &'a AccessClaims,
-    ) -> BoxFuture<'a, Result<Option<Vec<OwnSession>>, Refusal>> {
-        Box::pin(self.own_sessions(caller, claims))
-    }
-
-    fn end_own_session<'a>(
-        &'a self,
-        caller: &'a Caller,
-        claims: &'a AccessClaims,
-        session: SessionKey,
-    ) -> BoxFuture<'a, Result<Option<bool>, Refusal>> {
-        Box::pin(self.end_own_session(caller, claims, session))
-    }
-
-    fn jwks(&self) -> Arc<str> {
-        self.jwks()
-    }
-
-    fn metadata(&self) -> String {
-        self.metadata()
-    }
-
-    fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
-        Box::pin(self.ready())
-    }
-
-    fn snapshot(&self) -> TreeSnapshot {
-        self.snapshot()
-    }
-
-    fn actor_rows(&self, kind: Option<&str>, offset: usize, limit: usize) -> ActorRows {
-        self.actor_rows(kind, offset, limit)
-    }
+    /// `/sessions/{session_id}`.
+    end_own_session(claims: &'a AccessClaims, session: SessionKey) -> Option<bool>, Refusal;
 }
