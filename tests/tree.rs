@@ -1,12 +1,17 @@
 //! The shape of the source tree (docs/ARCHITECTURE.md, "Imports"): files of different folders import in one direction, and
-//! no file is longer than a reader keeps in mind.
+//! no file or function is longer than a reader keeps in mind.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-const MAX_LINES: usize = 400;
+/// Lines of a file.
+const FILE_MAX: usize = 400;
+/// Lines of a function: a screen.
+const FUNCTION_MAX: usize = 75;
+/// Lines that 95 of 100 functions have at most.
+const FUNCTION_P95: usize = 50;
 
 /// The source trees of all packages; each is a `crate` of its own.
 fn packages() -> Vec<PathBuf> {
@@ -26,8 +31,15 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// Tests look at everything and are looked at by nothing.
 fn is_test(file: &Path) -> bool {
-    let has = |name: &str| file.components().any(|part| part.as_os_str() == name);
-    has("tests") || file.file_stem().is_some_and(|stem| stem.to_string_lossy().contains("test"))
+    let stem = file.file_stem().unwrap().to_string_lossy();
+    file.components().any(|part| part.as_os_str() == "tests")
+        || stem.ends_with("tests")
+        || ["test_cluster", "test_settings"].contains(&&*stem)
+}
+
+/// A file's code without its own tests.
+fn production(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap()
 }
 
 type Module = Vec<String>;
@@ -50,8 +62,8 @@ struct Import {
 
 /// The paths of `use` items outside the file's own tests, their braces multiplied out.
 fn imports(text: &str) -> Vec<Import> {
-    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-    let code: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap().trim()).collect();
+    let code: Vec<&str> =
+        production(text).lines().map(|line| line.split("//").next().unwrap().trim()).collect();
     let items = code.join(" ");
     let mut found = Vec::new();
     for (at, _) in items.match_indices("use ") {
@@ -211,9 +223,74 @@ fn no_file_is_too_long() {
     let long: Vec<_> = packages()
         .iter()
         .flat_map(|source| files(source))
-        .filter(|file| !is_test(file) && lines(file) > MAX_LINES)
+        .filter(|file| !is_test(file) && lines(file) > FILE_MAX)
         .collect();
-    assert!(long.is_empty(), "longer than {MAX_LINES} lines: {long:#?}");
+    assert!(long.is_empty(), "longer than {FILE_MAX} lines: {long:#?}");
+}
+
+/// Name and length of each function of more than one line, read by rustfmt's layout: its end is a brace as far in as its
+/// beginning.
+fn functions(text: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = production(text).lines().collect();
+    let named = lines.iter().enumerate().filter_map(|(at, line)| {
+        let code = line.trim_start();
+        let (before, name) = code.split_once("fn ")?;
+        let qualifiers = ["pub", "const", "async", "extern", "\"C\""];
+        let is_item =
+            before.split_whitespace().all(|word| qualifiers.contains(&word.split('(').next().unwrap()));
+        let is_whole = code.ends_with([';', '}']);
+        let name = name.split(['(', '<']).next().unwrap();
+        (is_item && !is_whole).then_some((at, line.len() - code.len(), name))
+    });
+    named
+        .filter_map(|(at, indent, name)| {
+            let rest = lines[at..].iter().position(|line| {
+                line.len() - line.trim_start().len() == indent && line.ends_with(['}', ';'])
+            })?;
+            Some((name.to_owned(), rest + 1))
+        })
+        .collect()
+}
+
+#[test]
+fn no_function_is_too_long() {
+    let sources = packages();
+    let files = sources.iter().flat_map(|source| files(source)).filter(|file| !is_test(file));
+    let mut found: Vec<(usize, String)> = files
+        .flat_map(|file| {
+            let text = std::fs::read_to_string(&file).unwrap();
+            functions(&text)
+                .into_iter()
+                .map(move |(name, lines)| (lines, format!("{}: {name}", file.display())))
+        })
+        .collect();
+    found.sort();
+    assert!(found.len() > 1_000, "the tree is hardly read: {} functions", found.len());
+    let long: Vec<_> = found.iter().filter(|(lines, _)| *lines > FUNCTION_MAX).collect();
+    assert!(long.is_empty(), "longer than {FUNCTION_MAX} lines: {long:#?}");
+    let p95 = found[found.len() * 95 / 100].0;
+    assert!(p95 <= FUNCTION_P95, "more than 5 of 100 functions are longer than {FUNCTION_P95} lines: {p95}");
+}
+
+#[test]
+fn functions_are_read_whole() {
+    let text = "fn one() {\n    two(|| {\n    });\n}\n\nimpl A {\n    pub(crate) async fn three<T>(\n        a: T,\n    ) -> \
+                fn() {\n        a\n    }\n\n    fn four();\n}\n\n#[cfg(test)]\nmod tests {\n    fn five() {\n    }\n}\n";
+    assert_eq!(functions(text), [("one".to_owned(), 4), ("three".to_owned(), 5)]);
+}
+
+/// A module is where its name says: nobody looks for it at another path.
+#[test]
+fn no_module_names_its_path() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = ["src", "actors", "domain", "crates", "tests", "benches"].map(|folder| root.join(folder));
+    let named = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap();
+        text.lines().any(|line| line.trim_start().starts_with("#[path"))
+    };
+    let named: Vec<PathBuf> = sources.iter().flat_map(|source| files(source)).filter(named).collect();
+    // an example of the documentation, compiled as readers copy it
+    assert_eq!(named, [root.join("tests/it/verifying.rs")]);
 }
 
 /// The reader above reads what it claims to read.
