@@ -1,6 +1,6 @@
 # The commands of every day: `just` lists them. Each is one line of the scripts, which work without just too.
 
-# what a change has to pass: format, clippy, docs, tests
+# what a change has to pass: format, clippy, dependencies, docs, tests
 check:
     .ci/run
 

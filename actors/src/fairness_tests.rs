@@ -54,7 +54,7 @@ struct Source {
 
 /// What became of a source's requests.
 #[derive(Default)]
-struct Tally {
+struct SourceCounts {
     asked: u64,
     refused: u64,
     served: Vec<u64>,
@@ -62,7 +62,7 @@ struct Tally {
     deferred: u64,
 }
 
-impl Tally {
+impl SourceCounts {
     fn share(&self) -> f64 {
         self.served.len() as f64 / self.asked.max(1) as f64
     }
@@ -118,7 +118,7 @@ struct World {
     random: ChaCha8Rng,
     tick: u64,
     sources: Vec<Source>,
-    tallies: Vec<Tally>,
+    counts: Vec<SourceCounts>,
     meter: Arc<Meter>,
     database: DatabaseSettings,
     limit: Option<TenantLimit>,
@@ -128,7 +128,7 @@ struct World {
     renewals: HashMap<LimitKey, Renewal>,
     ledger: Queue<Rows>,
     /// Rows under way, and how much of them is not written.
-    flights: Vec<(Vec<Entry<Rows>>, f64)>,
+    in_flight: Vec<(Vec<Entry<Rows>>, f64)>,
     capacity: Arc<MailCapacity>,
     outbox: Outbox,
     mails: HashMap<Uuid, (usize, u64)>,
@@ -144,7 +144,7 @@ impl World {
         Self {
             random: ChaCha8Rng::seed_from_u64(seed),
             tick: 0,
-            tallies: sources.iter().map(|_| Tally::default()).collect(),
+            counts: sources.iter().map(|_| SourceCounts::default()).collect(),
             sources,
             meter: Meter::new("issuer", Some(admission.issuer_permits.get())),
             database,
@@ -153,7 +153,7 @@ impl World {
             limits: HashMap::new(),
             renewals: HashMap::new(),
             ledger: Queue::new(),
-            flights: Vec::new(),
+            in_flight: Vec::new(),
             outbox: Outbox::new(capacity.clone()),
             capacity,
             mails: HashMap::new(),
@@ -164,7 +164,7 @@ impl World {
         self.random.next_u64() % bound.max(1)
     }
 
-    async fn run(mut self) -> Vec<Tally> {
+    async fn run(mut self) -> Vec<SourceCounts> {
         for tick in 0..TICKS {
             self.tick = tick;
             tokio::time::advance(TICK).await;
@@ -187,7 +187,7 @@ impl World {
             self.set_out();
             self.mail();
         }
-        self.tallies
+        self.counts
     }
 
     fn arrive(&mut self, source: usize) {
@@ -196,10 +196,10 @@ impl World {
         let key = address.unwrap_or_else(|| u128::from(self.random.next_u64()));
         let key = AddressKey(Uuid::from_u128(key));
         let tenant = TenantId(Uuid::from_u128(tenant));
-        self.tallies[source].asked += 1;
+        self.counts[source].asked += 1;
         let flow = Flow(tenant.0.as_u128());
         let Ok(admission) = Admission::admit(&self.meter, Some(flow), Instant::now() + DEADLINE) else {
-            self.tallies[source].refused += 1;
+            self.counts[source].refused += 1;
             return;
         };
         let limit = LimitKey(Uuid::from_u128(
@@ -214,7 +214,7 @@ impl World {
         let network = asked.1;
         if let Some(renewal) = self.renewals.get_mut(&limit) {
             if let Some((row, ..)) = renewal.queue.push(network, asked) {
-                self.tallies[row.source].refused += 1;
+                self.counts[row.source].refused += 1;
             }
             return;
         }
@@ -238,7 +238,7 @@ impl World {
             Taken::Yes | Taken::Empty => (Duration::ZERO, usize::MAX),
         };
         for (row, ..) in queue.set_room(room) {
-            self.tallies[row.source].refused += 1;
+            self.counts[row.source].refused += 1;
         }
         if !queue.is_empty() {
             let back = self.tick + after.as_millis() as u64 + 1 + self.below(5);
@@ -267,9 +267,9 @@ impl World {
                     self.put(asked);
                 }
                 Taken::Dry(_) if served == 0 => {
-                    self.tallies[asked.0.source].refused += 1;
+                    self.counts[asked.0.source].refused += 1;
                     for (row, ..) in queue.set_room(0) {
-                        self.tallies[row.source].refused += 1;
+                        self.counts[row.source].refused += 1;
                     }
                 }
                 taken => {
@@ -286,27 +286,27 @@ impl World {
         let source = row.source;
         if self.ledger.put(row, waiter).is_err() {
             // its address has as many guesses waiting as may wait
-            self.tallies[source].refused += 1;
+            self.counts[source].refused += 1;
         }
     }
 
     /// As the ledger: a few flushes under way, each with what has come together.
     fn set_out(&mut self) {
-        let (flights, batch) = (self.database.max_in_flight.get(), self.database.batch_max.get());
-        while self.flights.len() < flights && self.ledger.due() > self.flights.len() * 16 {
+        let (most, batch) = (self.database.max_in_flight.get(), self.database.batch_max.get());
+        while self.in_flight.len() < most && self.ledger.due() > self.in_flight.len() * 16 {
             let entries: Vec<_> = std::iter::from_fn(|| self.ledger.take()).take(batch).collect();
             let work = (FLUSH + entries.len()) as f64;
-            self.flights.push((entries, work));
+            self.in_flight.push((entries, work));
         }
     }
 
     /// The database does its flushes side by side.
     fn land(&mut self) {
-        let each = CAPACITY as f64 / self.flights.len().max(1) as f64;
-        self.flights.iter_mut().for_each(|flight| flight.1 -= each);
+        let each = CAPACITY as f64 / self.in_flight.len().max(1) as f64;
+        self.in_flight.iter_mut().for_each(|flush| flush.1 -= each);
         let (landed, under_way): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.flights).into_iter().partition(|flight| flight.1 <= 0.0);
-        self.flights = under_way;
+            std::mem::take(&mut self.in_flight).into_iter().partition(|flush| flush.1 <= 0.0);
+        self.in_flight = under_way;
         landed.into_iter().for_each(|(entries, _)| self.landed(entries));
     }
 
@@ -317,7 +317,7 @@ impl World {
             let is_late = entry.waiters.iter().any(|waiter| waiter.admission.is_late());
             let Row { source, asked, .. } = entry.row;
             if !is_late {
-                self.tallies[source].served.push(self.tick - asked);
+                self.counts[source].served.push(self.tick - asked);
             }
         }
         let (fits, room) = self.capacity.reserve(rows.iter().map(|row| row.address.tenant));
@@ -328,7 +328,7 @@ impl World {
                 continue;
             }
             if !fits {
-                self.tallies[row.source].deferred += 1;
+                self.counts[row.source].deferred += 1;
                 continue;
             }
             self.mails.insert(row.address.key.0, (row.source, self.tick));
@@ -352,7 +352,7 @@ impl World {
         let now = Instant::now();
         for turn in self.outbox.next(RELAY, Duration::from_secs(1), now) {
             if let Some((source, due)) = self.mails.remove(&turn.mail.address.key.0) {
-                self.tallies[source].mailed.push(self.tick - due);
+                self.counts[source].mailed.push(self.tick - due);
             }
             self.outbox.finish(turn.id);
         }
@@ -366,11 +366,16 @@ fn from(tenant: u128, per_second: u64, networks: u32) -> Source {
     Source { tenant, rate: per_second, networks, slugs: 1, address: None, known: false }
 }
 
-/// The tallies of calm sources beside these floods.
-async fn beside(seed: u64, limit: Option<TenantLimit>, calm: &[Source], floods: &[Source]) -> Vec<Tally> {
-    let mut tallies = World::new(seed, limit, [calm, floods].concat()).run().await;
-    let flood = tallies.split_off(calm.len());
-    let refused: u64 = flood.iter().map(|tally| tally.refused + tally.deferred).sum();
+/// The counts of calm sources beside these floods.
+async fn beside(
+    seed: u64,
+    limit: Option<TenantLimit>,
+    calm: &[Source],
+    floods: &[Source],
+) -> Vec<SourceCounts> {
+    let mut counts = World::new(seed, limit, [calm, floods].concat()).run().await;
+    let flood = counts.split_off(calm.len());
+    let refused: u64 = flood.iter().map(|source| source.refused + source.deferred).sum();
     assert!(refused > 1_000, "seed {seed}: no flood");
-    tallies
+    counts
 }

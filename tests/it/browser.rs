@@ -162,8 +162,8 @@ impl Browser {
             .envs(environment.iter().map(|(name, value)| (*name, value.as_str())))
             .env("CHROMIUM", &self.chromium)
             .env("MODULES", &self.modules)
-            .env("CERT", here.join("tests/it/support/tls/leaf.pem"))
-            .env("KEY", here.join("tests/it/support/tls/leaf.key"));
+            .env("CERT", test_peers::CERTIFICATE_FILE)
+            .env("KEY", test_peers::KEY_FILE);
         succeeds(node).await;
     }
 }

@@ -5,11 +5,11 @@
 use crate::support::PATIENCE;
 use crate::support::postgres::ACME;
 use crate::support::process::{Program, Setup, Site};
-use crate::support::smtp_sink::{Act, Point, SmtpSink, Traits};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+use test_peers::smtp::{Act, Point, SmtpSink, Traits};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 

@@ -5,6 +5,7 @@ use base64::Engine;
 use serde::Deserialize;
 use serde_json::Value;
 use std::net::SocketAddr;
+use test_peers::http::Answer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -53,12 +54,6 @@ struct ExpectedDetail {
     r#type: Vec<String>,
     msg: Option<String>,
     msg_prefix: Option<String>,
-}
-
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
 }
 
 /// Sends every case; one line for each that was answered otherwise than it must be.
@@ -114,23 +109,7 @@ async fn send(addr: SocketAddr, case: &Case) -> Result<Answer, String> {
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes).await.map_err(|error| format!("no answer: {error}"))?;
     drop(writing.await);
-    parse(&bytes).ok_or_else(|| format!("no HTTP answer: {:?}", String::from_utf8_lossy(&bytes)))
-}
-
-fn parse(bytes: &[u8]) -> Option<Answer> {
-    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&bytes[..end]).ok()?;
-    let mut lines = head.split("\r\n");
-    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
-    let pairs = lines.filter_map(|line| line.split_once(':'));
-    let headers = pairs.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
-    Some(Answer { status, headers, body: bytes[end + 4..].to_vec() })
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
+    Answer::parse(&bytes).ok_or_else(|| format!("no HTTP answer: {:?}", String::from_utf8_lossy(&bytes)))
 }
 
 fn judge(case: &Case, answer: &Answer) -> Vec<String> {
@@ -141,7 +120,7 @@ fn judge(case: &Case, answer: &Answer) -> Vec<String> {
     if case.expect.allow.is_some() && case.expect.allow.as_deref() != answer.header("allow") {
         complaints.push(format!("Allow is {:?}", answer.header("allow")));
     }
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     if let Some(expected) = &case.expect.body
         && *expected != body
     {
@@ -177,8 +156,7 @@ fn always(case: &Case, answer: &Answer) -> Vec<String> {
         "a body that is no JSON",
     );
     must(!case.path.ends_with("/token") || answer.header("set-cookie").is_none(), "/token sets a cookie");
-    let text = String::from_utf8_lossy(&answer.body);
-    must(!text.contains("\"input\"") && !text.contains("\"ctx\""), "echoes the input");
+    must(!answer.body.contains("\"input\"") && !answer.body.contains("\"ctx\""), "echoes the input");
     complaints
 }
 

@@ -3,7 +3,6 @@
 use crate::support::PATIENCE;
 use crate::support::postgres::{ACME, Database, connect};
 use crate::support::process::{Program, Scratch, Setup, Site};
-use crate::support::smtp_sink::{Act, Point, SmtpSink};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use private_postgres::{Options, PrivatePostgres};
@@ -11,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
+use test_peers::smtp::{Act, Point, SmtpSink};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 

@@ -4,7 +4,6 @@
 use crate::support::pair::Pair;
 use crate::support::postgres::{ACME, MASTER_KEY, settings};
 use crate::support::process::{Program, Setup};
-use crate::support::smtp_sink::SmtpSink;
 use doorcode_actors::directory::{ImportRow, NewTenant, StepUp};
 use doorcode_actors::{Directory, migrate};
 use nix::sys::signal::Signal;
@@ -12,6 +11,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
+use test_peers::smtp::SmtpSink;
 use tokio::task::JoinSet;
 
 const CUSTOMERS: usize = 20_000;

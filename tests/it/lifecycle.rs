@@ -121,7 +121,7 @@ async fn sigterm_waits_for_a_body_on_its_way() {
 /// Mail that is due when the process ends is sent by the next one.
 #[tokio::test(flavor = "multi_thread")]
 async fn due_mail_waits_for_the_next_start() {
-    use crate::support::smtp_sink::{Act, Point};
+    use test_peers::smtp::{Act, Point};
     let site = Site::with_customers(0).await;
     site.sink.at(Point::Mail, Act::Reply("451 4.3.0 later"));
     let program = site.setup().start().await;

@@ -3,11 +3,12 @@
 use crate::support::PATIENCE;
 use crate::support::postgres::{ACME, connect};
 use crate::support::process::{Program, Scratch, Setup, Site};
-use crate::support::smtp_sink::{Act, Point, SmtpSink};
 use doorcode_domain::Language;
 use serde_json::Value;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
+use test_peers::smtp::{Act, Point, SmtpSink};
+use test_peers::{CERTIFICATE_FILE, KEY_FILE};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
@@ -18,8 +19,6 @@ fn logins() -> usize {
 }
 const SECRETS: [&str; 2] =
     ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"];
-const CERTIFICATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/leaf.pem");
-const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/leaf.key");
 
 /// `tests/it/support/mail_servers.py`, running.
 struct Receiver {
@@ -43,15 +42,18 @@ impl Receiver {
     }
 
     async fn smtp(scratch: &Scratch) -> Self {
-        Self::start(&["smtp", CERTIFICATE, KEY, &scratch.path().display().to_string(), "RSA"]).await
+        Self::start(&["smtp", CERTIFICATE_FILE, KEY_FILE, &scratch.path().display().to_string(), "RSA"]).await
     }
 
     /// In a PID namespace of its own: whatever Postfix starts ends with it.
     async fn postfix(scratch: &Scratch) -> Self {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--kill-child"]).arg(crate::support::python());
-        Self::of(command, &["postfix", CERTIFICATE, KEY, &scratch.path().display().to_string(), "ED25519"])
-            .await
+        Self::of(
+            command,
+            &["postfix", CERTIFICATE_FILE, KEY_FILE, &scratch.path().display().to_string(), "ED25519"],
+        )
+        .await
     }
 
     async fn hook(statuses: &str) -> Self {
@@ -76,7 +78,7 @@ impl Receiver {
                 "DOORCODE__MAIL__SMTP__DKIM_KEY_FILE",
                 &scratch.path().join("dkim.pem").display().to_string(),
             )
-            .set("SSL_CERT_FILE", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/ca.pem"))
+            .set("SSL_CERT_FILE", test_peers::CA_FILE)
     }
 
     /// doorcode with this hook as its only provider.

@@ -3,7 +3,6 @@
 use crate::support::PATIENCE;
 use crate::support::postgres::{ACME, ADA, Database, master_key};
 use crate::support::process::{Program, Scratch, Setup, Site};
-use crate::support::smtp_sink::{Act, Point, SmtpSink};
 use crate::support::wire::{Answer, Wire};
 use doorcode::app::{App, Mode};
 use doorcode::config::Config;
@@ -13,6 +12,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use test_peers::smtp::{Act, Point, SmtpSink};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;

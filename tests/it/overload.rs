@@ -3,8 +3,8 @@
 
 use crate::support::postgres::{ACME, ADA, GLOBEX};
 use crate::support::process::{Setup, Site};
-use crate::support::smtp_sink::SmtpSink;
 use std::time::{Duration, Instant};
+use test_peers::smtp::SmtpSink;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;

@@ -4,9 +4,9 @@
 use crate::support::another_code;
 use crate::support::postgres::ACME;
 use crate::support::process::{Program, Site};
-use crate::support::smtp_sink::{Act, Point};
 use serde_json::{Value, json};
 use std::time::Duration;
+use test_peers::smtp::{Act, Point};
 use tokio::time::timeout;
 
 const LEVEL: &str = "info,doorcode_actors=debug";

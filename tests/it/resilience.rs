@@ -1,10 +1,9 @@
-//! Chaos under load, through the real HTTP door of the real binary, mail by real SMTP: what was answered 200 is mailed,
+//! Chaos under load, through the HTTP listener of the real binary, mail by real SMTP: what was answered 200 is mailed,
 //! counters tell the story, and others notice nothing.
 
 use crate::support::PATIENCE;
 use crate::support::postgres::{ACME, GLOBEX, connect};
 use crate::support::process::{Program, Scratch, Setup, Site};
-use crate::support::smtp_sink::SmtpSink;
 use crate::support::town::{SmallDisk, put_clock, town};
 use crate::support::wire::{Answer, Wire};
 use nix::sys::signal::{Signal, kill};
@@ -15,6 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
+use test_peers::smtp::SmtpSink;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;

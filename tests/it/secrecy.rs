@@ -2,9 +2,9 @@
 
 use crate::support::postgres::ACME;
 use crate::support::process::Site;
-use crate::support::smtp_sink::{Act, Point};
 use crate::support::wire::Wire;
 use serde_json::{Value, json};
+use test_peers::smtp::{Act, Point};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_tells_no_secret() {

@@ -3,10 +3,10 @@
 use crate::support::PATIENCE;
 use crate::support::postgres::{ACME, Database};
 use crate::support::process::{Program, Scratch, Setup, Site};
-use crate::support::smtp_sink::SmtpSink;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
+use test_peers::smtp::SmtpSink;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 

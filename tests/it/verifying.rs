@@ -8,6 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+// One file for readers and for this test.
 #[path = "../../docs/examples/verify/verify.rs"]
 #[expect(unreachable_pub, reason = "readers copy it into a crate of theirs")]
 mod example;

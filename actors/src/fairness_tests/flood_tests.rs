@@ -24,12 +24,12 @@ async fn i2_whoever_floods_the_others_keep_their_share() {
     let longest = 2 * flush as u64;
     for (seed, flood) in (0..).zip(floods.iter().cycle().take(10)) {
         let calm = [from(2, 200, 20)];
-        let tally = &beside(seed, None, &calm, flood).await[0];
-        let (took, mailed) = (p99(tally.served.clone()), p99(tally.mailed.clone()));
+        let source = &beside(seed, None, &calm, flood).await[0];
+        let (took, mailed) = (p99(source.served.clone()), p99(source.mailed.clone()));
         // while many begin at once, the stock is empty for a moment
-        assert!(tally.refused * 100 <= tally.asked, "seed {seed}: {} refused", tally.refused);
-        assert_eq!(tally.deferred, 0, "seed {seed}");
-        assert!(tally.share() > 0.95, "seed {seed}: {:.3}, the last ones are under way", tally.share());
+        assert!(source.refused * 100 <= source.asked, "seed {seed}: {} refused", source.refused);
+        assert_eq!(source.deferred, 0, "seed {seed}");
+        assert!(source.share() > 0.95, "seed {seed}: {:.3}, the last ones are under way", source.share());
         assert!(took <= longest, "seed {seed}: {took} ms");
         assert!(mailed <= 50, "seed {seed}: mail waited {mailed} ms");
     }
@@ -41,8 +41,8 @@ async fn i2_one_network_floods_the_others_keep_their_share() {
     let limit = TenantLimit { per_second: 500, burst: 1_000 };
     for seed in 0..6 {
         let calm = [from(1, 100, 1), from(2, 200, 20)];
-        let tallies = beside(seed, Some(limit), &calm, &[from(1, 10_000, 1)]).await;
-        let shares: Vec<f64> = tallies.iter().map(Tally::share).collect();
+        let counts = beside(seed, Some(limit), &calm, &[from(1, 10_000, 1)]).await;
+        let shares: Vec<f64> = counts.iter().map(SourceCounts::share).collect();
         assert!(shares[0] > 0.95 && shares[1] > 0.95, "seed {seed}: {shares:.3?}");
     }
 }
@@ -83,16 +83,16 @@ fn i2_any_flood_leaves_the_others_their_share() {
     explore(4, &(any::<u64>(), limit, flood, calm), |(seed, limit, flood, calm)| {
         let calm: Vec<_> =
             (100..).zip(calm).map(|(tenant, (rate, networks))| from(tenant, rate, networks)).collect();
-        for tally in paused(beside(seed, limit, &calm, &flood)) {
+        for source in paused(beside(seed, limit, &calm, &flood)) {
             prop_assert!(
-                tally.refused * 50 <= tally.asked + 50,
+                source.refused * 50 <= source.asked + 50,
                 "{} of {} refused",
-                tally.refused,
-                tally.asked
+                source.refused,
+                source.asked
             );
-            prop_assert_eq!(tally.deferred, 0);
-            prop_assert!(tally.share() > 0.93, "{:.3} served", tally.share());
-            prop_assert!(p99(tally.mailed.clone()) <= 60, "mail waited {} ms", p99(tally.mailed));
+            prop_assert_eq!(source.deferred, 0);
+            prop_assert!(source.share() > 0.93, "{:.3} served", source.share());
+            prop_assert!(p99(source.mailed.clone()) <= 60, "mail waited {} ms", p99(source.mailed));
         }
         Ok(())
     });
@@ -107,9 +107,9 @@ fn i2_a_network_keeps_its_share_of_its_tenant() {
         let limit = TenantLimit { per_second, burst: per_second };
         let share = u64::from(per_second / (networks + 1) / 2);
         let calm = [from(1, share, 1), from(2, 100, 20)];
-        let tallies = paused(beside(seed, Some(limit), &calm, &[from(1, flood, networks * 256)]));
-        for tally in &tallies {
-            prop_assert!(tally.share() > 0.9, "{:.3} of {} a second", tally.share(), share);
+        let counts = paused(beside(seed, Some(limit), &calm, &[from(1, flood, networks * 256)]));
+        for source in &counts {
+            prop_assert!(source.share() > 0.9, "{:.3} of {} a second", source.share(), share);
         }
         Ok(())
     });
@@ -124,9 +124,9 @@ fn i2_l1_a_known_device_is_served_where_strangers_guess_without_end() {
     explore(6, &some, |(seed, flood, networks, limit)| {
         let at = |source: Source| Source { address: Some(77), ..source };
         let calm = [Source { known: true, ..at(from(1, 20, 1)) }, from(1, 20, 1), from(2, 200, 20)];
-        let tallies = paused(beside(seed, limit, &calm, &[at(from(1, flood, networks))]));
-        for (who, tally) in ["known device", "other customers", "another tenant"].iter().zip(tallies) {
-            prop_assert!(tally.share() > 0.9, "{who}: {:.3} served", tally.share());
+        let counts = paused(beside(seed, limit, &calm, &[at(from(1, flood, networks))]));
+        for (who, source) in ["known device", "other customers", "another tenant"].iter().zip(counts) {
+            prop_assert!(source.share() > 0.9, "{who}: {:.3} served", source.share());
         }
         Ok(())
     });

@@ -95,5 +95,4 @@ pub(crate) fn verify<'k>(
 }
 
 #[cfg(test)]
-#[path = "tests/verify.rs"]
 mod tests;

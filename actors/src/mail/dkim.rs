@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_key_or_selector_that_cannot_sign_is_refused() {
-        let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/it/support/tls/leaf.key"));
+        let file = Path::new(test_peers::KEY_FILE);
         let refused = |selector, file| Dkim::open(selector, file).err().unwrap();
         assert!(refused("one", file).contains("expected an RSA key"), "ECDSA is no algorithm of DKIM");
         assert!(refused("a; d=evil", file).contains("dkim_selector"));

@@ -291,5 +291,4 @@ fn is_bindable_host(host: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "message_tests.rs"]
 mod tests;

@@ -366,5 +366,4 @@ impl Turns {
 }
 
 #[cfg(test)]
-#[path = "outbox_tests.rs"]
 mod tests;

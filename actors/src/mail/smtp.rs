@@ -368,5 +368,4 @@ fn numbers_or_kind(error: &smtp::Error) -> String {
 }
 
 #[cfg(test)]
-#[path = "smtp_tests.rs"]
 mod tests;

@@ -271,5 +271,4 @@ impl TemplateSet {
 }
 
 #[cfg(test)]
-#[path = "templates_tests.rs"]
 mod tests;

@@ -259,5 +259,4 @@ fn name_of(host: &Config) -> String {
 }
 
 #[cfg(test)]
-#[path = "connector_tests.rs"]
 mod tests;

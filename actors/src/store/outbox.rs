@@ -210,5 +210,4 @@ impl Store {
 }
 
 #[cfg(test)]
-#[path = "outbox_tests.rs"]
 mod tests;

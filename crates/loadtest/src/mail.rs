@@ -7,7 +7,7 @@ pub(crate) use files::CodeFiles;
 pub use sink::{Sink, SmtpFaults};
 
 use crate::call::{Call, Failure};
-use crate::meter::{Meter, Ticket};
+use crate::meter::{Meter, OpenCall};
 use crate::service::Link;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -81,7 +81,7 @@ struct State {
 struct Letterbox {
     asked: u64,
     arrived: u64,
-    pending: VecDeque<Ticket>,
+    pending: VecDeque<OpenCall>,
     new: VecDeque<Arrival>,
     /// The newest mail of the service's mailbox that was seen.
     newest: Option<String>,
@@ -121,20 +121,20 @@ impl Inbox {
 
     /// A login was accepted. `must` says that it has to cause a mail, which is timed from `begun`.
     pub fn asked(&self, email: &str, begun: Instant, must: bool) {
-        let ticket = must.then(|| self.meter.open_at(Call::Mail, begun));
+        let open_call = must.then(|| self.meter.open_at(Call::Mail, begun));
         let mut state = self.state();
         state.totals.expected += u64::from(must);
         let letterbox = state.boxes.entry(email.to_owned()).or_default();
         letterbox.asked += 1;
         let early = letterbox.arrived >= letterbox.asked;
-        match (ticket, early) {
+        match (open_call, early) {
             // The mail overtook the login's answer.
-            (Some(ticket), true) => {
+            (Some(open_call), true) => {
                 let came = letterbox.new.back().map_or_else(Instant::now, |(came, _)| *came);
-                self.meter.close_at(ticket, came, None, Ok(()));
+                self.meter.close_at(open_call, came, None, Ok(()));
             }
-            (Some(ticket), false) => {
-                letterbox.pending.push_back(ticket);
+            (Some(open_call), false) => {
+                letterbox.pending.push_back(open_call);
                 state.pending += 1;
             }
             (None, _) => {}
@@ -163,9 +163,9 @@ impl Inbox {
             letterbox.new.pop_front();
         }
         letterbox.new.push_back((now, code));
-        if let Some(ticket) = letterbox.pending.pop_front() {
+        if let Some(open_call) = letterbox.pending.pop_front() {
             state.pending -= 1;
-            self.meter.close_at(ticket, now, None, Ok(()));
+            self.meter.close_at(open_call, now, None, Ok(()));
         }
         letterbox.came.notify_waiters();
     }
@@ -250,11 +250,11 @@ impl Inbox {
 
     fn give_up(&self, email: &str) {
         let mut state = self.state();
-        let tickets = state.boxes.get_mut(email).map(|letterbox| std::mem::take(&mut letterbox.pending));
-        for ticket in tickets.into_iter().flatten() {
+        let open_calls = state.boxes.get_mut(email).map(|letterbox| std::mem::take(&mut letterbox.pending));
+        for open_call in open_calls.into_iter().flatten() {
             state.pending -= 1;
             state.totals.lost += 1;
-            self.meter.close(ticket, None, Err(Failure::NoMail));
+            self.meter.close(open_call, None, Err(Failure::NoMail));
         }
     }
 

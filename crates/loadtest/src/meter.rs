@@ -71,7 +71,7 @@ impl Account {
 /// A call that was begun; give it back to [`Meter::close`].
 #[derive(Debug)]
 #[must_use = "a call that is not closed unbalances the books"]
-pub struct Ticket {
+pub struct OpenCall {
     call: Call,
     phase: Phase,
     begun: Instant,
@@ -181,29 +181,35 @@ impl Meter {
     }
 
     /// Books a call as begun when it was due. It belongs to the phase in which it is booked.
-    pub fn open_at(&self, call: Call, begun: Instant) -> Ticket {
+    pub fn open_at(&self, call: Call, begun: Instant) -> OpenCall {
         let mut books = self.books();
         let phase = books.phase;
         if let Some(account) = books.account(phase, call) {
             account.sent += 1;
         }
-        Ticket { call, phase, begun }
+        OpenCall { call, phase, begun }
     }
 
     /// Books how it ended, and with which status.
-    pub fn close(&self, ticket: Ticket, status: Option<u16>, outcome: Result<(), Failure>) {
-        self.close_at(ticket, Instant::now(), status, outcome);
+    pub fn close(&self, open_call: OpenCall, status: Option<u16>, outcome: Result<(), Failure>) {
+        self.close_at(open_call, Instant::now(), status, outcome);
     }
 
     /// The same for what ended a moment ago.
-    pub fn close_at(&self, ticket: Ticket, now: Instant, status: Option<u16>, outcome: Result<(), Failure>) {
-        let took = now.saturating_duration_since(ticket.begun);
+    pub fn close_at(
+        &self,
+        open_call: OpenCall,
+        now: Instant,
+        status: Option<u16>,
+        outcome: Result<(), Failure>,
+    ) {
+        let took = now.saturating_duration_since(open_call.begun);
         let mut books = self.books();
         match outcome {
-            Ok(()) => books.total.answered += u64::from(ticket.call.is_request()),
+            Ok(()) => books.total.answered += u64::from(open_call.call.is_request()),
             Err(failure) => {
                 books.total.failed += 1;
-                books.total.newest_failure = Some(format!("{} {failure}", ticket.call.name()));
+                books.total.newest_failure = Some(format!("{} {failure}", open_call.call.name()));
             }
         }
         match (status, outcome) {
@@ -211,10 +217,10 @@ impl Meter {
             (None, Err(failure)) => *books.statuses.entry(failure.to_string()).or_insert(0) += 1,
             (None, Ok(())) => {}
         }
-        if let Some(account) = books.account(ticket.phase, ticket.call) {
+        if let Some(account) = books.account(open_call.phase, open_call.call) {
             account.close(now, took, outcome);
         }
-        if let Some(account) = books.interval.get_mut(&ticket.call) {
+        if let Some(account) = books.interval.get_mut(&open_call.call) {
             account.close(now, took, outcome);
         }
     }

@@ -269,9 +269,9 @@ impl Link {
     ) -> Result<T, Failure> {
         let turn = self.next % self.replicas.len().max(1);
         self.next = self.next.wrapping_add(1);
-        let ticket = self.meter.open_at(call, self.due.take().unwrap_or_else(Instant::now));
+        let open_call = self.meter.open_at(call, self.due.take().unwrap_or_else(Instant::now));
         let Some((replica, connection)) = self.replicas.get_mut(turn) else {
-            self.meter.close(ticket, None, Err(Failure::Connect));
+            self.meter.close(open_call, None, Err(Failure::Connect));
             return Err(Failure::Connect);
         };
         let (status, outcome) = match connection.exchange(&endpoint(replica), &self.body).await {
@@ -282,7 +282,7 @@ impl Link {
             }
             Err(failure) => (None, Err(failure)),
         };
-        self.meter.close(ticket, status, outcome.as_ref().map(|_| ()).map_err(|failure| *failure));
+        self.meter.close(open_call, status, outcome.as_ref().map(|_| ()).map_err(|failure| *failure));
         if matches!(outcome, Err(Failure::Connect)) {
             tokio::time::sleep(CONNECT_PAUSE).await;
         }

@@ -1,4 +1,4 @@
-//! A door that does as it is told: what a real service answers to real callers is tried elsewhere, over Postgres.
+//! A service that does as it is told: what a real service answers to real callers is tried elsewhere, over Postgres.
 
 use crate::http::LoginApi;
 use doorcode_actors::{
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 pub(crate) const ACME: TenantId = TenantId(Uuid::from_u128(0xacce));
 pub(crate) const OTHER: TenantId = TenantId(Uuid::from_u128(0x07e5));
 
-/// What the door answers, and what it was asked.
+/// What it answers, and what it was asked.
 #[derive(Clone, Default)]
 pub(crate) struct Script {
     asked: Arc<Mutex<Vec<String>>>,
@@ -29,8 +29,6 @@ pub(crate) enum Mood {
     Sound,
     /// Refuses everything so.
     Refuses(Refusal),
-    /// Knows nobody.
-    Stranger,
     /// Never answers.
     Hangs,
 }
@@ -57,7 +55,7 @@ impl Script {
     ) -> BoxFuture<'a, Result<T, E>> {
         self.asked.lock().unwrap().push(question);
         match self.mood {
-            Mood::Sound | Mood::Stranger => Box::pin(ready(outcome)),
+            Mood::Sound => Box::pin(ready(outcome)),
             Mood::Refuses(refusal) => Box::pin(ready(Err(refusal.into()))),
             Mood::Hangs => Box::pin(pending()),
         }
@@ -165,7 +163,7 @@ impl LoginApi for Script {
 
     fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
         match self.mood {
-            Mood::Sound | Mood::Stranger => Box::pin(ready(Ok(()))),
+            Mood::Sound => Box::pin(ready(Ok(()))),
             Mood::Refuses(_) => Box::pin(ready(Err(vec!["ledger.login".to_owned()]))),
             Mood::Hangs => Box::pin(pending()),
         }

@@ -12,6 +12,7 @@ use prometheus_client::metrics::counter::Counter;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+pub(crate) use test_peers::http::Answer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -138,45 +139,12 @@ impl Client {
 
     /// The next answer, or `None` if the connection ended.
     pub(crate) async fn answer(&mut self) -> Option<Answer> {
-        timeout(PATIENCE, self.read_answer()).await.expect("an answer or an end in time")
-    }
-
-    async fn read_answer(&mut self) -> Option<Answer> {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(self.stream.read_u8().await.ok()?);
-        }
-        let head = String::from_utf8(head).unwrap();
-        let mut lines = head.split("\r\n");
-        let status = lines.next()?.split(' ').nth(1)?.parse().unwrap();
-        let headers: Vec<(String, String)> = lines
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-            .collect();
-        let mut answer = Answer { status, headers, body: String::new() };
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).await.ok()?;
-        answer.body = String::from_utf8(body).unwrap();
-        Some(answer)
+        timeout(PATIENCE, Answer::read(&mut self.stream)).await.expect("an answer or an end in time")
     }
 
     /// Waits for the connection's end; what comes before it is thrown away.
     pub(crate) async fn ended(&mut self) {
         let mut sink = Vec::new();
         let _ = timeout(PATIENCE, self.stream.read_to_end(&mut sink)).await.expect("an end in time");
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
-}
-
-impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }

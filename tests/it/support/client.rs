@@ -3,7 +3,8 @@
 use super::{PATIENCE, openapi};
 use serde_json::Value;
 use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+pub(crate) use test_peers::http::Answer;
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -77,39 +78,6 @@ impl Request {
     }
 }
 
-/// What came back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub status: u16,
-    /// In the order they came in, names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub body: String,
-}
-
-impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// Every `Set-Cookie` line.
-    pub(crate) fn cookies(&self) -> Vec<&str> {
-        let lines = self.headers.iter().filter(|(name, _)| name == "set-cookie");
-        lines.map(|(_, value)| value.as_str()).collect()
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
-    }
-
-    /// All that could tell one case from another: everything but the clock and the request's id.
-    pub(crate) fn told(&self) -> String {
-        let varies = ["date", "x-request-id"];
-        let headers = self.headers.iter().filter(|(name, _)| !varies.contains(&name.as_str()));
-        let headers: String = headers.map(|(name, value)| format!("{name}: {value}\n")).collect();
-        format!("{}\n{headers}\n{}", self.status, self.body)
-    }
-}
-
 /// One connection, kept alive.
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
@@ -146,27 +114,9 @@ impl Client {
     }
 
     async fn answer(&mut self) -> Answer {
-        let answer = timeout(PATIENCE, self.read_answer()).await.expect("an answer in time");
+        let answer = timeout(PATIENCE, Answer::read(&mut self.stream)).await.expect("an answer in time");
+        let answer = answer.expect("an answer");
         openapi::check(self.sent.0, &self.sent.1, &answer);
-        answer
-    }
-
-    async fn read_answer(&mut self) -> Answer {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(self.stream.read_u8().await.expect("an answer"));
-        }
-        let head = String::from_utf8(head).unwrap();
-        let mut lines = head.split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let pairs = lines.filter_map(|line| line.split_once(':'));
-        let headers =
-            pairs.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
-        let mut answer = Answer { status, headers, body: String::new() };
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).await.unwrap();
-        answer.body = String::from_utf8(body).unwrap();
         answer
     }
 }

@@ -1,5 +1,4 @@
 //! What the tests stand on.
-#![allow(dead_code, reason = "helpers for all topics; not every build of the tests uses all of them")]
 
 pub(crate) mod app;
 pub(crate) mod chaos;
@@ -9,7 +8,6 @@ pub(crate) mod openapi;
 pub(crate) mod pair;
 pub(crate) mod postgres;
 pub(crate) mod process;
-pub(crate) mod smtp_sink;
 pub(crate) mod town;
 pub(crate) mod wire;
 

@@ -2,7 +2,6 @@
 
 use super::PATIENCE;
 use super::postgres::{Database, master_key};
-use super::smtp_sink::SmtpSink;
 use super::wire::{Answer, Wire};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -12,6 +11,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use test_peers::smtp::SmtpSink;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
@@ -347,11 +347,6 @@ impl Actors {
     pub(crate) fn outcomes(&self, verb: &str, outcome: &str) -> u64 {
         let outcomes = self.0["outcomes"].as_array().unwrap();
         outcomes.iter().find(|row| row[0] == verb && row[1] == outcome).unwrap()[2].as_u64().unwrap()
-    }
-
-    /// Database connections open now.
-    pub(crate) fn connections(&self) -> u64 {
-        self.0["pool"]["connections"].as_u64().unwrap()
     }
 }
 

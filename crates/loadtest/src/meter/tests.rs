@@ -19,9 +19,9 @@ fn every_call_is_answered_failed_or_open() {
     let good = meter.open_at(Call::Login, Instant::now());
     meter.close(good, Some(200), Ok(()));
     for failure in [Failure::Timeout, Failure::Status(503), Failure::Timeout] {
-        let ticket = meter.open_at(Call::Login, Instant::now());
+        let open_call = meter.open_at(Call::Login, Instant::now());
         let status = if let Failure::Status(status) = failure { Some(status) } else { None };
-        meter.close(ticket, status, Err(failure));
+        meter.close(open_call, status, Err(failure));
     }
     let _never_closed = meter.open_at(Call::Login, Instant::now());
     meter.tick();
@@ -42,8 +42,8 @@ fn latency_counts_from_when_a_call_was_due() {
     let meter = Meter::new().unwrap();
     meter.start_measuring();
     let due = Instant::now() - Duration::from_millis(500);
-    let ticket = meter.open_at(Call::Login, due);
-    meter.close(ticket, Some(200), Ok(()));
+    let open_call = meter.open_at(Call::Login, due);
+    meter.close(open_call, Some(200), Ok(()));
     let accounts = meter.accounts(Phase::Measured);
     assert!(accounts[0].1.latency.max() >= 500_000);
 }

@@ -1,9 +1,9 @@
-//! A mail server that keeps what it gets, for tests. It speaks real SMTP over real TCP (and TLS), and does what
-//! a test tells it to: refuse, delay, fall silent, hang up, or hide its STARTTLS.
-//!
-//! It needs nothing of doorcode, so the tests of every package can include it by path.
-#![allow(dead_code, missing_docs, clippy::expect_used)]
+//! A mail server that keeps what it gets. It speaks real SMTP over real TCP (and TLS), and does what a test tells it to:
+//! refuse, delay, fall silent, hang up, or hide its STARTTLS.
 
+mod session;
+
+use crate::{CERTIFICATE_PEM, KEY_PEM};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,17 +15,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-#[path = "smtp_session.rs"]
-mod session;
-
-/// Vouches for the sink's certificate, which names `localhost`.
-pub(crate) const CA_PEM: &str = include_str!("tls/ca.pem");
-const LEAF_PEM: &str = include_str!("tls/leaf.pem");
-const LEAF_KEY: &str = include_str!("tls/leaf.key");
-
 /// What kind of server the sink is.
 #[derive(Clone, Debug)]
-pub(crate) struct Traits {
+pub struct Traits {
     pub tls: SinkTls,
     pub pipelining: bool,
     /// Takes DATA although no recipient was accepted, as RFC 2920 allows.
@@ -50,7 +42,7 @@ impl Default for Traits {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SinkTls {
+pub enum SinkTls {
     /// Plain text; also what a server looks like whose STARTTLS somebody strips on the way.
     None,
     /// Offers STARTTLS.
@@ -63,7 +55,7 @@ pub(crate) enum SinkTls {
 
 /// Points of the dialogue where a test can step in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Point {
+pub enum Point {
     Greeting,
     Ehlo,
     StartTls,
@@ -79,7 +71,7 @@ pub(crate) enum Point {
 
 /// What the sink does at a point instead of going on.
 #[derive(Clone, Debug)]
-pub(crate) enum Act {
+pub enum Act {
     /// Answers this line instead ("451 4.3.0 later"); a mail so answered is not kept.
     Reply(&'static str),
     /// Goes on after a while.
@@ -94,7 +86,7 @@ pub(crate) enum Act {
 
 /// A mail that the sink accepted.
 #[derive(Clone, Debug)]
-pub(crate) struct Received {
+pub struct Received {
     /// MAIL FROM, without the brackets.
     pub from: String,
     /// RCPT TO, one each.
@@ -111,7 +103,7 @@ pub(crate) struct Received {
 
 impl Received {
     /// A header's value, unfolded, as it stands (encoded words stay encoded).
-    pub(crate) fn header(&self, name: &str) -> Option<String> {
+    pub fn header(&self, name: &str) -> Option<String> {
         let text = String::from_utf8_lossy(&self.raw);
         let head = text.split("\r\n\r\n").next()?.replace("\r\n ", " ").replace("\r\n\t", " ");
         head.split("\r\n").find_map(|line| {
@@ -121,13 +113,13 @@ impl Received {
     }
 
     /// The code: the first word of the subject.
-    pub(crate) fn code(&self) -> Option<String> {
+    pub fn code(&self) -> Option<String> {
         self.header("Subject")?.split(' ').next().map(str::to_owned)
     }
 }
 
 /// The server. It stops when it is dropped.
-pub(crate) struct SmtpSink {
+pub struct SmtpSink {
     port: u16,
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
@@ -151,11 +143,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl SmtpSink {
     /// A plain server on a free port of loopback.
-    pub(crate) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::with(Traits::default()).await
     }
 
-    pub(crate) async fn with(traits: Traits) -> Self {
+    pub async fn with(traits: Traits) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let port = listener.local_addr().expect("a bound port").port();
         let shared = Arc::new(Shared {
@@ -172,53 +164,53 @@ impl SmtpSink {
         Self { port, shared, accepting }
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// From now on, at `point`, do `act`.
-    pub(crate) fn at(&self, point: Point, act: Act) {
+    pub fn at(&self, point: Point, act: Act) {
         lock(&self.shared.acts).insert(point, (act, false));
     }
 
     /// At `point`, do `act` the next time only.
-    pub(crate) fn once(&self, point: Point, act: Act) {
+    pub fn once(&self, point: Point, act: Act) {
         lock(&self.shared.acts).insert(point, (act, true));
     }
 
     /// From now on, answer RCPT TO this address by this line.
-    pub(crate) fn refuse(&self, address: &str, reply: &'static str) {
+    pub fn refuse(&self, address: &str, reply: &'static str) {
         lock(&self.shared.refused).insert(address.to_owned(), reply);
     }
 
     /// From now on, behave.
-    pub(crate) fn heal(&self) {
+    pub fn heal(&self) {
         lock(&self.shared.acts).clear();
         lock(&self.shared.refused).clear();
     }
 
     /// How many connections were made so far.
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.shared.connections.load(SeqCst)
     }
 
     /// The mails so far, in order of arrival.
-    pub(crate) fn received(&self) -> Vec<Received> {
+    pub fn received(&self) -> Vec<Received> {
         lock(&self.shared.received).clone()
     }
 
     /// How many mails so far.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         lock(&self.shared.received).len()
     }
 
     /// Every command line so far, AUTH without what follows it.
-    pub(crate) fn commands(&self) -> Vec<String> {
+    pub fn commands(&self) -> Vec<String> {
         lock(&self.shared.commands).clone()
     }
 
     /// Waits until there are `count` mails.
-    pub(crate) async fn wait_for(&self, count: usize) -> Vec<Received> {
+    pub async fn wait_for(&self, count: usize) -> Vec<Received> {
         loop {
             let changed = self.shared.changed.notified();
             tokio::pin!(changed);
@@ -238,9 +230,10 @@ impl Drop for SmtpSink {
 }
 
 fn acceptor() -> TlsAcceptor {
-    let chain =
-        CertificateDer::pem_slice_iter(LEAF_PEM.as_bytes()).collect::<Result<_, _>>().expect("leaf.pem");
-    let key = PrivateKeyDer::from_pem_slice(LEAF_KEY.as_bytes()).expect("leaf.key");
+    let chain = CertificateDer::pem_slice_iter(CERTIFICATE_PEM.as_bytes())
+        .collect::<Result<_, _>>()
+        .expect("leaf.pem");
+    let key = PrivateKeyDer::from_pem_slice(KEY_PEM.as_bytes()).expect("leaf.key");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

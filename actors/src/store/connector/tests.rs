@@ -5,18 +5,14 @@ use crate::test_cluster::Cluster;
 use crate::test_settings::database;
 use std::net::TcpListener;
 use std::time::Instant;
-
-const CA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/it/support/tls/ca.pem");
-/// For the name `localhost`, by that authority.
-const LEAF: &str = include_str!("../../../tests/it/support/tls/leaf.pem");
-const LEAF_KEY: &str = include_str!("../../../tests/it/support/tls/leaf.key");
+use test_peers::{CA_FILE, CERTIFICATE_PEM, KEY_PEM};
 
 fn tls_cluster() -> (Cluster, u16) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let options = format!(
         "-c listen_addresses=localhost -c port={port} -c ssl=on -c ssl_cert_file=DIR/leaf.pem -c ssl_key_file=DIR/leaf.key"
     );
-    (Cluster::with(&options, &[("leaf.pem", LEAF), ("leaf.key", LEAF_KEY)]), port)
+    (Cluster::with(&options, &[("leaf.pem", CERTIFICATE_PEM), ("leaf.key", KEY_PEM)]), port)
 }
 
 async fn connect(url: &str) -> Result<ClientWrapper, String> {
@@ -28,7 +24,7 @@ async fn connect(url: &str) -> Result<ClientWrapper, String> {
 #[tokio::test]
 async fn tls_is_as_libpq_has_it() {
     let (_cluster, port) = tls_cluster();
-    let with_ca = |mode: &str| format!("sslmode={mode}&sslrootcert={CA}");
+    let with_ca = |mode: &str| format!("sslmode={mode}&sslrootcert={CA_FILE}");
     let cases = [
         ("localhost", String::new(), Ok(true)),
         ("localhost", "sslmode=disable".to_owned(), Ok(false)),

@@ -8,12 +8,9 @@ use uuid::Uuid;
 use super::*;
 use crate::mail::{Mail, Sender, Templates, Transport};
 use setting_values::Secret;
+use test_peers::smtp::{Act, Point, SinkTls, SmtpSink, Traits};
+use test_peers::{CA_FILE, CA_PEM};
 
-#[path = "../../../tests/it/support/smtp_sink.rs"]
-mod smtp_sink;
-use smtp_sink::{Act, CA_PEM, Point, SinkTls, SmtpSink, Traits};
-
-#[path = "smtp_tls_tests.rs"]
 mod tls;
 
 fn login_mail(to: &str) -> Mail {
@@ -44,18 +41,17 @@ const LIMITS: Limits = Limits { until_content: Duration::from_secs(10), answer: 
 #[tokio::test]
 async fn a_relay_is_checked_without_a_mail() {
     let sink = SmtpSink::with(Traits { tls: SinkTls::StartTls, ..Traits::default() }).await;
-    let ca_file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/it/support/tls/ca.pem");
     let with = |ca_file: Option<&str>| {
         let settings =
             SmtpSettings { tls: TlsMode::StartTls, ca_file: ca_file.map(Into::into), ..settings(&sink) };
         Relay::new(system_roots(), settings, "doorcode.example")
     };
-    with(Some(ca_file)).unwrap().check(LIMITS).await.unwrap();
+    with(Some(CA_FILE)).unwrap().check(LIMITS).await.unwrap();
     let refused = with(None).unwrap().check(LIMITS).await.unwrap_err().to_string();
     assert!(refused.contains("UnknownIssuer"), "{refused}");
     assert!(with(Some("/none.pem")).err().unwrap().to_string().contains("ca_file /none.pem"));
     sink.at(Point::Greeting, Act::Drop);
-    with(Some(ca_file)).unwrap().check(LIMITS).await.unwrap_err();
+    with(Some(CA_FILE)).unwrap().check(LIMITS).await.unwrap_err();
     assert!(sink.count() == 0);
 }
 
