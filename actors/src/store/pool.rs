@@ -9,7 +9,7 @@ use crate::database_url::DatabaseUrlError;
 use crate::outside_faults::OutsideFaults;
 use crate::settings::DatabaseSettings;
 use deadpool::Runtime;
-use deadpool::managed::{Hook, HookError, Timeouts};
+use deadpool::managed::{Hook, HookError, QueueMode, Timeouts};
 use deadpool_postgres::ClientWrapper;
 use doorcode_domain::{Clock, Micros};
 use serde::Serialize;
@@ -55,6 +55,8 @@ impl Store {
         let pool = Pool::builder(Connector::new(settings)?)
             .max_size(settings.pool_size.get())
             .runtime(Runtime::Tokio1)
+            // the one that came back last: its backend's plans are still in the processor's cache
+            .queue_mode(QueueMode::Lifo)
             .timeouts(Timeouts {
                 wait: Some(settings.wait_timeout),
                 create: Some(settings.create_timeout),
