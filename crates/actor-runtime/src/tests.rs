@@ -116,6 +116,21 @@ async fn restarts_are_paused_and_counted_by_reason() {
     assert_eq!(counter.instance.snapshot(0).failed_in_row, 1);
 }
 
+/// A fault that is read too late is none: who told it was answered that nothing happened, and tells it again.
+#[tokio::test(start_paused = true)]
+async fn a_fault_nobody_waits_for_does_nothing() {
+    let tree = tree(&["counter"], None, Tolerance::default()).await;
+    let counter = &tree.children[0];
+    assert!(counter.instance.inject(Fault::Slow(Duration::from_millis(500)), soon()).await);
+    let (counted, told) = tokio::join!(
+        asked(counter),
+        counter.instance.inject(Fault::Panic, Instant::now() + Duration::from_millis(100))
+    );
+    assert_eq!((counted, told), (Ok(1), false));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!((asked(counter).await, restarts(counter, "panic")), (Ok(2), 0));
+}
+
 /// A hung child names the message it is at; ended for it, it is counted as stuck and comes back. An event of the life
 /// before restarts nothing twice.
 #[tokio::test(start_paused = true)]
