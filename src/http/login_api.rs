@@ -29,8 +29,8 @@ macro_rules! login_api {
             /// What middleware needs that knows the issuer's URL alone.
             fn metadata(&self) -> String;
 
-            /// Whether every actor answers.
-            fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>>;
+            /// Whether every actor answers, and what an operator should know all the same.
+            fn ready(&self) -> BoxFuture<'_, Result<Vec<String>, Vec<String>>>;
 
             /// The supervision tree.
             fn snapshot(&self) -> TreeSnapshot;
@@ -62,7 +62,7 @@ macro_rules! login_api {
                 self.metadata()
             }
 
-            fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
+            fn ready(&self) -> BoxFuture<'_, Result<Vec<String>, Vec<String>>> {
                 Box::pin(self.ready())
             }
 

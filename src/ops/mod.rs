@@ -134,11 +134,7 @@ fn readyz(ops: &Ops) -> BoxedFilter<(Response,)> {
 async fn readiness(service: &dyn LoginApi) -> Response {
     match timeout(READY_WITHIN, service.ready()).await {
         // all replicas share the database: to leave the balancer would help nobody, and take the keys from who checks tokens
-        Ok(Ok(())) => {
-            let refuses =
-                service.snapshot().pool.refuses.map(|why| format!("the database refuses statements: {why}"));
-            state(StatusCode::OK, "ready", refuses.as_slice())
-        }
+        Ok(Ok(remarks)) => state(StatusCode::OK, "ready", &remarks),
         Ok(Err(reasons)) => state(StatusCode::SERVICE_UNAVAILABLE, "not ready", &reasons),
         Err(_) => {
             let slow = "the actors did not answer in time".to_owned();

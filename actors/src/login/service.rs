@@ -312,9 +312,9 @@ impl LoginService {
     }
 
     /// Asks the actors and the database, all at once, whether they answer: `/readyz`. The error names who does not.
-    pub async fn ready(&self) -> Result<(), Vec<String>> {
+    pub async fn ready(&self) -> Result<Vec<String>, Vec<String>> {
         let silent = self.0.observability.ask_all(Duration::from_secs(1)).await;
-        if silent.is_empty() { Ok(()) } else { Err(silent) }
+        if silent.is_empty() { Ok(self.0.observability.remarks()) } else { Err(silent) }
     }
 
     /// The supervision tree with its counters: `/actors`, `/metrics`, the live page.

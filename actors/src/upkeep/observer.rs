@@ -107,6 +107,12 @@ impl Observability {
         }
     }
 
+    /// What an operator should know although everybody answers.
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        let refuses = self.store.status().refuses;
+        refuses.map(|why| format!("the database refuses statements: {why}")).into_iter().collect()
+    }
+
     /// What `/readyz` says: who does not answer. Of actors that serve one tenant or one mail each, a kind is not ready
     /// when most of it is silent: one tenant's hung issuer must not take a replica away from all others.
     pub(crate) async fn ask_all(&self, patience: Duration) -> Vec<String> {

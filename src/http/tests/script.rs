@@ -161,9 +161,9 @@ impl LoginApi for Script {
         r#"{"issuer":"x"}"#.to_owned()
     }
 
-    fn ready(&self) -> BoxFuture<'_, Result<(), Vec<String>>> {
+    fn ready(&self) -> BoxFuture<'_, Result<Vec<String>, Vec<String>>> {
         match self.mood {
-            Mood::Sound => Box::pin(ready(Ok(()))),
+            Mood::Sound => Box::pin(ready(Ok(Vec::new()))),
             Mood::Refuses(_) => Box::pin(ready(Err(vec!["ledger.login".to_owned()]))),
             Mood::Hangs => Box::pin(pending()),
         }
