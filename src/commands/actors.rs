@@ -87,11 +87,7 @@ fn cells(row: &Value) -> [String; 12] {
     };
     [
         number("id").to_string(),
-        match (row["slug"].as_str(), row["tenant"].as_str()) {
-            (Some(slug), _) => format!("{kind}/{slug}"),
-            (None, Some(shared)) => format!("{kind}/{shared} (unknown slugs)"),
-            (None, None) => kind.clone(),
-        },
+        row["slug"].as_str().or(row["tenant"].as_str()).map_or(kind.clone(), |whom| format!("{kind}/{whom}")),
         state,
         lasting,
         text(&row["message"]),

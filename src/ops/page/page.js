@@ -32,11 +32,8 @@ function write(node, text, className) {
 const count = (n) => n.toLocaleString("en", n < 1e4 ? { maximumFractionDigits: n < 10 ? 2 : 0 } : { notation: "compact", maximumFractionDigits: 2 });
 const sum = (pairs) => pairs.reduce((all, pair) => all + pair.at(-1), 0);
 const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
-/** A tenant's issuer by its slug; those without one are shared by all slugs that name no tenant. */
-const nameOf = (row) => {
-  if (!row.tenant) return `${row.kind} ${row.id}`;
-  return row.slug ? `${row.kind}/${row.slug}` : `${row.kind}/${row.tenant} (unknown slugs)`;
-};
+/** A tenant's issuer by its slug; one without a slug is shared: `issuer/shared-3`. */
+const nameOf = (row) => (row.tenant ? `${row.kind}/${row.slug ?? row.tenant}` : `${row.kind} ${row.id}`);
 const words = (failure) => `${clock(failure.at_s)} ${failure.reason}${failure.why && failure.why !== failure.reason ? `: ${failure.why}` : ""}`;
 
 /** 12 ms, 3 s, 4 min. */
