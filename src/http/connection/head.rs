@@ -6,6 +6,7 @@
 //! well: whatever fools one of the two fools nobody. The watch also knows where heads begin and end, which tells a slow
 //! head from an idle connection: hyper has one timer for both.
 
+use crate::http::connection::turns::Line;
 use crate::http::exchange::Fault;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub(crate) struct HeadWatch {
     since: Instant,
     answering: u32,
     served: u64,
+    /// Of the last request.
+    line: Line,
     owed: bool,
     fault: Option<Fault>,
     head: Head,
@@ -82,6 +85,7 @@ impl HeadWatch {
             since: Instant::now(),
             answering: 0,
             served: 0,
+            line: Line::New,
             owed: false,
             fault: None,
             head: Head::default(),
@@ -176,13 +180,24 @@ impl HeadWatch {
         self.fault
     }
 
+    /// How many requests hyper has handed over.
+    pub(crate) fn begun(&self) -> u64 {
+        self.served + u64::from(self.answering)
+    }
+
     /// Its answer is ready. True if the connection must end with it.
-    pub(crate) fn end_answer(&mut self) -> bool {
+    pub(crate) fn end_answer(&mut self, line: Line) -> bool {
+        self.line = line;
         self.answering = self.answering.saturating_sub(1);
         self.served += 1;
         self.owed = true;
         self.since = Instant::now();
         self.fault.is_some() || self.part == Part::Opaque
+    }
+
+    /// Where it waits for its turn to read, if it is between two requests.
+    pub(crate) fn waits_in(&self) -> Option<Line> {
+        (!self.is_owed() && self.part == Part::Idle).then_some(self.line)
     }
 
     /// Everything that hyper had to write is written.
@@ -340,7 +355,7 @@ mod tests {
     fn a_chunked_request_is_its_connection_s_last() {
         let mut watch = fed(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\nab");
         assert_eq!(watch.begin_answer(None), None);
-        assert!(watch.end_answer());
+        assert!(watch.end_answer(Line::Nobody));
     }
 
     /// G7: a slow head, a silent connection and an idle one have their own times.
@@ -350,10 +365,12 @@ mod tests {
         assert_eq!(watch(b"").1, Overdue::Quiet);
         assert_eq!(watch(b"GET").1, Overdue::Head);
         let mut served = fed(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(served.waits_in(), Some(Line::New), "only between requests");
         served.begin_answer(Some(0));
-        assert_eq!(served.deadline().0, served.since + PATIENCE.answer);
-        assert!(!served.end_answer());
+        assert_eq!((served.waits_in(), served.deadline().0), (None, served.since + PATIENCE.answer));
+        assert!(!served.end_answer(Line::Nobody));
         assert_eq!(served.deadline(), (served.since + PATIENCE.idle, Overdue::Quiet));
+        assert_eq!((served.waits_in(), served.flushed(), served.waits_in()), (None, (), Some(Line::Nobody)));
     }
 
     proptest! {

@@ -3,8 +3,10 @@
 //! A connection cap for all, for a client and for a network, a time for the head, for idling and for the answer, a largest head, and a drain
 //! with a deadline. TLS is ended by a proxy in front.
 
+use crate::http::connection::carriers::Carriers;
 use crate::http::connection::head::{HeadWatch, Overdue, Patience};
 use crate::http::connection::places::{Place, Places};
+use crate::http::connection::turns::{Line, NextTurn};
 use crate::http::exchange::{Exchange, Fault};
 use crate::http::request::client::TrustedProxies;
 use crate::http::response::reply;
@@ -23,7 +25,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -91,6 +93,7 @@ where
         max_head_bytes: MAX_HEAD_BYTES,
     };
     let (stage, seen) = watch::channel(Stage::Serving);
+    let mut carriers = Carriers::start();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let (stream, peer) = tokio::select! {
@@ -107,7 +110,7 @@ where
         };
         let is_proxied = limits.proxies.contains(peer.ip());
         let connection = Connection { peer, is_proxied, patience, stage: seen.clone(), _place: place };
-        tokio::spawn(connection.run(stream, filter.clone()));
+        carriers.take(|turn| connection.run(stream, turn, filter.clone()));
     }
     drop(listener);
     stage.send_replace(Stage::Draining);
@@ -148,7 +151,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run<F>(self, stream: TcpStream, filter: F)
+    async fn run<F>(self, stream: TcpStream, turn: NextTurn, filter: F)
     where
         F: Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + Unpin + 'static,
         F::Future: Send,
@@ -165,11 +168,15 @@ impl Connection {
             .header_read_timeout(None)
             .max_buf_size(HYPER_BUFFER)
             .serve_connection(io, service);
-        self.drive(connection, &watch).await;
+        self.drive(connection, turn, &watch).await;
     }
 
-    async fn drive<S>(mut self, mut connection: http1::Connection<TokioIo<Watched>, S>, watch: &SharedWatch)
-    where
+    async fn drive<S>(
+        mut self,
+        mut connection: http1::Connection<TokioIo<Watched>, S>,
+        mut next_turn: NextTurn,
+        watch: &SharedWatch,
+    ) where
         S: Service<Request<Incoming>, Response = Response, Error = Infallible> + Unpin,
         S::Future: Unpin,
     {
@@ -178,7 +185,17 @@ impl Connection {
             // Look again after a head's time at the latest: an idle connection may have begun a head since.
             let look = deadline.min(tokio::time::Instant::now() + self.patience.head);
             tokio::select! {
-                outcome = poll_fn(|cx| connection.poll_without_shutdown(cx)) => {
+                outcome = poll_fn(|cx| {
+                    let _turn = ready!(next_turn.poll(watch.lock().waits_in(), cx));
+                    let begun = watch.lock().begun();
+                    let outcome = connection.poll_without_shutdown(cx);
+                    // hyper reads a body only after the handler has asked for it: in the next poll, which had
+                    // better not wait for everybody else's
+                    match outcome.is_pending() && watch.lock().begun() > begun {
+                        true => connection.poll_without_shutdown(cx),
+                        false => outcome,
+                    }
+                }) => {
                     if let Err(error) = outcome {
                         tracing::debug!(%error, "connection");
                     }
@@ -232,10 +249,10 @@ where
         *request.uri_mut() = Uri::from_static("*");
     }
     let exchange = Exchange::new(peer.ip(), fault, &request, is_proxied);
-    let id = RequestId(exchange.id().as_u128());
+    let (id, trail) = (RequestId(exchange.id().as_u128()), exchange.trail());
     request.extensions_mut().insert(exchange);
     let mut response = in_request(id, routes.call(request)).await?;
-    if watch.lock().end_answer() || fault.is_some() {
+    if watch.lock().end_answer(trail.tenant().map_or(Line::Nobody, Line::Tenant)) || fault.is_some() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
