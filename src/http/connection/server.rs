@@ -191,10 +191,10 @@ impl Connection {
                     let outcome = connection.poll_without_shutdown(cx);
                     // hyper reads a body only after the handler has asked for it: in the next poll, which had
                     // better not wait for everybody else's
-                    match outcome.is_pending() && watch.lock().begun() > begun {
-                        true => connection.poll_without_shutdown(cx),
-                        false => outcome,
+                    if outcome.is_pending() && watch.lock().begun() > begun {
+                        return connection.poll_without_shutdown(cx);
                     }
+                    outcome
                 }) => {
                     if let Err(error) = outcome {
                         tracing::debug!(%error, "connection");
