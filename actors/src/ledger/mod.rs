@@ -39,7 +39,7 @@ pub(crate) const KNOWN_PLACES: usize = 4;
 pub(crate) type Answers<B> = Vec<(<B as Batch>::Key, <B as Batch>::Answer)>;
 
 /// Rows that must be due for each flush that is on its way before another one sets out: when the processor is the limit,
-/// larger batches do more than more flushes (docs/adr/0003). A lone row never waits for company, only for a guard.
+/// larger batches do more than more flushes (docs/adr/0003, 0031). A lone row never waits for company, only for a guard.
 const ROWS_PER_FLUSH: usize = 32;
 
 /// One kind of write.

@@ -214,6 +214,8 @@ impl Connection {
                 }
             }
         };
+        // A turn that it was given and never saw is the next one's at once, not after the goodbye.
+        drop(next_turn);
         let Watched { mut stream, complaint, .. } = connection.into_parts().io.into_inner();
         let timed_out = (overdue == Some(Overdue::Head)).then_some(StatusCode::REQUEST_TIMEOUT);
         if let Some(status) = timed_out.or(complaint) {
