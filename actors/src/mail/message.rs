@@ -3,20 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use doorcode_domain::Language;
-use jiff::{Timestamp, tz::TimeZone};
 use lettre::address::Envelope;
 use lettre::message::header::{self, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::{Address, Message};
-use minijinja::{Value, context};
 use uuid::Uuid;
 
 use super::Secret;
 use super::display_name;
 use super::templates::Templates;
-
-/// Where a tenant has no colour. Without a run of four digits, as every colour here: none may look like a code.
-const COLOUR: &str = "#6b727f";
 
 /// What a code is written with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,46 +130,6 @@ impl Mail {
     }
 }
 
-/// What templates may show.
-pub(super) struct Values {
-    pub(super) month_index: usize,
-    pub(super) values: Value,
-}
-
-impl Values {
-    pub(super) fn of(mail: &Mail) -> Result<Self, Unsendable> {
-        let at = Timestamp::from_microsecond(mail.at_us)
-            .map_err(|_| Unsendable::Template("the time of the request is out of range"))?
-            .to_zoned(TimeZone::UTC);
-        let (code, letters, minutes) = match &mail.content {
-            Content::Code { code, alphabet, minutes, .. } => {
-                (Some(code.reveal().to_owned()), *alphabet == Alphabet::Base32, Some(*minutes))
-            }
-            Content::FailedGuesses | Content::NewDevice => (None, false, None),
-        };
-        let values = context! {
-            code,
-            letters,
-            minutes,
-            tenant => tenant_name(&mail.tenant),
-            // Without the year: four digits in a row could be taken for the code.
-            day => at.day(),
-            time => at.strftime("%H:%M").to_string(),
-            network => mail.network.as_deref().map(display_name::break_digit_runs),
-            portal_host => mail.tenant.portal_host.as_deref().filter(|host| is_bindable_host(host)),
-            colour => mail.tenant.colour.as_deref().and_then(rgb).unwrap_or_else(|| COLOUR.to_owned()),
-            lang => mail.language.tag(),
-        };
-        Ok(Self { month_index: usize::from(at.month().unsigned_abs()) - 1, values })
-    }
-}
-
-/// `#rrggbb` as `rgb(r,g,b)`.
-fn rgb(colour: &str) -> Option<String> {
-    let part = |at: usize| u8::from_str_radix(colour.get(at..at + 2)?, 16).ok();
-    Some(format!("rgb({},{},{})", part(1)?, part(3)?, part(5)?))
-}
-
 /// Who the mails are from.
 #[derive(Clone, Debug)]
 pub struct Sender {
@@ -261,7 +216,8 @@ fn fixed_header(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
-fn tenant_name(tenant: &TenantLook) -> String {
+/// As its owner wrote it, made safe.
+pub(super) fn tenant_name(tenant: &TenantLook) -> String {
     let name = display_name::one_line(&tenant.name);
     if name.is_empty() { display_name::one_line(&tenant.slug) } else { name }
 }
@@ -279,15 +235,6 @@ pub(super) fn parse_address(address: &str) -> Result<Address, Unsendable> {
         return Err(Unsendable::BadRecipient);
     }
     Address::new(local, domain).map_err(|_| Unsendable::BadRecipient)
-}
-
-/// Whether the last line may bind the code to this host. A host with a long run of digits would compete with
-/// the code for the reader's eye and the mail program's, so such portals go without the line.
-fn is_bindable_host(host: &str) -> bool {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
-    !host.is_empty()
-        && host.chars().all(plain)
-        && display_name::longest_digit_run(host) <= display_name::LONGEST_DIGIT_RUN
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub(crate) mod record;
 mod smtp;
 mod templates;
 pub(crate) mod typed_address;
+mod values;
 mod wire;
 
 use crate::settings::{MailSettings, ProviderSettings};

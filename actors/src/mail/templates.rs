@@ -3,11 +3,15 @@
 //! A layout (`code/body.html`) puts texts in order; a text (`[code] life` in `texts/de.toml`) is one sentence in one language,
 //! with placeholders of its own. Both are minijinja templates.
 
-use super::message::{Content, Mail, Rendered, Unsendable, Values};
+use super::message::{Content, Mail, Rendered, Unsendable};
+use super::values::{Common, Values};
 use doorcode_domain::Language;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
+use minijinja::value::{Enumerator, Object};
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use toml::Table;
 
 macro_rules! built_in {
@@ -146,31 +150,34 @@ impl Sources {
         let mut add = |name: String, source: String| {
             let (name, source): (&'static str, &'static str) = (name.leak(), source.leak());
             env.add_template(name, source)
-                .map_err(|error| TemplateError::new(name, format!("is no template: {error}")))
+                .map_err(|error| TemplateError::new(name, format!("is no template: {error}")))?;
+            Ok(name)
         };
         for (name, source) in self.layouts {
             add(name.to_owned(), source)?;
         }
         let mut languages = Vec::new();
         for (language, table) in Language::all().zip(self.texts) {
-            let mut words = Words { months: Vec::new(), keys: BTreeMap::new() };
+            let mut words = Words { months: Vec::new(), sections: BTreeMap::new() };
             for (section, value) in table {
                 match value {
                     toml::Value::Table(texts) => {
-                        words.keys.insert(section.clone(), texts.keys().cloned().collect());
+                        let mut names = Vec::new();
                         for (key, text) in texts {
                             let name = text_name(language, &section, &key);
                             let text =
                                 text.as_str().ok_or_else(|| TemplateError::new(&name, "expected a text"))?;
-                            add(name, text.to_owned())?;
+                            let name = add(name, text.to_owned())?;
+                            names.push(TextName { key: key.into(), name });
                         }
+                        words.sections.insert(section, names);
                     }
                     other => words.months = other.try_into().unwrap_or_default(),
                 }
             }
             languages.push(words);
         }
-        let set = TemplateSet { env, languages };
+        let set = TemplateSet { env, languages, filled: Filled::default() };
         set.check()?;
         Ok(set)
     }
@@ -205,44 +212,128 @@ struct TemplateSet {
     env: Environment<'static>,
     /// In the order of [`Language::all`].
     languages: Vec<Words>,
+    filled: Filled,
 }
 
 struct Words {
     months: Vec<String>,
-    /// The texts of each section.
-    keys: BTreeMap<String, Vec<String>>,
+    sections: BTreeMap<String, Vec<TextName>>,
+}
+
+struct TextName {
+    /// In its section.
+    key: Arc<str>,
+    name: &'static str,
+}
+
+/// Texts that mails have in common, by section: in a burst most texts are filled once a minute.
+#[derive(Default)]
+struct Filled(Mutex<HashMap<(&'static str, Common), Arc<Texts>>>);
+
+/// Texts by key.
+#[derive(Default)]
+struct Texts(HashMap<Arc<str>, Value>);
+
+impl Object for Texts {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        self.0.get(key).cloned()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::NonEnumerable
+    }
+}
+
+/// Without the texts: some hold the code.
+impl fmt::Debug for Texts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Texts").finish_non_exhaustive()
+    }
+}
+
+/// Tenants and languages whose texts are kept, some 1 KB each. At that many all are forgotten.
+const MAX_FILLED: usize = 256;
+
+impl Filled {
+    fn get(&self, key: &(&'static str, Common)) -> Option<Arc<Texts>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn put(&self, key: (&'static str, Common), texts: Texts) {
+        let mut filled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if filled.len() >= MAX_FILLED {
+            filled.clear();
+        }
+        filled.insert(key, texts.into());
+    }
 }
 
 impl TemplateSet {
     fn render(&self, mail: &Mail) -> Result<Rendered, Unsendable> {
-        let values = Values::of(mail)?;
-        self.fill(mail, &values)
+        let (words, values) = self.values(mail)?;
+        self.fill(mail, words, values)
             .map_err(|_| Unsendable::Template("a template asks for a value it is not given"))
     }
 
+    fn values(&self, mail: &Mail) -> Result<(&Words, Values), Unsendable> {
+        let words = self.languages.get(mail.language.index());
+        let words = words.ok_or(Unsendable::Template("its language lacks texts"))?;
+        Ok((words, Values::of(mail, &words.months)?))
+    }
+
     /// The error names the template, never a value.
-    fn fill(&self, mail: &Mail, values: &Values) -> Result<Rendered, TemplateError> {
+    fn fill(&self, mail: &Mail, words: &Words, values: Values) -> Result<Rendered, TemplateError> {
         let (section, layout) = match mail.content {
             Content::Code { .. } => ("code", "code"),
             Content::FailedGuesses => ("failed_guesses", "notice"),
             Content::NewDevice => ("new_device", "notice"),
         };
         let lacking = || TemplateError::new(mail.language.tag(), "lacks texts");
-        let words = self.languages.get(mail.language.index()).ok_or_else(lacking)?;
-        let month = words.months.get(values.month_index).ok_or_else(lacking)?;
-        let values = context! { month, ..values.values.clone() };
-        let mut texts = BTreeMap::new();
-        for key in words.keys.get(section).ok_or_else(lacking)? {
-            let text = self.one(&text_name(mail.language, section, key), &values)?;
-            texts.insert(key.as_str(), text);
-        }
-        let subject = texts.get("subject").ok_or_else(lacking)?.trim().to_owned();
-        let values = context! { t => texts, ..values };
+        let values = Arc::new(values);
+        let shown = Value::from_dyn_object(values.clone());
+        let texts = self.texts(section, words.sections.get(section).ok_or_else(lacking)?, &values, &shown)?;
+        let subject = texts.0.get("subject").and_then(Value::as_str).ok_or_else(lacking)?.trim().to_owned();
+        values.show_texts(Value::from_object(texts));
         Ok(Rendered {
             subject,
-            text: self.one(&format!("{layout}/body.txt"), &values)?.trim_end().to_owned() + "\n",
-            html: self.one(&format!("{layout}/body.html"), &values)?,
+            text: self.one(&format!("{layout}/body.txt"), &shown)?.trim_end().to_owned() + "\n",
+            html: self.one(&format!("{layout}/body.html"), &shown)?,
         })
+    }
+
+    /// A section's texts by key. What shows nothing of its own is taken from an earlier mail that had the rest in common.
+    fn texts(
+        &self,
+        section: &'static str,
+        names: &[TextName],
+        values: &Values,
+        shown: &Value,
+    ) -> Result<Texts, TemplateError> {
+        let key = (section, values.common.clone());
+        let filled = self.filled.get(&key);
+        let (mut common, mut texts) = (Texts::default(), Texts::default());
+        for TextName { key, name } in names {
+            let text = match filled.as_ref().and_then(|filled| filled.0.get(key)) {
+                Some(text) => text.clone(),
+                None => {
+                    values.take_own_shown();
+                    let text = Value::from(self.one(name, shown)?);
+                    if !values.take_own_shown() {
+                        common.0.insert(key.clone(), text.clone());
+                    }
+                    text
+                }
+            };
+            texts.0.insert(key.clone(), text);
+        }
+        if filled.is_none() {
+            self.filled.put(key, common);
+        }
+        Ok(texts)
     }
 
     fn one(&self, name: &str, values: &Value) -> Result<String, TemplateError> {
@@ -253,9 +344,9 @@ impl TemplateSet {
     /// Every template with every kind of value.
     fn check(&self) -> Result<(), TemplateError> {
         for mail in Mail::samples() {
-            let values =
-                Values::of(&mail).map_err(|error| TemplateError::new("a sample", error.to_string()))?;
-            let words = self.fill(&mail, &values)?;
+            let (words, values) =
+                self.values(&mail).map_err(|error| TemplateError::new("a sample", error.to_string()))?;
+            let words = self.fill(&mail, words, values)?;
             if let Content::Code { code, .. } = &mail.content {
                 let (code, text) = (code.reveal(), text_name(mail.language, "code", "first"));
                 if !words.subject.starts_with(code) || !words.text.starts_with(code) {

@@ -74,6 +74,54 @@ fn h16_every_language_says_what_a_mail_must_say() {
     }
 }
 
+/// Texts that mails have in common are filled once; nothing of one mail is in another's.
+#[test]
+fn what_mails_have_in_common_is_all_that_they_share() {
+    let templates = Templates::load(None).unwrap();
+    let alone = |mail: &Mail| {
+        let templates = Templates::load(None).unwrap();
+        // the check has filled some
+        templates.common.filled.0.lock().unwrap().clear();
+        templates.render(mail).unwrap()
+    };
+    let first = Mail::samples().next().unwrap();
+    let with = |change: fn(&mut Mail)| {
+        let mut mail = first.clone();
+        change(&mut mail);
+        mail
+    };
+    let other =
+        |code: &str, alphabet, minutes| Content::Code { code: code.into(), alphabet, minutes, expires_us: 0 };
+    let mut mails = vec![
+        first.clone(),
+        with(|mail| mail.network = None),
+        with(|mail| mail.network = Some("198.51.100.x".to_owned())),
+        with(|mail| mail.at_us += 60_000_000),
+        with(|mail| mail.at_us += 40 * 86_400_000_000),
+        with(|mail| mail.tenant.name = "Acme & Sons".to_owned()),
+        with(|mail| mail.tenant.portal_host = None),
+        with(|mail| mail.tenant.colour = None),
+        with(|mail| mail.language = "de".parse().unwrap()),
+        with(|mail| mail.content = Content::NewDevice),
+    ];
+    for content in [
+        other("271828", Alphabet::Digits, 10),
+        other("042917", Alphabet::Digits, 9),
+        other("K7M2QX", Alphabet::Base32, 10),
+    ] {
+        mails.push(Mail { content, ..first.clone() });
+    }
+    for mail in mails.iter().chain(&mails) {
+        let (words, alone) = (templates.render(mail).unwrap(), alone(mail));
+        assert_eq!((words.subject, words.text, words.html), (alone.subject, alone.text, alone.html));
+    }
+    assert!(templates.common.filled.0.lock().unwrap().len() <= MAX_FILLED);
+    for minute in 0..MAX_FILLED as i64 {
+        templates.render(&Mail { at_us: first.at_us + minute * 60_000_000, ..first.clone() }).unwrap();
+    }
+    assert!(templates.common.filled.0.lock().unwrap().len() <= MAX_FILLED);
+}
+
 struct Folder(std::path::PathBuf);
 
 impl Folder {
