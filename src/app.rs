@@ -180,6 +180,7 @@ impl App {
             max_connections: OPS_CONNECTIONS,
             max_per_client: usize::MAX,
             refused: Counter::default(),
+            turn_waits: http::metrics::histogram(),
             drain: Duration::from_secs(1),
             ..self.limits.clone()
         };
@@ -310,6 +311,7 @@ fn server_limits(config: &Config, routes: &Public) -> ServerLimits {
         },
         proxies: routes.proxies.clone(),
         refused: routes.metrics.connections_refused.clone(),
+        turn_waits: routes.metrics.turn_waits.clone(),
         header_timeout: config.http.header_timeout,
         idle_timeout: config.http.idle_timeout,
         drain: config.http.drain_deadline,

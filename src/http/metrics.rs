@@ -29,6 +29,8 @@ pub(crate) struct HttpMetrics {
     seconds: Family<Route, Histogram, fn() -> Histogram>,
     /// Connections to the public listener that were closed at once: too many, of all or of one client.
     pub connections_refused: Counter,
+    /// What connections to the public listener with a request to read waited for their turn.
+    pub turn_waits: Histogram,
     limited: AtomicU64,
     unavailable: AtomicU64,
 }
@@ -39,6 +41,7 @@ impl Default for HttpMetrics {
             requests: Family::default(),
             seconds: Family::new_with_constructor(histogram),
             connections_refused: Counter::default(),
+            turn_waits: histogram(),
             limited: AtomicU64::default(),
             unavailable: AtomicU64::default(),
         }
@@ -49,7 +52,8 @@ impl Default for HttpMetrics {
 /// are set for (0.25 s, 0.5 s) are bounds.
 const SECONDS: [f64; 14] = powers_of_two(-11);
 
-fn histogram() -> Histogram {
+/// An empty one.
+pub(crate) fn histogram() -> Histogram {
     Histogram::new(SECONDS)
 }
 
@@ -77,6 +81,8 @@ impl HttpMetrics {
         registry.register("doorcode_http_requests", "Answers by route and status", self.requests.clone());
         let help = "Connections closed at once: too many of all, of a client or of its network";
         registry.register("doorcode_http_connections_refused", help, self.connections_refused.clone());
+        let help = "Time from when a connection has a request until it is read";
+        registry.register("doorcode_http_turn_wait_seconds", help, self.turn_waits.clone());
         let help = "Time from a request's head to its answer, by route";
         registry.register("doorcode_http_request_duration_seconds", help, self.seconds.clone());
     }

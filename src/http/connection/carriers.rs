@@ -7,6 +7,7 @@ use crate::http::connection::turns::{NextTurn, Turns};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use prometheus_client::metrics::histogram::Histogram;
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -28,9 +29,9 @@ struct Carrier {
 }
 
 impl Carriers {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(waits: &Histogram) -> Self {
         let start = |_| {
-            let ((new, connections), turns) = (unbounded_channel(), Arc::<Turns>::default());
+            let ((new, connections), turns) = (unbounded_channel(), Arc::new(Turns::new(waits.clone())));
             tokio::spawn(carry(connections, turns.clone()));
             Carrier { new, turns }
         };
@@ -88,6 +89,7 @@ async fn carry(mut new: UnboundedReceiver<BoxFuture<'static, ()>>, turns: Arc<Tu
 mod tests {
     use super::*;
     use crate::http::connection::turns::Line;
+    use crate::http::metrics::histogram;
     use std::sync::Mutex;
     use std::time::Duration;
     use tokio::sync::Barrier;
@@ -122,7 +124,7 @@ mod tests {
     /// The order in which connections were read, one flood and these, and how often another task went on meanwhile.
     async fn flooded_with(others: &[Line]) -> (Vec<Line>, usize) {
         let connections = CONNECTIONS + others.len();
-        let (read, mut carriers) = (Read::default(), Carriers::start());
+        let (read, mut carriers) = (Read::default(), Carriers::start(&histogram()));
         let all = Arc::new(Barrier::new(connections));
         carriers.take(|_| async { panic!("on purpose: ends this connection only") });
         for line in std::iter::repeat_n(FLOOD, CONNECTIONS).chain(others.iter().copied()) {

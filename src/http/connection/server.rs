@@ -19,6 +19,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -46,6 +47,8 @@ pub(crate) struct ServerLimits {
     pub proxies: TrustedProxies,
     /// Counts the connections that were closed at once.
     pub refused: Counter,
+    /// What connections waited for their turns.
+    pub turn_waits: Histogram,
     /// From a head's first byte (or the connection's) to its end.
     pub header_timeout: Duration,
     /// Between requests; above what load balancers use, so that they close first.
@@ -93,7 +96,7 @@ where
         max_head_bytes: MAX_HEAD_BYTES,
     };
     let (stage, seen) = watch::channel(Stage::Serving);
-    let mut carriers = Carriers::start();
+    let mut carriers = Carriers::start(&limits.turn_waits);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let (stream, peer) = tokio::select! {

@@ -4,11 +4,13 @@
 //! here, each in the line of the tenant whose request it brought last, and lines are served one after the other. So what
 //! was admitted does not wait for what is still to be read, and no tenant for another's flood (docs/adr/0031).
 
+use prometheus_client::metrics::histogram::Histogram;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -27,8 +29,11 @@ pub(crate) enum Line {
 const ROUND: usize = 16;
 
 /// The turns of one carrier.
-#[derive(Default)]
-pub(crate) struct Turns(Mutex<Lines>);
+pub(crate) struct Turns {
+    lines: Mutex<Lines>,
+    /// In seconds.
+    waits: Histogram,
+}
 
 #[derive(Default)]
 struct Lines {
@@ -46,7 +51,7 @@ pub(crate) struct Turn(Arc<Turns>);
 /// A connection's way to its next turn.
 pub(crate) struct NextTurn {
     turns: Arc<Turns>,
-    waits: Option<oneshot::Receiver<Turn>>,
+    waits: Option<(Instant, oneshot::Receiver<Turn>)>,
 }
 
 impl NextTurn {
@@ -56,18 +61,23 @@ impl NextTurn {
 
     /// Waits in a line. Without one there is nothing to wait for: what a request is made of, or answered with, needs no turn.
     pub(crate) fn poll(&mut self, line: Option<Line>, cx: &mut Context<'_>) -> Poll<Option<Turn>> {
-        let waits = match (&mut self.waits, line) {
+        let (since, turn) = match (&mut self.waits, line) {
             (Some(waits), _) => waits,
             (None, None) => return Poll::Ready(None),
-            (waits, Some(line)) => waits.insert(self.turns.await_turn(line)),
+            (waits, Some(line)) => waits.insert((Instant::now(), self.turns.await_turn(line))),
         };
-        let turn = ready!(Pin::new(waits).poll(cx));
+        let turn = ready!(Pin::new(turn).poll(cx));
+        self.turns.waits.observe(since.elapsed().as_secs_f64());
         self.waits = None;
         Poll::Ready(turn.ok())
     }
 }
 
 impl Turns {
+    pub(crate) fn new(waits: Histogram) -> Self {
+        Self { lines: Mutex::default(), waits }
+    }
+
     /// Gives turns to those that wait.
     pub(crate) fn give(self: &Arc<Self>) {
         loop {
@@ -91,7 +101,7 @@ impl Turns {
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -137,6 +147,7 @@ impl Drop for Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::metrics::histogram;
 
     const ONE: Line = Line::Tenant(Uuid::from_u128(1));
 
@@ -149,7 +160,7 @@ mod tests {
 
     #[test]
     fn lines_are_served_in_turn() {
-        let turns = Arc::<Turns>::default();
+        let turns = Arc::new(Turns::new(histogram()));
         let mut flood: Vec<_> = (0..ROUND + 2).map(|_| ("flood", turns.await_turn(ONE))).collect();
         turns.give();
         turns.give();
@@ -170,7 +181,7 @@ mod tests {
     /// A connection may end while it waits, or with the turn that it never saw.
     #[test]
     fn a_turn_outlives_who_waited_for_it() {
-        let turns = Arc::<Turns>::default();
+        let turns = Arc::new(Turns::new(histogram()));
         let gone: Vec<_> = (0..3 * ROUND).map(|_| turns.await_turn(ONE)).collect();
         turns.give();
         drop(gone);

@@ -2,6 +2,7 @@
 
 use super::script::Script;
 use crate::config::Config;
+use crate::http::metrics::histogram;
 use crate::http::{
     BodyLimits, ClientLimitSettings, ClientLimits, LimitClock, LoginApi, PUBLIC_BODY_MAX, Public,
     SameHostOnly, ServerLimits, TrustedProxies, serve, service,
@@ -86,6 +87,7 @@ impl Default for ServerLimits {
             max_per_client: usize::MAX,
             proxies: TrustedProxies::default(),
             refused: Counter::default(),
+            turn_waits: histogram(),
             header_timeout: http.header_timeout,
             idle_timeout: http.idle_timeout,
             drain: http.drain_deadline,
