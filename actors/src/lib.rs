@@ -34,8 +34,8 @@ mod upkeep;
 mod webhooks;
 
 pub use actor_runtime::{
-    ActorSnapshot, ActorState, FailureSnapshot, HistogramSnapshot, KindSnapshot, PeriodicSnapshot, ROOT,
-    RequestId, in_request, powers_of_two, unix_seconds,
+    ActorSnapshot, ActorState, FailureSnapshot, HistogramSnapshot, KindSnapshot, Lanes, PeriodicSnapshot,
+    ROOT, RequestId, in_request, powers_of_two, unix_seconds,
 };
 pub use database_url::{DatabaseUrl, DatabaseUrlError};
 pub use directory::Directory;

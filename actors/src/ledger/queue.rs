@@ -1,6 +1,7 @@
 //! What waits for a flush: per tenant in turn, per key in order.
 
 use super::{Batch, Entry, KEY_QUEUE, KNOWN_PLACES, Waiter};
+use actor_runtime::Lanes;
 use doorcode_domain::TenantId;
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -15,32 +16,23 @@ struct Line<B: Batch> {
 /// Fair over tenants: each gives one row in turn, so a burst of one does not delay the others' rows.
 pub(crate) struct Queue<B: Batch> {
     lines: HashMap<B::Key, Line<B>>,
-    due: HashMap<TenantId, VecDeque<B::Key>>,
-    turns: VecDeque<TenantId>,
-    /// Keys in `due`.
-    due_count: usize,
+    due: Lanes<TenantId, B::Key>,
     in_flight: HashSet<B::Key>,
 }
 
 impl<B: Batch> Queue<B> {
     pub(crate) fn new() -> Self {
-        Self {
-            lines: HashMap::new(),
-            due: HashMap::new(),
-            turns: VecDeque::new(),
-            due_count: 0,
-            in_flight: HashSet::new(),
-        }
+        Self { lines: HashMap::new(), due: Lanes::default(), in_flight: HashSet::new() }
     }
 
     /// How many rows are due.
     pub(crate) fn due(&self) -> usize {
-        self.due_count
+        self.due.len()
     }
 
     /// Nothing is due. Rows behind a in_flight head do not count: they become due when it lands.
     pub(crate) fn is_empty(&self) -> bool {
-        self.turns.is_empty()
+        self.due.is_empty()
     }
 
     /// Adds a request: to the row that waits if one write serves both, else behind it. Full lines give it back.
@@ -52,7 +44,7 @@ impl<B: Batch> Queue<B> {
                     head: Some(Entry { row, waiters: vec![waiter] }),
                     behind: VecDeque::new(),
                 });
-                self.make_due(tenant, key);
+                self.due.push(tenant, key);
             }
             Slot::Occupied(mut slot) => {
                 let line = slot.get_mut();
@@ -75,16 +67,7 @@ impl<B: Batch> Queue<B> {
     /// The next row, whose key is then in_flight until [`release`](Self::release).
     pub(crate) fn take(&mut self) -> Option<Entry<B>> {
         loop {
-            let tenant = self.turns.pop_front()?;
-            let keys = self.due.get_mut(&tenant)?;
-            let key = keys.pop_front();
-            if keys.is_empty() {
-                self.due.remove(&tenant);
-            } else {
-                self.turns.push_back(tenant);
-            }
-            let Some(key) = key else { continue };
-            self.due_count -= 1;
+            let key = self.due.pop()?;
             if let Some(entry) = self.lines.get_mut(&key).and_then(|line| line.head.take()) {
                 self.in_flight.insert(key);
                 return Some(entry);
@@ -100,7 +83,7 @@ impl<B: Batch> Queue<B> {
             Some(next) => {
                 let tenant = B::tenant(&next.row);
                 line.head = Some(next);
-                self.make_due(tenant, key.clone());
+                self.due.push(tenant, key.clone());
             }
             None => {
                 self.lines.remove(key);
@@ -113,14 +96,5 @@ impl<B: Batch> Queue<B> {
         for key in std::mem::take(&mut self.in_flight) {
             self.release(&key);
         }
-    }
-
-    fn make_due(&mut self, tenant: TenantId, key: B::Key) {
-        let keys = self.due.entry(tenant).or_default();
-        if keys.is_empty() {
-            self.turns.push_back(tenant);
-        }
-        keys.push_back(key);
-        self.due_count += 1;
     }
 }

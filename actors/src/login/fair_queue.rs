@@ -1,104 +1,61 @@
 //! A queue in which networks take turns: whoever sends most waits most, and is refused first.
 
-use std::collections::{HashMap, VecDeque};
+use actor_runtime::Lanes;
 use std::net::IpAddr;
 
 /// Requests by network prefix.
 pub(crate) struct FairQueue<T> {
-    lanes: HashMap<IpAddr, VecDeque<T>>,
-    /// Networks with a lane, the next one to be served in front.
-    turns: VecDeque<IpAddr>,
-    len: usize,
+    lanes: Lanes<IpAddr, T>,
     /// Requests at most.
     room: usize,
 }
 
 impl<T> FairQueue<T> {
     pub(crate) fn new(room: usize) -> Self {
-        Self { lanes: HashMap::new(), turns: VecDeque::new(), len: 0, room }
+        Self { lanes: Lanes::default(), room }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.lanes.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.lanes.is_empty()
     }
 
     /// Adds a request behind its network's others. Returns whom there is no room for: the newest of the network with most
     /// requests, which may be this one.
     pub(crate) fn push(&mut self, network: IpAddr, item: T) -> Option<T> {
-        let surplus = if self.len < self.room { None } else { self.heaviest() };
-        let own = self.lanes.get(&network).map_or(0, VecDeque::len);
-        match surplus {
-            Some((_, most)) if most <= own + 1 => return Some(item),
-            None if self.len >= self.room => return Some(item),
-            _ => {}
+        let mut refused = None;
+        if self.len() >= self.room {
+            let heaviest = self.lanes.longest().copied();
+            let outweighs = |other: &IpAddr| self.lanes.len_of(other) > self.lanes.len_of(&network) + 1;
+            let Some(heaviest) = heaviest.filter(outweighs) else { return Some(item) };
+            refused = self.lanes.pop_newest(&heaviest);
         }
-        let refused = surplus.and_then(|(heaviest, _)| self.take_newest(heaviest));
-        let lane = self.lanes.entry(network).or_default();
-        if lane.is_empty() {
-            self.turns.push_back(network);
-        }
-        lane.push_back(item);
-        self.len += 1;
+        self.lanes.push(network, item);
         refused
     }
 
     /// Gives back what [`pop`](Self::pop) took: it is served first, and never refused for want of room.
     pub(crate) fn push_front(&mut self, network: IpAddr, item: T) {
-        let lane = self.lanes.entry(network).or_default();
-        if !lane.is_empty() {
-            self.turns.retain(|other| *other != network);
-        }
-        self.turns.push_front(network);
-        lane.push_front(item);
-        self.len += 1;
+        self.lanes.push_front(network, item);
     }
 
     /// The oldest request of the network whose turn it is.
     pub(crate) fn pop(&mut self) -> Option<T> {
-        let network = self.turns.pop_front()?;
-        let lane = self.lanes.get_mut(&network)?;
-        let item = lane.pop_front();
-        if lane.is_empty() {
-            self.lanes.remove(&network);
-        } else {
-            self.turns.push_back(network);
-        }
-        self.len -= usize::from(item.is_some());
-        item
+        self.lanes.pop()
     }
 
     /// From now on there is that much room: returns whom there is none for, the newest of the heaviest first.
     pub(crate) fn set_room(&mut self, room: usize) -> Vec<T> {
         self.room = room;
         let mut refused = Vec::new();
-        while self.len > room {
-            let newest = self.heaviest().and_then(|(network, _)| self.take_newest(network));
-            match newest {
-                Some(item) => refused.push(item),
-                None => break,
-            }
+        while self.len() > room {
+            let Some(heaviest) = self.lanes.longest().copied() else { break };
+            refused.extend(self.lanes.pop_newest(&heaviest));
         }
         refused
-    }
-
-    /// The network with most requests. Linear in the networks that wait; asked only when the queue is full.
-    fn heaviest(&self) -> Option<(IpAddr, usize)> {
-        self.lanes.iter().map(|(network, lane)| (*network, lane.len())).max_by_key(|(_, most)| *most)
-    }
-
-    fn take_newest(&mut self, network: IpAddr) -> Option<T> {
-        let lane = self.lanes.get_mut(&network)?;
-        let item = lane.pop_back()?;
-        if lane.is_empty() {
-            self.lanes.remove(&network);
-            self.turns.retain(|other| *other != network);
-        }
-        self.len -= 1;
-        Some(item)
     }
 }
 

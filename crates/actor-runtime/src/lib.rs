@@ -12,6 +12,7 @@ mod error;
 mod handle;
 mod histogram;
 mod instance;
+mod lanes;
 mod meter;
 mod periodic;
 mod permits;
@@ -26,6 +27,7 @@ pub use error::CallError;
 pub use handle::{Admission, CallerPermit, Handle, Pool, Reply, until};
 pub use histogram::{Histogram, HistogramSnapshot, powers_of_two};
 pub use instance::{ActorSnapshot, ActorState, FailureSnapshot, Instance, Label, Place, Remote};
+pub use lanes::Lanes;
 pub use meter::{KindSnapshot, Meter, ROOT, RestartReason};
 pub use periodic::{
     Periodic, PeriodicMessage, PeriodicSnapshot, PeriodicStats, PeriodicTask, Rhythm, unix_seconds,
