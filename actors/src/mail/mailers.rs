@@ -33,8 +33,8 @@ use tokio::time::Instant;
 const READY_MAX: usize = 1_024;
 /// Mails are looked at this long before their turn, at most: what is used meanwhile is mailed in vain.
 const AHEAD_US: u64 = 500_000;
-/// As many mailers as send what waits within this time.
-const DRAIN_US: u64 = 1_000_000;
+/// As many mailers as send what waits within this time: so much may wait for as long as the load lasts.
+const DRAIN_US: u64 = 250_000;
 /// How long a mail takes, until one was sent.
 const FIRST_GUESS_US: u64 = 20_000;
 

@@ -6,8 +6,7 @@ use super::record::{self, DueMail};
 use crate::store::outbox::{LateMails, OutboxRow, Settlement};
 use actor_runtime::RequestId;
 use doorcode_domain::{Micros, TenantId};
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -332,11 +331,14 @@ impl Bits {
     }
 }
 
-/// Mails by tenants in turn, so that a burst of one does not delay the others', a tenant's newest first: where more waits than can
-/// leave, those who asked last still look at their mailbox.
+/// A tenant's oldest mail leaves first, unless it was asked for this long before the newest. Where so much more waits than can
+/// leave, the newest goes first: those who asked last still look at their mailbox.
+const PATIENCE_US: Micros = 10_000_000;
+
+/// Mails by tenants in turn, so that a burst of one does not delay the others'.
 #[derive(Default)]
 struct Turns {
-    by_tenant: HashMap<TenantId, BinaryHeap<(Micros, Reverse<MailId>)>>,
+    by_tenant: HashMap<TenantId, BTreeSet<(Micros, MailId)>>,
     order: VecDeque<TenantId>,
     length: usize,
 }
@@ -347,14 +349,16 @@ impl Turns {
         if queue.is_empty() {
             self.order.push_back(tenant);
         }
-        queue.push((asked_us, Reverse(id)));
+        queue.insert((asked_us, id));
         self.length += 1;
     }
 
     fn pop(&mut self) -> Option<(TenantId, MailId)> {
         let tenant = self.order.pop_front()?;
         let queue = self.by_tenant.get_mut(&tenant)?;
-        let (_, Reverse(id)) = queue.pop()?;
+        let ((oldest_us, _), (newest_us, _)) = (queue.first()?, queue.last()?);
+        let (_, id) =
+            if newest_us - oldest_us < PATIENCE_US { queue.pop_first()? } else { queue.pop_last()? };
         if queue.is_empty() {
             self.by_tenant.remove(&tenant);
         } else {

@@ -6,7 +6,7 @@
 use crate::http::connection::carriers::Carriers;
 use crate::http::connection::head::{HeadWatch, Overdue, Patience};
 use crate::http::connection::places::{Place, Places};
-use crate::http::connection::turns::{Line, NextTurn};
+use crate::http::connection::turns::{Line, NextTurn, Turns};
 use crate::http::exchange::{Exchange, Fault};
 use crate::http::request::client::TrustedProxies;
 use crate::http::response::reply;
@@ -24,7 +24,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -161,10 +161,10 @@ impl Connection {
     {
         let watch = SharedWatch::new(self.patience);
         let routes = TowerToHyperService::new(warp::service(filter));
-        let (peer, is_proxied, answering) = (self.peer, self.is_proxied, watch.clone());
+        let (peer, is_proxied, answering, turns) = (self.peer, self.is_proxied, watch.clone(), turn.turns());
         let service = service_fn(move |request: Request<Incoming>| {
-            let (routes, watch) = (routes.clone(), answering.clone());
-            Box::pin(async move { answer((peer, is_proxied), &watch, &routes, request).await })
+            let (routes, watch, turns) = (routes.clone(), answering.clone(), turns.clone());
+            Box::pin(async move { answer((peer, is_proxied), &watch, &turns, &routes, request).await })
         });
         let io = TokioIo::new(Watched { stream, watch: watch.clone(), complaint: None });
         let connection = http1::Builder::new()
@@ -238,6 +238,7 @@ impl Connection {
 async fn answer<S>(
     (peer, is_proxied): (SocketAddr, bool),
     watch: &SharedWatch,
+    turns: &Arc<Turns>,
     routes: &S,
     mut request: Request<Incoming>,
 ) -> Result<Response, Infallible>
@@ -256,8 +257,16 @@ where
     let exchange = Exchange::new(peer.ip(), fault, &request, is_proxied);
     let (id, trail) = (RequestId(exchange.id().as_u128()), exchange.trail());
     request.extensions_mut().insert(exchange);
-    let mut response = in_request(id, routes.call(request)).await?;
-    if watch.lock().end_answer(trail.tenant().map_or(Line::Nobody, Line::Tenant)) || fault.is_some() {
+    let line = || trail.tenant().map(Line::Tenant);
+    let (mut call, mut work) = (pin!(in_request(id, routes.call(request))), None);
+    let mut response = poll_fn(|cx| {
+        let answered = call.as_mut().poll(cx);
+        // whose it is is known once it is admitted
+        work = work.take().or_else(|| line().map(|line| turns.begin_work(line)));
+        answered
+    })
+    .await?;
+    if watch.lock().end_answer(line().unwrap_or(Line::Nobody)) || fault.is_some() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)

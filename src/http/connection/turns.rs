@@ -4,8 +4,9 @@
 //! here, each in the line of the tenant whose request it brought last, and lines are served one after the other. So what
 //! was admitted does not wait for what is still to be read, and no tenant for another's flood (docs/adr/0031).
 
+use doorcode_actors::Lanes;
 use prometheus_client::metrics::histogram::Histogram;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,10 @@ pub(crate) enum Line {
 /// Turns that are given and not yet used, at most: what a round reads.
 const ROUND: usize = 16;
 
+/// A tenant's requests that a carrier has at work before it reads no further ones of its line: enough to fill every flush
+/// that is on its way and the next ones. More would only wait for permits, and be refused in the end.
+const AT_WORK: usize = 512;
+
 /// The turns of one carrier.
 pub(crate) struct Turns {
     lines: Mutex<Lines>,
@@ -39,14 +44,20 @@ pub(crate) struct Turns {
 struct Lines {
     /// Turns that are given and not yet used.
     given: usize,
-    /// At most one entry for each open connection, and those of connections that ended since they came.
-    waiting: HashMap<Line, VecDeque<oneshot::Sender<Turn>>>,
-    /// Lines where somebody waits, the next one in front.
-    order: VecDeque<Line>,
+    /// At most one for each open connection, and those of connections that ended since they came.
+    waiting: Lanes<Line, oneshot::Sender<Turn>>,
+    /// Requests that are at work; lines without any have no entry.
+    at_work: HashMap<Line, usize>,
 }
 
 /// Leave to read one request.
 pub(crate) struct Turn(Arc<Turns>);
+
+/// A request that is at work: admitted and not yet answered.
+pub(crate) struct Work {
+    turns: Arc<Turns>,
+    line: Line,
+}
 
 /// A connection's way to its next turn.
 pub(crate) struct NextTurn {
@@ -57,6 +68,10 @@ pub(crate) struct NextTurn {
 impl NextTurn {
     pub(crate) fn new(turns: Arc<Turns>) -> Self {
         Self { turns, waits: None }
+    }
+
+    pub(crate) fn turns(&self) -> Arc<Turns> {
+        self.turns.clone()
     }
 
     /// Waits in a line. Without one there is nothing to wait for: what a request is made of, or answered with, needs no turn.
@@ -90,13 +105,20 @@ impl Turns {
 
     /// Whether another round is called for.
     pub(crate) fn are_awaited(&self) -> bool {
-        !self.lock().order.is_empty()
+        let lines = self.lock();
+        lines.waiting.lanes().any(|line| is_open(&lines.at_work, line))
+    }
+
+    /// Counts a request of this line until the work is dropped, in a poll of the carrier.
+    pub(crate) fn begin_work(self: &Arc<Self>, line: Line) -> Work {
+        *self.lock().at_work.entry(line).or_default() += 1;
+        Work { turns: self.clone(), line }
     }
 
     /// Gets in line.
     fn await_turn(&self, line: Line) -> oneshot::Receiver<Turn> {
         let (sender, receiver) = oneshot::channel();
-        self.lock().push(line, sender);
+        self.lock().waiting.push(line, sender);
         receiver
     }
 
@@ -106,35 +128,32 @@ impl Turns {
 }
 
 impl Lines {
-    fn push(&mut self, line: Line, waiter: oneshot::Sender<Turn>) {
-        let waiting = self.waiting.entry(line).or_default();
-        if waiting.is_empty() {
-            self.order.push_back(line);
-        }
-        waiting.push_back(waiter);
-    }
-
-    /// Whose turn it is: the first of the next line whose connection is still there.
+    /// Whose turn it is: the first of the next open line whose connection is still there.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
-        while self.given < ROUND && !self.order.is_empty() {
-            if let Some(waiter) = self.pop() {
+        while self.given < ROUND {
+            let waiter = self.waiting.pop_where(|line| is_open(&self.at_work, line))?;
+            if !waiter.is_closed() {
                 self.given += 1;
                 return Some(waiter);
             }
         }
         None
     }
+}
 
-    fn pop(&mut self) -> Option<oneshot::Sender<Turn>> {
-        let line = self.order.pop_front()?;
-        let waiting = self.waiting.get_mut(&line)?;
-        let waiter = waiting.pop_front();
-        if waiting.is_empty() {
-            self.waiting.remove(&line);
-        } else {
-            self.order.push_back(line);
+fn is_open(at_work: &HashMap<Line, usize>, line: &Line) -> bool {
+    at_work.get(line).is_none_or(|requests| *requests < AT_WORK)
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let mut lines = self.turns.lock();
+        if let Some(requests) = lines.at_work.get_mut(&self.line) {
+            *requests -= 1;
+            if *requests == 0 {
+                lines.at_work.remove(&self.line);
+            }
         }
-        waiter.filter(|waiter| !waiter.is_closed())
     }
 }
 
@@ -175,7 +194,25 @@ mod tests {
         assert_eq!((served(&mut flood).len(), served(&mut waiting)), (1, vec!["new", "nobody's"]));
         turns.give();
         assert_eq!((served(&mut flood).len(), served(&mut waiting)), (1, vec!["one's"]));
-        assert!(!turns.are_awaited() && turns.lock().waiting.is_empty());
+        assert!(!turns.are_awaited());
+    }
+
+    #[test]
+    fn a_tenant_with_much_at_work_waits_and_nobody_else() {
+        let turns = Arc::new(Turns::new(histogram()));
+        let mut work: Vec<_> = (0..AT_WORK).map(|_| turns.begin_work(ONE)).collect();
+        let mut waiting = vec![("one's", turns.await_turn(ONE))];
+        assert!(!turns.are_awaited(), "no round is called for while nobody may read");
+        waiting.push(("nobody's", turns.await_turn(Line::Nobody)));
+        assert!(turns.are_awaited());
+        turns.give();
+        assert_eq!(served(&mut waiting), ["nobody's"]);
+        work.pop();
+        assert!(turns.are_awaited());
+        turns.give();
+        assert_eq!(served(&mut waiting), ["one's"]);
+        drop(work);
+        assert!(turns.lock().at_work.is_empty());
     }
 
     /// A connection may end while it waits, or with the turn that it never saw.

@@ -63,15 +63,17 @@ fn tenants_take_turns() {
 }
 
 #[test]
-fn the_newest_code_goes_first() {
+fn the_oldest_code_goes_first_unless_too_much_waits() {
     let asked = |id, asked_us| OutboxRow { asked_us, ..row(id, &[mail(1, id), mail(1, id + 100)]) };
-    let mut bench = Bench::with(vec![asked(1, 10), asked(2, 30), asked(3, 20)]);
     let order = |turns: Vec<Turn>| -> Vec<u128> {
         turns.iter().map(|turn| turn.mail.address.key.0.as_u128()).collect()
     };
+    let mut bench = Bench::with(vec![asked(1, 10), asked(2, 30), asked(3, 20)]);
     let first = bench.next(1);
     bench.outbox.put_back(first[0].id);
-    assert_eq!(order(bench.next(6)), [2, 102, 3, 103, 1, 101], "who is put back keeps its place");
+    assert_eq!(order(bench.next(6)), [1, 101, 3, 103, 2, 102], "who is put back keeps its place");
+    let mut bench = Bench::with(vec![asked(1, 10), asked(2, PATIENCE_US + 10), asked(3, PATIENCE_US / 2)]);
+    assert_eq!(order(bench.next(6)), [102, 2, 1, 101, 3, 103], "until what is left is not so old");
 }
 
 #[test]
