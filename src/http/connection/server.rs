@@ -24,7 +24,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -258,14 +258,7 @@ where
     let (id, trail) = (RequestId(exchange.id().as_u128()), exchange.trail());
     request.extensions_mut().insert(exchange);
     let line = || trail.tenant().map(Line::Tenant);
-    let (mut call, mut work) = (pin!(in_request(id, routes.call(request))), None);
-    let mut response = poll_fn(|cx| {
-        let answered = call.as_mut().poll(cx);
-        // whose it is is known once it is admitted
-        work = work.take().or_else(|| line().map(|line| turns.begin_work(line)));
-        answered
-    })
-    .await?;
+    let mut response = turns.at_work(line, in_request(id, routes.call(request))).await?;
     if watch.lock().end_answer(line().unwrap_or(Line::Nobody)) || fault.is_some() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

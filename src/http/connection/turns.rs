@@ -7,8 +7,8 @@
 use doorcode_actors::Lanes;
 use prometheus_client::metrics::histogram::Histogram;
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -54,7 +54,7 @@ struct Lines {
 pub(crate) struct Turn(Arc<Turns>);
 
 /// A request that is at work: admitted and not yet answered.
-pub(crate) struct Work {
+struct Work {
     turns: Arc<Turns>,
     line: Line,
 }
@@ -109,8 +109,23 @@ impl Turns {
         lines.waiting.lanes().any(|line| is_open(&lines.at_work, line))
     }
 
-    /// Counts a request of this line until the work is dropped, in a poll of the carrier.
-    pub(crate) fn begin_work(self: &Arc<Self>, line: Line) -> Work {
+    /// Answers a request, which counts as work of its line from when this is known. To be polled by the carrier only: who
+    /// waits looks no other time.
+    pub(crate) async fn at_work<T>(
+        self: &Arc<Self>,
+        line: impl Fn() -> Option<Line>,
+        answer: impl Future<Output = T>,
+    ) -> T {
+        let (mut answer, mut work) = (pin!(answer), None);
+        poll_fn(|cx| {
+            let answered = answer.as_mut().poll(cx);
+            work = work.take().or_else(|| line().map(|line| self.begin_work(line)));
+            answered
+        })
+        .await
+    }
+
+    fn begin_work(self: &Arc<Self>, line: Line) -> Work {
         *self.lock().at_work.entry(line).or_default() += 1;
         Work { turns: self.clone(), line }
     }
@@ -167,6 +182,8 @@ impl Drop for Turn {
 mod tests {
     use super::*;
     use crate::http::metrics::histogram;
+    use std::cell::Cell;
+    use std::task::Waker;
 
     const ONE: Line = Line::Tenant(Uuid::from_u128(1));
 
@@ -211,6 +228,22 @@ mod tests {
         assert!(turns.are_awaited());
         turns.give();
         assert_eq!(served(&mut waiting), ["one's"]);
+        drop(work);
+        assert!(turns.lock().at_work.is_empty());
+    }
+
+    #[test]
+    fn a_request_is_work_from_when_its_tenant_is_known_to_its_answer() {
+        let turns = Arc::new(Turns::new(histogram()));
+        let (line, (answer, is_asked)) = (Cell::new(None), oneshot::channel());
+        let mut work = Box::pin(turns.at_work(|| line.get(), is_asked));
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(work.as_mut().poll(cx).is_pending() && turns.lock().at_work.is_empty());
+        line.set(Some(ONE));
+        assert!(work.as_mut().poll(cx).is_pending() && work.as_mut().poll(cx).is_pending());
+        assert_eq!(turns.lock().at_work.get(&ONE), Some(&1));
+        answer.send(()).unwrap();
+        assert!(work.as_mut().poll(cx).is_ready());
         drop(work);
         assert!(turns.lock().at_work.is_empty());
     }
