@@ -333,7 +333,7 @@ impl Bits {
 
 /// A tenant's oldest mail leaves first, unless it was asked for this long before the newest. Where so much more waits than can
 /// leave, the newest goes first: those who asked last still look at their mailbox.
-const PATIENCE_US: Micros = 10_000_000;
+const PATIENCE_US: Micros = 2_000_000;
 
 /// Mails by tenants in turn, so that a burst of one does not delay the others'.
 #[derive(Default)]
