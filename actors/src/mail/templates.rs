@@ -61,10 +61,10 @@ impl Templates {
             for tenant in entries(&folder.join(TENANTS))? {
                 let mut own = sources.clone();
                 own.lay(&folder.join(TENANTS).join(&tenant), false)?;
-                tenants.insert(tenant, own.compile()?);
+                tenants.insert(tenant, own.compile(MAX_FILLED_OWN)?);
             }
         }
-        Ok(Self { common: sources.compile()?, tenants })
+        Ok(Self { common: sources.compile(MAX_FILLED)?, tenants })
     }
 
     /// Fills the templates.
@@ -137,7 +137,7 @@ impl Sources {
         Ok(())
     }
 
-    fn compile(self) -> Result<TemplateSet, TemplateError> {
+    fn compile(self, max_filled: usize) -> Result<TemplateSet, TemplateError> {
         let mut env = Environment::new();
         env.set_undefined_behavior(UndefinedBehavior::Strict);
         // Debug information of an error quotes the variables, and one of them is the code.
@@ -177,7 +177,7 @@ impl Sources {
             }
             languages.push(words);
         }
-        let set = TemplateSet { env, languages, filled: Filled::default() };
+        let set = TemplateSet { env, languages, filled: Filled { kept: Mutex::default(), max: max_filled } };
         set.check()?;
         Ok(set)
     }
@@ -227,8 +227,11 @@ struct TextName {
 }
 
 /// Texts that mails have in common, by section: in a burst most texts are filled once a minute.
-#[derive(Default)]
-struct Filled(Mutex<HashMap<(&'static str, Common), Arc<Texts>>>);
+struct Filled {
+    kept: Mutex<HashMap<(&'static str, Common), Arc<Texts>>>,
+    /// Tenants, languages and minutes whose texts are kept, some 1 KB each. At that many all are forgotten.
+    max: usize,
+}
 
 /// Texts by key.
 #[derive(Default)]
@@ -255,20 +258,21 @@ impl fmt::Debug for Texts {
     }
 }
 
-/// Tenants and languages whose texts are kept, some 1 KB each. At that many all are forgotten.
+/// What is kept of templates that all tenants share, and of a tenant's own.
 const MAX_FILLED: usize = 256;
+const MAX_FILLED_OWN: usize = 16;
 
 impl Filled {
     fn get(&self, key: &(&'static str, Common)) -> Option<Arc<Texts>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     fn put(&self, key: (&'static str, Common), texts: Texts) {
-        let mut filled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if filled.len() >= MAX_FILLED {
-            filled.clear();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= self.max {
+            kept.clear();
         }
-        filled.insert(key, texts.into());
+        kept.insert(key, texts.into());
     }
 }
 
