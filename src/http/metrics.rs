@@ -52,7 +52,7 @@ impl Default for HttpMetrics {
 /// are set for (0.25 s, 0.5 s) are bounds.
 const SECONDS: [f64; 14] = powers_of_two(-11);
 
-/// An empty one.
+/// Of times in seconds.
 pub(crate) fn histogram() -> Histogram {
     Histogram::new(SECONDS)
 }
