@@ -190,6 +190,33 @@ impl<A: Actor> Adapter<A> {
         busy.done();
         Ok(())
     }
+
+    async fn open(
+        &self,
+        myself: ActorRef<Envelope<A::Message>>,
+        envelope: Envelope<A::Message>,
+        state: &mut A::State,
+    ) -> Result<(), Failure> {
+        let done = match envelope {
+            Envelope::Work(message, admission) => self.work(myself, message, Some(admission), state).await,
+            Envelope::Message(message, place) => {
+                drop(place);
+                self.work(myself, message, None, state).await
+            }
+            Envelope::Ping(reply, _) => {
+                let _ = reply.send(());
+                Ok(())
+            }
+            Envelope::Fault(fault, acknowledge, place) => {
+                drop(place);
+                self.fail_as_told(fault, acknowledge).await
+            }
+        };
+        if done.is_err() {
+            self.instance.will_end(RestartReason::Error);
+        }
+        done
+    }
 }
 
 impl<A: Actor> ractor::Actor for Adapter<A> {
@@ -206,33 +233,14 @@ impl<A: Actor> ractor::Actor for Adapter<A> {
         Ok(AdapterState { inner, _alive: Alive::of(&self.instance, A::MESSAGES) })
     }
 
-    async fn handle(
+    /// Boxed, so that an actor that waits keeps no room for what handling a message takes.
+    fn handle(
         &self,
         myself: ActorRef<Self::Msg>,
         envelope: Self::Msg,
         state: &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        let done = match envelope {
-            Envelope::Work(message, admission) => {
-                self.work(myself, message, Some(admission), &mut state.inner).await
-            }
-            Envelope::Message(message, place) => {
-                drop(place);
-                self.work(myself, message, None, &mut state.inner).await
-            }
-            Envelope::Ping(reply, _) => {
-                let _ = reply.send(());
-                Ok(())
-            }
-            Envelope::Fault(fault, acknowledge, place) => {
-                drop(place);
-                self.fail_as_told(fault, acknowledge).await
-            }
-        };
-        if done.is_err() {
-            self.instance.will_end(RestartReason::Error);
-        }
-        done
+    ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
+        Box::pin(self.open(myself, envelope, &mut state.inner))
     }
 
     async fn post_stop(
