@@ -15,6 +15,7 @@ import services
 MEMORY = "Memory"
 GROWTH = "How the cost of a login grows"
 LOGIN = "/v1/customer-auth/login"
+ASKING = 200_000
 
 
 def measure_memory(bench) -> None:
@@ -102,7 +103,7 @@ def cost(bench, doorcode, *options) -> float:
 
 
 def measure_customers(bench) -> None:
-    """The same 10,000 addresses ask each time; only the number of customers around them grows."""
+    """The same 10,000 addresses ask each time; only the number of customers around them grows. In the end more of them ask."""
     sizes = (10_000, 200_000) if bench.quick else (10_000, 100_000, 1_000_000, 5_000_000)
     url = services.prepare(bench.binary, bench.cluster, "growth")
     doorcode = bench.doorcode("growth", url, http__login_grid="0ms")
@@ -110,12 +111,13 @@ def measure_customers(bench) -> None:
     for size in sizes:
         seconds = services.import_customers(bench.binary, url, bench.home, have, size - have)
         have = size
-        stride = ["--email-count", min(size, 200_000)]
-        costs.append(cost(bench, doorcode, *stride))
+        costs.append(cost(bench, doorcode, "--email-count", sizes[0]))
         note = f"import {seconds:.1f} s"
         bench.table.add(GROWTH, f"{size:,} customers, doorcode + Postgres", "µs", [costs[-1]], note=note)
     growth = costs[-1] / costs[0] - 1
     bench.table.add(GROWTH, "from the first to the last", "", [growth], "≤ 0.15", lambda x: x <= 0.15)
+    most = cost(bench, doorcode, "--email-count", ASKING)
+    bench.table.add(GROWTH, f"{have:,} customers, {ASKING:,} of whom ask", "µs", [most], note="most for the first time")
     bench.stop(doorcode)
 
 
