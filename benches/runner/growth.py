@@ -15,6 +15,7 @@ import services
 MEMORY = "Memory"
 GROWTH = "How the cost of a login grows"
 LOGIN = "/v1/customer-auth/login"
+# Addresses that ask in the end, where 10,000 asked before.
 ASKING = 200_000
 
 

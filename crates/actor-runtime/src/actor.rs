@@ -191,6 +191,7 @@ impl<A: Actor> Adapter<A> {
         Ok(())
     }
 
+    /// Does what an envelope asks for; an error ends the life.
     async fn open(
         &self,
         myself: ActorRef<Envelope<A::Message>>,
@@ -281,4 +282,47 @@ pub fn start_linked<A: Actor>(
     let cell = target.get_cell();
     handle.set(Some(target));
     Ok(cell)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Probe;
+
+    impl Actor for Probe {
+        type Message = [u8; 1_024];
+        type State = ();
+
+        async fn start(&self, _: &Context<Self::Message>) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn handle(
+            &self,
+            _: &Context<Self::Message>,
+            _: Self::Message,
+            _: Option<Admission>,
+            _: &mut (),
+        ) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    type Handler<'a, F> = fn(
+        &'a Adapter<Probe>,
+        ActorRef<Envelope<[u8; 1_024]>>,
+        Envelope<[u8; 1_024]>,
+        &'a mut AdapterState<()>,
+    ) -> F;
+
+    fn future_size<F>(_: Handler<'_, F>) -> usize {
+        size_of::<F>()
+    }
+
+    /// ractor keeps room for this future in every actor.
+    #[test]
+    fn an_actor_that_waits_keeps_no_room_for_a_message() {
+        assert_eq!(future_size(<Adapter<Probe> as ractor::Actor>::handle), size_of::<usize>());
+    }
 }
